@@ -1,0 +1,1 @@
+//! The daemon and the command line as a library.

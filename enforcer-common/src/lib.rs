@@ -1,0 +1,2 @@
+//! Shared parser, map types and verdict function.
+#![no_std]

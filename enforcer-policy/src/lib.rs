@@ -1,0 +1,7 @@
+//! Policy documents, their checks, the compiler to kernel tables, and the reference evaluator.
+//!
+//! Architecture Invariant: this crate reads no file, asks no clock, opens no socket and has no `unsafe`. Text
+//! and the present instant come in as arguments.
+#![forbid(unsafe_code)]
+
+pub mod model;

@@ -1,0 +1,95 @@
+//! Identities: `Workload` and `AddressGroup`; and `Segment`, which says how strictly they are held.
+
+use super::{Labels, Origin, Selector};
+use ipnet::IpNet;
+use std::net::IpAddr;
+
+/// Something that runs on a host, or (with addresses only) a peer that runs elsewhere.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Workload {
+    /// `metadata.name`.
+    pub name: String,
+    /// Where the document starts.
+    pub origin: Origin,
+    /// Identity labels.
+    pub labels: Labels,
+    /// How it is found on this host; any entry may match. Empty: the workload runs elsewhere.
+    pub matches: Vec<WorkloadMatch>,
+    /// What it may send from, and how its peers recognise it.
+    pub addresses: Vec<IpAddr>,
+}
+
+/// One entry of `Workload.spec.match`.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum WorkloadMatch {
+    /// A systemd unit, by its cgroup.
+    Unit(String),
+    /// A cgroup v2 path below the mount.
+    Cgroup {
+        /// Absolute path below the mount, without a trailing `/**`.
+        path: String,
+        /// Whether descendants belong to it too (`/**`).
+        descendants: bool,
+    },
+    /// A container, by its own labels.
+    Container {
+        /// All of these must be on the container.
+        labels: Labels,
+    },
+    /// The host side of a network device.
+    Interface(InterfacePattern),
+}
+
+/// An interface name, or a prefix of one where it was written with a trailing `*`.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct InterfacePattern {
+    /// The name, or what stands before the `*`.
+    pub text: String,
+    /// Whether a `*` followed.
+    pub glob: bool,
+}
+
+impl InterfacePattern {
+    /// Whether `name` is meant by this pattern.
+    pub fn matches(&self, name: &str) -> bool {
+        if self.glob { name.starts_with(&self.text) } else { name == self.text }
+    }
+}
+
+/// Labels for addresses where no agent runs. The longest prefix wins.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AddressGroup {
+    /// `metadata.name`.
+    pub name: String,
+    /// Where the document starts.
+    pub origin: Origin,
+    /// Identity labels.
+    pub labels: Labels,
+    /// Blocks that belong to the group. Never empty.
+    pub cidrs: Vec<IpNet>,
+}
+
+/// How strictly the workloads it selects are held.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Segment {
+    /// `metadata.name`.
+    pub name: String,
+    /// Where the document starts.
+    pub origin: Origin,
+    /// Which workloads; any entry may match.
+    pub select: Vec<Selector>,
+    /// How strictly.
+    pub mode: SegmentMode,
+}
+
+/// Strictness, least first: the greatest wins where several segments select one workload.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum SegmentMode {
+    /// Nothing is judged.
+    Off,
+    /// Denies are reported as `audited` and let through.
+    Audit,
+    /// Denies are denied.
+    #[default]
+    Enforce,
+}

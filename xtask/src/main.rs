@@ -1,0 +1,2 @@
+//! Contributor entry point.
+fn main() {}
