@@ -1,1 +1,3 @@
 //! The daemon and the command line as a library.
+
+pub mod kernel;
