@@ -1,0 +1,180 @@
+//! The flow table: keys, entries, and when an entry dies.
+
+use crate::address::Address;
+use crate::verdict::{Cause, Word};
+
+/// A flow as its subject sees it: the same key whichever way a packet goes. Holding the subject's number, it also proves
+/// that `local` was found to be the subject's own when the entry was made.
+#[repr(C)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Hash)]
+pub struct FlowKey<const N: usize> {
+    /// Interface index of the hook.
+    pub subject: u32,
+    /// The subject's address (or the group it was reached by).
+    pub local: Address<N>,
+    /// The peer's address.
+    pub remote: Address<N>,
+    /// The subject's port, network order; see [`crate::judge`] for ICMP.
+    pub local_port: u16,
+    /// The peer's port, network order.
+    pub remote_port: u16,
+    /// IP protocol number.
+    pub protocol: u8,
+    /// Zero.
+    pub reserved: [u8; 3],
+}
+
+/// Which of the two tables an entry is in. New flows can't push out established ones.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Tier {
+    /// Answered and going on.
+    Established,
+    /// Not yet answered; the least recently used goes when the table is full.
+    Embryonic,
+}
+
+/// What is remembered of a flow.
+#[repr(C)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct FlowEntry {
+    /// Epoch of the verdict.
+    pub epoch: u32,
+    /// Cause of the verdict, as [`Cause`] packs it.
+    pub cause: u32,
+    /// Boot-time nanoseconds after which the verdict no longer holds; `u64::MAX` for never.
+    pub deadline: u64,
+    /// Last packet, coarse monotonic clock, in [`FlowEntry::TICK`]s.
+    pub seen: u32,
+    /// [`FlowEntry::REPLIED`] and the like.
+    pub state: u8,
+    /// [`Word`] as a number, with [`FlowEntry::PASSES`].
+    pub verdict: u8,
+    /// [`crate::maps::Direction`] of the packet that opened it.
+    pub opened: u8,
+    /// Zero.
+    pub reserved: u8,
+    /// Packets the subject sent.
+    pub packets_out: u64,
+    /// Bytes the subject sent.
+    pub bytes_out: u64,
+    /// Packets the subject received.
+    pub packets_in: u64,
+    /// Bytes the subject received.
+    pub bytes_in: u64,
+}
+
+impl FlowEntry {
+    /// The other end has answered.
+    pub const REPLIED: u8 = 1;
+    /// The opener has sent a FIN.
+    pub const FIN_OPENER: u8 = 2;
+    /// The other end has sent a FIN.
+    pub const FIN_OTHER: u8 = 4;
+    /// A reset has been seen.
+    pub const RESET: u8 = 8;
+    /// Bit of `verdict`: packets go on.
+    pub const PASSES: u8 = 0x80;
+    /// `seen` counts nanoseconds shifted right by this much: units of 16.8 ms.
+    pub const TICK: u32 = 24;
+
+    /// Whether the verdict lets packets on.
+    #[inline(always)]
+    pub const fn passes(&self) -> bool {
+        self.verdict & Self::PASSES != 0
+    }
+
+    /// The word of the verdict.
+    #[inline(always)]
+    pub const fn word(&self) -> Word {
+        Word::from_code(self.verdict & !Self::PASSES)
+    }
+
+    /// The cause of the verdict.
+    #[inline(always)]
+    pub const fn cause(&self) -> Cause {
+        Cause(self.cause)
+    }
+
+    /// Both ends have said goodbye, or one has reset.
+    #[inline(always)]
+    pub const fn closed(&self) -> bool {
+        let both = Self::FIN_OPENER | Self::FIN_OTHER;
+        self.state & Self::RESET != 0 || self.state & both == both
+    }
+
+    /// Ticks without a packet after which the flow is over. Values follow Linux conntrack's defaults, except TCP's
+    /// five days, which are one here.
+    #[inline(always)]
+    pub const fn idle_limit(&self, protocol: u8) -> u32 {
+        let seconds = match protocol {
+            6 if self.closed() => 120,
+            6 if self.state & Self::REPLIED == 0 => 120,
+            6 => 86_400,
+            1 | 58 => 30,
+            17 if self.state & Self::REPLIED == 0 => 30,
+            17 => 180,
+            _ => 600,
+        };
+        ticks(seconds * 1_000_000_000)
+    }
+
+    /// Whether the flow has been idle for too long at tick `now`.
+    #[inline(always)]
+    pub const fn expired(&self, now: u32, protocol: u8) -> bool {
+        // A packet on another CPU may have written a later tick: negative idle time is none.
+        let idle = now.wrapping_sub(self.seen);
+        idle > self.idle_limit(protocol) && idle < 1 << 31
+    }
+}
+
+/// Nanoseconds as [`FlowEntry::seen`] counts them.
+#[inline(always)]
+pub const fn ticks(nanoseconds: u64) -> u32 {
+    (nanoseconds >> FlowEntry::TICK) as u32
+}
+
+/// A fragmented datagram under way.
+#[repr(C)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Hash)]
+pub struct FragmentKey<const N: usize> {
+    /// Interface index of the hook, with the direction in the top bit.
+    pub subject: u32,
+    /// Identification field, network order (16 bits on IPv4).
+    pub id: u32,
+    /// Source address.
+    pub source: Address<N>,
+    /// Destination address.
+    pub destination: Address<N>,
+    /// Protocol of the fragments.
+    pub protocol: u32,
+}
+
+/// The verdict on a datagram's first fragment, for the rest of it.
+#[repr(C)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct FragmentEntry {
+    /// Epoch of the verdict.
+    pub epoch: u32,
+    /// Cause of the verdict.
+    pub cause: u32,
+    /// As [`FlowEntry::deadline`].
+    pub deadline: u64,
+    /// Last fragment, in ticks.
+    pub seen: u32,
+    /// Offset at which the next fragment must start; `u32::MAX` once the datagram was found to lie.
+    pub next: u32,
+    /// As [`FlowEntry::verdict`].
+    pub verdict: u8,
+    /// Zero.
+    pub reserved: [u8; 7],
+}
+
+impl FragmentEntry {
+    /// Ticks a datagram may take to arrive: 30 s, as Linux' `ipfrag_time`.
+    pub const LIMIT: u32 = ticks(30_000_000_000);
+}
+
+const _: () = assert!(size_of::<FlowKey<1>>() == 20 && size_of::<FlowKey<4>>() == 44);
+const _: () = assert!(size_of::<FlowEntry>() == 56);
+const _: () = assert!(size_of::<FragmentKey<1>>() == 20 && size_of::<FragmentKey<4>>() == 44);
+const _: () = assert!(size_of::<FragmentEntry>() == 32);

@@ -1,0 +1,287 @@
+//! What the kernel maps hold. Every type has a fixed layout without padding; keys begin with their bank where a generation owns them.
+//!
+//! A *generation* is a whole compiled policy set. Two banks hold the one in force and the one being built. [`Control`]
+//! names the bank in force; one write to it switches.
+
+use crate::address::Address;
+
+/// Traffic direction as the subject sees it.
+#[repr(u8)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Hash, PartialOrd, Ord)]
+pub enum Direction {
+    /// The subject sends.
+    Egress = 0,
+    /// The subject receives.
+    Ingress = 1,
+}
+
+/// Which generation is in force: `epoch << 8 | bank`, one word so that it is read and written whole.
+/// The epoch rises with every change of anything a verdict depends on; a flow judged under another epoch is judged again.
+#[repr(transparent)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Control(pub u64);
+
+impl Control {
+    /// Epoch `epoch` in bank `bank` (0 or 1).
+    pub const fn new(epoch: u32, bank: u32) -> Self {
+        Self((epoch as u64) << 8 | (bank as u64 & 1))
+    }
+
+    /// Counts changes; 0 is "nothing loaded yet", under which everything is denied.
+    #[inline(always)]
+    pub const fn epoch(self) -> u32 {
+        (self.0 >> 8) as u32
+    }
+
+    /// 0 or 1.
+    #[inline(always)]
+    pub const fn bank(self) -> u32 {
+        (self.0 & 1) as u32
+    }
+}
+
+/// What an address or a subject is to the rules. The same two class numbers serve as subject and as peer.
+#[repr(C)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Hash, Default)]
+pub struct Endpoint {
+    /// Identity number, 0 for the world.
+    pub identity: u32,
+    /// Class among the *narrow* rule sides; 0 where none selects it.
+    pub class: u32,
+    /// Class among the *broad* rule sides; 0 where none selects it.
+    pub coarse: u32,
+    /// [`kind`].
+    pub kind: u32,
+}
+
+/// Values of [`Endpoint::kind`].
+pub mod kind {
+    /// Addresses nothing names.
+    pub const WORLD: u32 = 0;
+    /// A Workload document, a container, a pod.
+    pub const WORKLOAD: u32 = 1;
+    /// An AddressGroup document.
+    pub const GROUP: u32 = 2;
+    /// The machine the daemon runs on.
+    pub const HOST: u32 = 3;
+    /// A multicast or broadcast destination that a rule names.
+    pub const MULTICAST: u32 = 4;
+}
+
+/// Exact address of a bank.
+#[repr(C)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Hash)]
+pub struct AddressKey<const N: usize> {
+    /// 0 or 1.
+    pub bank: u32,
+    /// The address.
+    pub address: Address<N>,
+}
+
+/// Data of a longest-prefix key: the bank's 32 bits come first and always match, so a prefix of length `n` is stored with `32 + n`.
+pub type PrefixData<const N: usize> = AddressKey<N>;
+
+/// Key of the pair table.
+#[repr(C)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Hash)]
+pub struct PairKey {
+    /// `bank << 1 | direction`.
+    pub table: u32,
+    /// The subject's class number, narrow or broad.
+    pub subject: u32,
+    /// The peer's class number, narrow or broad.
+    pub peer: u32,
+}
+
+impl PairKey {
+    /// Broad class numbers carry this bit, so that narrow and broad numbers never meet.
+    pub const BROAD: u32 = 1 << 31;
+
+    /// The key for these classes.
+    #[inline(always)]
+    pub const fn new(bank: u32, direction: Direction, subject: u32, peer: u32) -> Self {
+        Self { table: bank << 1 | direction as u32, subject, peer }
+    }
+}
+
+/// What a bank says beside its tables.
+#[repr(C)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Generation {
+    /// Addresses of IPv4 that nothing names.
+    pub world4: Endpoint,
+    /// Addresses of IPv6 that nothing names.
+    pub world6: Endpoint,
+    /// [`Generation::PREFIXES4`] and the like.
+    pub flags: u32,
+    /// Zero.
+    pub reserved: u32,
+}
+
+impl Generation {
+    /// The bank has IPv4 prefixes.
+    pub const PREFIXES4: u32 = 1;
+    /// The bank has IPv6 prefixes.
+    pub const PREFIXES6: u32 = 2;
+    /// Some pair is narrow on the subject's side and on the peer's.
+    pub const NARROW_NARROW: u32 = 4;
+    /// Some pair is narrow on the subject's side and broad on the peer's.
+    pub const NARROW_BROAD: u32 = 8;
+    /// Some pair is broad on the subject's side and narrow on the peer's.
+    pub const BROAD_NARROW: u32 = 16;
+    /// Some pair is broad on both sides.
+    pub const BROAD_BROAD: u32 = 32;
+}
+
+/// Whose hook this is: by interface index (cgroup hooks use slots of their own).
+#[repr(C)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Subject {
+    /// Identity number; 0 where nothing is known, and then everything is denied.
+    pub identity: u32,
+    /// [`mode`].
+    pub mode: u8,
+    /// [`Subject::NO_LINK_HEADER`] and the like.
+    pub flags: u8,
+    /// Hardware address, where [`Subject::HAS_MAC`].
+    pub mac: [u8; 6],
+    /// First IPv4 address; all zero for none.
+    pub address4: Address<1>,
+    /// Narrow class at `address4`.
+    pub class4: u32,
+    /// Broad class at `address4`.
+    pub coarse4: u32,
+    /// Narrow class at `address6`.
+    pub class6: u32,
+    /// Broad class at `address6`.
+    pub coarse6: u32,
+    /// First IPv6 address; all zero for none.
+    pub address6: Address<4>,
+}
+
+impl Subject {
+    /// The device carries IP packets without an Ethernet header.
+    pub const NO_LINK_HEADER: u8 = 1;
+    /// `mac` is known and checked.
+    pub const HAS_MAC: u8 = 2;
+    /// There are addresses beside `address4` and `address6`: look others up.
+    pub const MORE_ADDRESSES: u8 = 4;
+    /// Interface indexes below this stand in an array (two banks each), others in a hash.
+    pub const DIRECT: u32 = 65_536;
+}
+
+/// Values of [`Subject::mode`].
+pub mod mode {
+    /// Nothing is judged.
+    pub const OFF: u8 = 0;
+    /// Denies are reported and let through.
+    pub const AUDIT: u8 = 1;
+    /// Denies are denied.
+    pub const ENFORCE: u8 = 2;
+}
+
+/// Key of a subject whose interface index is [`Subject::DIRECT`] or above.
+#[repr(C)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Hash)]
+pub struct SubjectKey {
+    /// 0 or 1.
+    pub bank: u32,
+    /// Interface index.
+    pub number: u32,
+}
+
+/// Counters of one rule, per CPU: packets it decided.
+#[repr(C)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct RuleCounter {
+    /// Packets whose verdict's cause was this rule.
+    pub packets: u64,
+    /// Their bytes, link header included.
+    pub bytes: u64,
+    /// How many of `packets` were reported as `audited`.
+    pub audited: u64,
+    /// New flows among `packets`.
+    pub flows: u64,
+}
+
+/// Counters of one reason, per CPU. The same shape as a rule's.
+pub type ReasonCounter = RuleCounter;
+
+/// What became of events, per CPU: `sent + lost + suppressed` is how many there were.
+#[repr(C)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct EventCounter {
+    /// Written to the ring.
+    pub sent: u64,
+    /// The ring was full.
+    pub lost: u64,
+    /// Over the rate for denied packets.
+    pub suppressed: u64,
+    /// Start of the current rate window, coarse monotonic nanoseconds.
+    pub window: u64,
+    /// Denied packets reported in the window.
+    pub in_window: u64,
+}
+
+/// Limits that the maps are made with.
+pub mod limits {
+    /// Addresses per family and bank.
+    pub const ADDRESSES: u32 = 262_144;
+    /// Prefixes per family, both banks together.
+    pub const PREFIXES: u32 = 262_144;
+    /// Pairs of classes per bank.
+    pub const PAIRS: u32 = 1_048_576;
+    /// Break points of port sets per bank.
+    pub const INTERVALS: u32 = 524_288;
+    /// Decisions per bank.
+    pub const DECISIONS: u32 = 262_144;
+    /// Rules that carry counters.
+    pub const RULES: u32 = 65_536;
+    /// Established flows per family.
+    pub const FLOWS: u32 = 262_144;
+    /// New flows per family that nobody has answered yet.
+    pub const EMBRYONIC: u32 = 65_536;
+    /// Fragmented datagrams under way per family.
+    pub const FRAGMENTS: u32 = 8_192;
+    /// Denied packets reported per CPU and second.
+    pub const DENY_EVENTS: u64 = 1_000;
+}
+
+const _: () = assert!(size_of::<Endpoint>() == 16);
+const _: () = assert!(size_of::<AddressKey<1>>() == 8 && size_of::<AddressKey<4>>() == 20);
+const _: () = assert!(size_of::<PairKey>() == 12);
+const _: () = assert!(size_of::<Generation>() == 40);
+const _: () = assert!(size_of::<Subject>() == 48);
+const _: () = assert!(size_of::<RuleCounter>() == 32);
+const _: () = assert!(size_of::<EventCounter>() == 40);
+
+#[cfg(feature = "aya")]
+mod pod {
+    //! Everything here is `repr(C)`, without padding, and valid for any bits.
+    use super::*;
+    use crate::answer::{Decision, Interval, PortSet};
+    use crate::flow::{FlowEntry, FlowKey, FragmentEntry, FragmentKey};
+
+    macro_rules! pod {
+        ($($kind:ty),* $(,)?) => {
+            $(
+                // SAFETY: `repr(C)` integers only, sizes asserted above: no padding, any bits are a value.
+                unsafe impl aya::Pod for $kind {}
+            )*
+        };
+    }
+
+    pod!(
+        Control,
+        Endpoint,
+        AddressKey<1>,
+        AddressKey<4>,
+        PairKey,
+        Generation,
+        Subject,
+        SubjectKey,
+        RuleCounter
+    );
+    pod!(EventCounter, Decision, Interval, PortSet, FlowEntry, FlowKey<1>, FlowKey<4>, FragmentEntry);
+    pod!(FragmentKey<1>, FragmentKey<4>);
+}

@@ -1,0 +1,76 @@
+//! Reading a packet, wherever it is.
+
+/// Plain old data that may be read from any bytes.
+///
+/// # Safety
+///
+/// Every bit pattern must be a value of the type.
+pub unsafe trait Wire: Copy {}
+
+// SAFETY: integers and arrays of them take any bits.
+unsafe impl Wire for u8 {}
+// SAFETY: as above.
+unsafe impl Wire for u16 {}
+// SAFETY: as above.
+unsafe impl Wire for u32 {}
+// SAFETY: as above.
+unsafe impl<T: Wire, const N: usize> Wire for [T; N] {}
+
+/// A packet: the frame from its first byte.
+pub trait Packet {
+    /// Length of the frame; of all segments together for an aggregated one.
+    fn len(&self) -> u32;
+
+    /// Whether there is nothing.
+    fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Bytes at an offset the compiler knows; `None` past the end.
+    fn fixed<T: Wire>(&self, offset: usize) -> Option<T>;
+
+    /// Bytes at an offset found in the packet; `None` past the end.
+    fn at<T: Wire>(&self, offset: u32) -> Option<T>;
+
+    /// Ethertype and tag control of a VLAN tag that the device has taken off the frame.
+    fn vlan(&self) -> Option<u16>;
+}
+
+/// A frame in memory.
+#[cfg(feature = "std")]
+#[derive(Clone, Copy, Debug)]
+pub struct Frame<'a> {
+    /// The bytes.
+    pub bytes: &'a [u8],
+    /// A VLAN tag taken off by the device.
+    pub vlan: Option<u16>,
+}
+
+#[cfg(feature = "std")]
+impl<'a> Frame<'a> {
+    /// A frame as captured.
+    pub const fn new(bytes: &'a [u8]) -> Self {
+        Self { bytes, vlan: None }
+    }
+}
+
+#[cfg(feature = "std")]
+impl Packet for Frame<'_> {
+    fn len(&self) -> u32 {
+        self.bytes.len() as u32
+    }
+
+    fn fixed<T: Wire>(&self, offset: usize) -> Option<T> {
+        let bytes = self.bytes.get(offset..offset.checked_add(size_of::<T>())?)?;
+        // SAFETY: the slice is `size_of::<T>()` long and `Wire` takes any bits; the read needs no alignment.
+        Some(unsafe { bytes.as_ptr().cast::<T>().read_unaligned() })
+    }
+
+    fn at<T: Wire>(&self, offset: u32) -> Option<T> {
+        self.fixed(offset as usize)
+    }
+
+    fn vlan(&self) -> Option<u16> {
+        self.vlan
+    }
+}

@@ -1,0 +1,52 @@
+//! What the verdict function looks things up in.
+
+use crate::address::Address;
+use crate::answer::{Decision, Interval, PortSet};
+use crate::event::FlowEvent;
+use crate::flow::{FlowEntry, FlowKey, FragmentEntry, FragmentKey, Tier};
+use crate::maps::{Control, Endpoint, Generation, PairKey, Subject};
+use crate::verdict::Outcome;
+
+/// The tables of both families, the clocks, and where verdicts are counted.
+pub trait Tables: FamilyTables<1> + FamilyTables<4> {
+    /// Which generation is in force. Read once per packet, before anything else.
+    fn control(&self) -> Control;
+    /// What a bank says beside its tables.
+    fn generation(&self, bank: u32) -> Option<Generation>;
+    /// Whose hook number `number` is.
+    fn subject(&self, bank: u32, number: u32) -> Option<Subject>;
+    /// The port set of a pair of classes.
+    fn pair(&self, key: &PairKey) -> Option<PortSet>;
+    /// Break point `index` of a bank.
+    fn interval(&self, bank: u32, index: u32) -> Option<Interval>;
+    /// Decision `index` of a bank.
+    fn decision(&self, bank: u32, index: u32) -> Option<Decision>;
+
+    /// Monotonic clock, cheap and good to a few milliseconds, nanoseconds.
+    fn coarse_clock(&self) -> u64;
+    /// Boot-time clock, nanoseconds. Counts while the machine sleeps; never steps back.
+    fn boot_clock(&self) -> u64;
+
+    /// Counts a packet under its cause. Called exactly once per packet.
+    fn count(&mut self, outcome: &Outcome, bytes: u32, opened: bool);
+    /// Hands a record to whoever listens. `limited` records may be left out beyond a rate; either way the loss is counted.
+    fn report(&mut self, event: &FlowEvent, limited: bool);
+}
+
+/// The tables that exist once per address family: `N` is 1 for IPv4, 4 for IPv6.
+pub trait FamilyTables<const N: usize> {
+    /// A tracked flow.
+    fn flow(&mut self, tier: Tier, key: &FlowKey<N>) -> Option<&mut FlowEntry>;
+    /// Remembers a flow; `false` where there is no room.
+    fn insert_flow(&mut self, tier: Tier, key: &FlowKey<N>, entry: &FlowEntry) -> bool;
+    /// Forgets a flow.
+    fn remove_flow(&mut self, tier: Tier, key: &FlowKey<N>);
+    /// The endpoint with exactly this address.
+    fn address(&self, bank: u32, address: &Address<N>) -> Option<Endpoint>;
+    /// The endpoint of the longest prefix that holds this address.
+    fn prefix(&self, bank: u32, address: &Address<N>) -> Option<Endpoint>;
+    /// A fragmented datagram under way.
+    fn fragment(&mut self, key: &FragmentKey<N>) -> Option<&mut FragmentEntry>;
+    /// Remembers a datagram's first fragment; `false` where there is no room.
+    fn insert_fragment(&mut self, key: &FragmentKey<N>, entry: &FragmentEntry) -> bool;
+}
