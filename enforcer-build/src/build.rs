@@ -64,17 +64,39 @@ pub fn sources(root: &Path) -> Vec<PathBuf> {
 
 /// Builds the kernel programs and says where the object is.
 pub fn build(toolchain: &Toolchain, request: &Request<'_>) -> Result<PathBuf, BuildError> {
-    run(toolchain, request, "build", &[])?;
+    run(&mut cargo(toolchain, request, "build"))?;
     let object = request.target_dir.join(target()).join("release/enforcer");
     if object.is_file() { Ok(object) } else { Err(BuildError::NoObject(object)) }
 }
 
-fn run(toolchain: &Toolchain, request: &Request<'_>, verb: &str, more: &[&str]) -> Result<(), BuildError> {
-    let mut command = cargo(toolchain, request, verb);
-    command.args(more);
-    let shown = format!("{command:?}");
+/// Lints the kernel programs with the linter that belongs to their compiler; every warning is an error.
+pub fn clippy(toolchain: &Toolchain, request: &Request<'_>) -> Result<(), BuildError> {
+    let mut command = match toolchain {
+        // Debian's linter, as cargo's own `clippy` would call it: that one would take the one of cargo's toolchain.
+        Toolchain::Debian { .. } => {
+            let mut command = cargo(toolchain, request, "check");
+            command.env("RUSTC_WORKSPACE_WRAPPER", "/usr/bin/clippy-driver");
+            command.env("CLIPPY_ARGS", "-Dwarnings");
+            command
+        }
+        Toolchain::Rustup { .. } => {
+            let mut command = cargo(toolchain, request, "clippy");
+            command.args(["--", "-Dwarnings"]);
+            command
+        }
+    };
+    run(&mut command)
+}
+
+fn run(command: &mut Command) -> Result<(), BuildError> {
+    let shown = show(command);
     let status = command.status().map_err(|source| BuildError::Spawn { command: shown.clone(), source })?;
     if status.success() { Ok(()) } else { Err(BuildError::Failed { command: shown, status }) }
+}
+
+fn show(command: &Command) -> String {
+    let words = std::iter::once(command.get_program()).chain(command.get_args());
+    words.map(|word| word.to_string_lossy()).collect::<Vec<_>>().join(" ")
 }
 
 /// Cargo with everything set that makes it build for the kernel.

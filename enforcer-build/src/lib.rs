@@ -8,7 +8,7 @@ mod build;
 mod environment;
 mod toolchain;
 
-pub use build::{BuildError, Request, build, sources};
+pub use build::{BuildError, Request, build, clippy, sources};
 pub use toolchain::{LLVM_MAJOR, Missing, Toolchain, find_linker, places};
 
 /// The compiler's target for the kernel programs on this machine.

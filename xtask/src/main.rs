@@ -1,2 +1,94 @@
-//! Contributor entry point.
-fn main() {}
+//! The one entry for contributors: set-up, build, test, demo, bench and CI.
+
+mod bench;
+mod ci;
+mod demo;
+mod examples;
+mod kernel_programs;
+mod levels;
+mod licences;
+mod needs;
+mod runner;
+mod setup;
+mod shell;
+mod tally;
+mod test;
+mod tidy;
+
+use std::process::ExitCode;
+
+use anyhow::Result;
+use clap::{Parser, Subcommand};
+
+/// Builds, tests and shows the enforcer.
+#[derive(Debug, Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask")]
+struct Args {
+    #[command(subcommand)]
+    command: Task,
+}
+
+#[derive(Debug, Subcommand)]
+enum Task {
+    /// Install what building the kernel programs takes; does nothing where it is there
+    Setup,
+    /// Build the kernel programs alone, and say with what
+    BuildEbpf {
+        /// Compile in the debug lines for the daemon's log
+        #[arg(long)]
+        log: bool,
+    },
+    /// Build the agent with its kernel programs
+    Build {
+        /// With optimisations
+        #[arg(long)]
+        release: bool,
+    },
+    /// Set up, build, and run every level of tests that this machine can run
+    Test {
+        /// Run only tests whose name contains this
+        filter: Option<String>,
+    },
+    /// Set up, build, and show a small shop being enforced
+    Demo {
+        /// Leave the shop's network namespaces and the daemon up, and say how to enter them
+        #[arg(long)]
+        keep: bool,
+    },
+    /// Measure: criterion's benches, then the kernel programs beside an empty one
+    Bench {
+        /// Passed on to the benches
+        #[arg(trailing_var_arg = true)]
+        rest: Vec<String>,
+    },
+    /// Everything that has to hold before a change is taken
+    Ci,
+    /// Rules on the files of the repository: sizes, names, no machine's own paths
+    Tidy,
+}
+
+fn main() -> ExitCode {
+    match run(Args::parse()) {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::from(2)
+        }
+    }
+}
+
+fn run(args: Args) -> Result<ExitCode> {
+    let done = |()| ExitCode::SUCCESS;
+    match args.command {
+        Task::Setup => setup::run(setup::Scope::Build).map(done),
+        Task::BuildEbpf { log } => kernel_programs::build(log).map(done),
+        Task::Build { release } => {
+            setup::run(setup::Scope::Build).and_then(|()| kernel_programs::build_agent(release)).map(done)
+        }
+        Task::Test { filter } => test::run(filter.as_deref()),
+        Task::Demo { keep } => demo::run(keep),
+        Task::Bench { rest } => bench::run(&rest).map(done),
+        Task::Ci => ci::run(),
+        Task::Tidy => tidy::run(),
+    }
+}

@@ -1,0 +1,91 @@
+//! `cargo xtask ci`: what has to hold before a change is taken. Every step runs, whatever the ones before it found.
+
+use std::process::ExitCode;
+
+use anyhow::{Result, bail};
+
+use crate::setup::{self, Scope};
+use crate::shell::{cargo, root, run as run_command};
+use crate::tally::{Report, Tally};
+use crate::{examples, kernel_programs, licences, test, tidy};
+
+/// Runs every step and prints the counts.
+pub(crate) fn run() -> Result<ExitCode> {
+    let obstacle = setup::run(Scope::Ci).err().map(|error| format!("no kernel programs: {error:#}"));
+    let mut report = Report::default();
+    for (name, check) in CHECKS {
+        step(&mut report, name, check);
+    }
+    report.add("known faults in dependencies", licences::advisories());
+    collect(&mut report, "tests", |report| {
+        kernel_programs::build_agent(false)?;
+        test::levels(report, None, obstacle)
+    });
+    collect(&mut report, "examples in policies/", |report| {
+        report.add("examples in policies/", examples::run()?);
+        Ok(())
+    });
+    report.print();
+    Ok(report.total().exit_code())
+}
+
+type Check = fn() -> Result<()>;
+
+const CHECKS: [(&str, Check); 7] = [
+    ("formatting", formatting),
+    ("tidy", tidy_files),
+    ("licences", licences::check),
+    ("kernel programs build", build_kernel_programs),
+    ("kernel programs have no warnings", kernel_programs::clippy),
+    ("workspace has no warnings", clippy),
+    ("documentation has no warnings", documentation),
+];
+
+/// A check counts as one.
+fn step(report: &mut Report, name: &str, check: Check) {
+    println!("\n=== {name}");
+    let tally = match check() {
+        Ok(()) => Tally::passed(1),
+        Err(error) => {
+            println!("FAILED: {error:#}");
+            Tally::failed(1)
+        }
+    };
+    report.add(name, tally);
+}
+
+/// What counts by itself; that it can't start counts as one failure.
+fn collect(report: &mut Report, name: &str, act: impl FnOnce(&mut Report) -> Result<()>) {
+    if let Err(error) = act(report) {
+        println!("FAILED: {name}: {error:#}");
+        report.add(format!("{name} could not run"), Tally::failed(1));
+    }
+}
+
+fn formatting() -> Result<()> {
+    run_command(cargo().args(["fmt", "--all", "--check"]))?;
+    run_command(cargo().args(["fmt", "--check"]).current_dir(root().join("enforcer-ebpf")))
+}
+
+fn tidy_files() -> Result<()> {
+    if !tidy::check()? {
+        bail!("some files break the rules above");
+    }
+    Ok(())
+}
+
+fn build_kernel_programs() -> Result<()> {
+    kernel_programs::build(false)?;
+    // The debug lines cost nothing unless asked for, but they have to keep compiling.
+    kernel_programs::build(true)
+}
+
+fn clippy() -> Result<()> {
+    run_command(cargo().args(["clippy", "--workspace", "--all-targets", "--quiet", "--", "-Dwarnings"]))
+}
+
+fn documentation() -> Result<()> {
+    let mut command = cargo();
+    command.args(["doc", "--workspace", "--no-deps", "--quiet"]).env("RUSTDOCFLAGS", "-Dwarnings");
+    run_command(&mut command)
+}

@@ -1,0 +1,218 @@
+//! Runs test executables one by one, so that each level has its own counts and its own privileges.
+
+use std::io::{BufRead, BufReader};
+use std::path::PathBuf;
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail};
+use cargo_metadata::{Message, PackageId, TargetKind};
+
+use crate::levels::Level;
+use crate::shell::{Root, cargo, target_dir};
+use crate::tally::Tally;
+
+/// No executable may take longer: a hanging test is a failing one.
+const DEADLINE: Duration = Duration::from_secs(900);
+/// How long to wait for output after the end, in case something the test started holds the pipe.
+const LAST_WORDS: Duration = Duration::from_secs(1);
+
+/// A built test or bench.
+#[derive(Debug)]
+pub(crate) struct Executable {
+    pub(crate) level: Level,
+    name: String,
+    path: PathBuf,
+    package_dir: PathBuf,
+    has_libtest: bool,
+}
+
+/// Builds every test and bench of the workspace.
+pub(crate) fn build() -> Result<Vec<Executable>> {
+    let mut command = cargo();
+    command.args(["test", "--workspace", "--lib", "--bins", "--tests", "--benches", "--no-run"]);
+    command.arg("--message-format=json-render-diagnostics");
+    let mut child = command.stdout(Stdio::piped()).spawn().context("cannot run cargo")?;
+    let stdout = child.stdout.take().context("cargo has no stdout")?;
+    let mut executables = Vec::new();
+    for message in Message::parse_stream(BufReader::new(stdout)) {
+        let Message::CompilerArtifact(artifact) = message.context("cannot read cargo's messages")? else {
+            continue;
+        };
+        let (true, Some(path)) = (artifact.profile.test, artifact.executable) else { continue };
+        let package = package_name(&artifact.package_id);
+        let is_bench = artifact.target.is_kind(TargetKind::Bench);
+        let dir = artifact.manifest_path.parent().context("a manifest lies in no directory")?;
+        executables.push(Executable {
+            level: Level::of(&package, &artifact.target.name, is_bench),
+            name: format!("{package}/{}", artifact.target.name),
+            path: path.into_std_path_buf(),
+            package_dir: dir.as_std_path().to_owned(),
+            has_libtest: !is_bench,
+        });
+    }
+    let status = child.wait().context("cannot wait for cargo")?;
+    if !status.success() {
+        bail!("the tests don't build");
+    }
+    executables.sort_by(|a, b| (a.level, &a.name).cmp(&(b.level, &b.name)));
+    Ok(executables)
+}
+
+impl Executable {
+    /// Runs it, shows what it prints, and counts.
+    pub(crate) fn run(&self, filter: Option<&str>) -> Result<Tally> {
+        println!("\n--- {}", self.name);
+        let root = if self.level.is_privileged() { Root::detect() } else { None };
+        let mut command = root.map_or_else(|| Command::new(&self.path), |root| root.command(&self.path));
+        command.args(filter);
+        let outcome = watch(self.prepare(&mut command))
+            .with_context(|| format!("cannot run `{}`", self.path.display()))?;
+        Ok(self.judge(outcome))
+    }
+
+    /// How many tests it holds, without running any.
+    pub(crate) fn count(&self, filter: Option<&str>) -> Result<usize> {
+        let mut command = Command::new(&self.path);
+        command.args(["--list", "--format", "terse"]).args(filter);
+        let output = self
+            .prepare(&mut command)
+            .output()
+            .with_context(|| format!("cannot run `{}`", self.path.display()))?;
+        Ok(String::from_utf8_lossy(&output.stdout).lines().filter(|line| line.ends_with(": test")).count())
+    }
+
+    fn prepare<'a>(&self, command: &'a mut Command) -> &'a mut Command {
+        command
+            .current_dir(&self.package_dir)
+            .env("CARGO_MANIFEST_DIR", &self.package_dir)
+            .env("ENFORCER_BIN", target_dir().join("debug/enforcer"))
+            .env("RUST_BACKTRACE", "1")
+            .stdin(Stdio::null())
+    }
+
+    /// A test executable says itself how many passed. One that ends badly without saying so counts as one failure.
+    fn judge(&self, outcome: Outcome) -> Tally {
+        match (outcome.tally, outcome.status) {
+            (Some(tally), Some(status)) if status.success() || tally.failed > 0 => tally,
+            (None, Some(status)) if status.success() && !self.has_libtest => Tally::passed(1),
+            (tally, status) => {
+                let how = status
+                    .map_or_else(|| format!("took more than {DEADLINE:?}"), |status| status.to_string());
+                println!("FAILED: {}: {how}", self.name);
+                let mut tally = tally.unwrap_or_default();
+                tally += Tally::failed(1);
+                tally
+            }
+        }
+    }
+}
+
+struct Outcome {
+    tally: Option<Tally>,
+    /// None where it had to be killed.
+    status: Option<ExitStatus>,
+}
+
+fn watch(command: &mut Command) -> Result<Outcome> {
+    let mut child = command.stdout(Stdio::piped()).spawn()?;
+    let lines = lines_of(&mut child)?;
+    let start = Instant::now();
+    let mut tally = None;
+    let mut take = |line: String| {
+        println!("{line}");
+        if let Some(counts) = Tally::parse(&line) {
+            tally = Some(counts);
+        }
+    };
+    let status = loop {
+        match lines.recv_timeout(Duration::from_millis(100)) {
+            Ok(line) => take(line),
+            Err(RecvTimeoutError::Disconnected) => break Some(child.wait()?),
+            Err(RecvTimeoutError::Timeout) => {
+                if let Some(status) = child.try_wait()? {
+                    while let Ok(line) = lines.recv_timeout(LAST_WORDS) {
+                        take(line);
+                    }
+                    break Some(status);
+                }
+            }
+        }
+        if start.elapsed() > DEADLINE {
+            child.kill()?;
+            child.wait()?;
+            break None;
+        }
+    };
+    Ok(Outcome { tally, status })
+}
+
+/// The lines a child prints, read on a thread of their own so that waiting for them can time out.
+fn lines_of(child: &mut Child) -> Result<Receiver<String>> {
+    let stdout = child.stdout.take().context("the child has no stdout")?;
+    let (sender, receiver) = channel();
+    thread::spawn(move || {
+        for line in BufReader::new(stdout).split(b'\n').map_while(Result::ok) {
+            if sender.send(String::from_utf8_lossy(&line).into_owned()).is_err() {
+                break;
+            }
+        }
+    });
+    Ok(receiver)
+}
+
+/// The name in a package id such as `path+file:///src/xtask#0.1.0` or `path+file:///src/tests#enforcer-tests@0.1.0`.
+fn package_name(id: &PackageId) -> String {
+    let (place, version) = id.repr.rsplit_once('#').unwrap_or((&id.repr, ""));
+    match version.split_once('@') {
+        Some((name, _)) => name.to_owned(),
+        None => place.rsplit('/').next().unwrap_or(place).to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn shell(script: &str) -> Outcome {
+        watch(Command::new("sh").args(["-c", script])).unwrap()
+    }
+
+    fn executable(has_libtest: bool) -> Executable {
+        Executable {
+            level: Level::Units,
+            name: "sh".into(),
+            path: "/bin/sh".into(),
+            package_dir: "/".into(),
+            has_libtest,
+        }
+    }
+
+    #[test]
+    fn packages_are_named_by_their_id() {
+        let name = |repr: &str| package_name(&PackageId { repr: repr.to_owned() });
+        assert_eq!(name("path+file:///src/xtask#0.1.0"), "xtask");
+        assert_eq!(name("path+file:///src/tests#enforcer-tests@0.1.0"), "enforcer-tests");
+    }
+
+    #[test]
+    fn what_the_executable_says_counts() {
+        let outcome = shell("echo 'test result: FAILED. 1 passed; 2 failed; 0 ignored'; exit 101");
+        assert_eq!(executable(true).judge(outcome), Tally { passed: 1, failed: 2, skipped: 0 });
+    }
+
+    #[test]
+    fn a_crash_is_a_failure_whatever_was_said_before() {
+        assert_eq!(executable(true).judge(shell("kill -9 $$")), Tally::failed(1));
+        let outcome = shell("echo 'test result: ok. 3 passed; 0 failed'; exit 1");
+        assert_eq!(executable(true).judge(outcome), Tally { passed: 3, failed: 1, skipped: 0 });
+    }
+
+    #[test]
+    fn silence_is_success_for_a_bench_only() {
+        assert_eq!(executable(false).judge(shell("true")), Tally::passed(1));
+        assert_eq!(executable(true).judge(shell("true")), Tally::failed(1));
+    }
+}

@@ -1,0 +1,104 @@
+//! Debian's packages.
+
+use std::process::{Command, Stdio};
+
+use anyhow::{Context, Result, bail};
+use enforcer_build::{LLVM_MAJOR, find_linker};
+
+use super::Scope;
+use crate::shell::{Root, find, run};
+
+struct Package {
+    name: String,
+    why: &'static str,
+}
+
+fn package(name: &str, why: &'static str) -> Package {
+    Package { name: name.to_owned(), why }
+}
+
+/// What is wanted, whether it is there or not.
+fn wanted(scope: Scope) -> Vec<Package> {
+    let mut packages = vec![
+        package("rustc-web", "compiles the kernel programs"),
+        package("libstd-rust-web-dev-bpf", "is Rust's core, prebuilt for BPF"),
+    ];
+    if find("cc").is_none() {
+        packages.push(package("gcc", "links the agent"));
+        packages.push(package("libc6-dev", "links the agent"));
+    }
+    if find_linker().is_none() {
+        packages.push(package(&format!("llvm-{LLVM_MAJOR}-dev"), "is what bpf-linker is made of"));
+        packages.push(package(&format!("libpolly-{LLVM_MAJOR}-dev"), "is what bpf-linker is made of"));
+    }
+    if scope != Scope::Build && find("ip").is_none() {
+        packages.push(package("iproute2", "makes the network namespaces of tests and demo"));
+    }
+    if scope == Scope::Ci {
+        packages.push(package("rust-web-clippy", "lints the kernel programs with their own compiler"));
+    }
+    packages
+}
+
+/// Installs the packages that are wanted and missing. Where Debian's release has none of them, rustup's nightly is
+/// the caller's next try.
+pub(super) fn install(scope: Scope) -> Result<()> {
+    let missing: Vec<_> = wanted(scope).into_iter().filter(|package| !is_installed(&package.name)).collect();
+    if missing.is_empty() {
+        return Ok(());
+    }
+    eprintln!("installing from Debian's archive:");
+    for package in &missing {
+        eprintln!("  {} {}", package.name, package.why);
+    }
+    let names: Vec<_> = missing.iter().map(|package| package.name.as_str()).collect();
+    let Some(root) = Root::detect() else {
+        bail!("this isn't root and sudo isn't usable; as root, run: apt-get install -y {}", names.join(" "));
+    };
+    let apt = find("apt-get").context("`apt-get` is gone")?;
+    run(root.command(&apt).args(["-q", "update"]))?;
+    let (available, unavailable): (Vec<_>, Vec<_>) = names.into_iter().partition(|name| is_available(name));
+    if !unavailable.is_empty() {
+        eprintln!("this release doesn't have {}", unavailable.join(", "));
+    }
+    if available.is_empty() {
+        return Ok(());
+    }
+    let mut command = root.command(&apt);
+    command.env("DEBIAN_FRONTEND", "noninteractive");
+    command.args(["-q", "install", "-y", "--no-install-recommends"]).args(available);
+    run(&mut command)
+}
+
+fn is_installed(name: &str) -> bool {
+    let query = Command::new("dpkg-query")
+        .args(["-W", "-f=${db:Status-Status}", name])
+        .stderr(Stdio::null())
+        .output();
+    query.is_ok_and(|output| output.stdout == b"installed")
+}
+
+fn is_available(name: &str) -> bool {
+    let show =
+        Command::new("apt-cache").args(["show", "--no-all-versions", name]).stderr(Stdio::null()).output();
+    show.is_ok_and(|output| output.status.success() && !output.stdout.is_empty())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_ci_wants_the_linter() {
+        let has = |scope| wanted(scope).iter().any(|package| package.name == "rust-web-clippy");
+        assert!(has(Scope::Ci) && !has(Scope::Run) && !has(Scope::Build));
+    }
+
+    #[test]
+    fn every_scope_wants_the_compiler_and_its_core() {
+        for scope in [Scope::Build, Scope::Run, Scope::Ci] {
+            let names: Vec<_> = wanted(scope).into_iter().map(|package| package.name).collect();
+            assert!(names.starts_with(&["rustc-web".to_owned(), "libstd-rust-web-dev-bpf".to_owned()]));
+        }
+    }
+}

@@ -1,0 +1,89 @@
+//! `cargo xtask test`: every level, each with its counts.
+
+use std::process::ExitCode;
+
+use anyhow::Result;
+
+use crate::kernel_programs::build_agent;
+use crate::levels::Level;
+use crate::runner::{self, Executable};
+use crate::setup::{self, Scope};
+use crate::shell::cargo;
+use crate::tally::{Report, Tally};
+use crate::{needs, shell};
+
+/// Sets up, builds, runs every level, and prints the sum.
+pub(crate) fn run(filter: Option<&str>) -> Result<ExitCode> {
+    let obstacle = setup::run(Scope::Run).err().map(|error| format!("no kernel programs: {error:#}"));
+    build_agent(false)?;
+    let mut report = Report::default();
+    levels(&mut report, filter, obstacle)?;
+    report.print();
+    Ok(report.total().exit_code())
+}
+
+/// Runs every level into a report. `obstacle`: what is already known to keep the privileged ones from running.
+pub(crate) fn levels(report: &mut Report, filter: Option<&str>, obstacle: Option<String>) -> Result<()> {
+    let executables = runner::build()?;
+    let obstacles = obstacles(obstacle);
+    for remark in needs::remarks() {
+        println!("note: {remark}");
+    }
+    for level in Level::ALL {
+        let members: Vec<_> = executables.iter().filter(|executable| executable.level == level).collect();
+        let tally = if level.is_privileged() && !obstacles.is_empty() {
+            skip(level, &members, filter, &obstacles)?
+        } else {
+            run_level(level, &members, filter)?
+        };
+        report.add(level.to_string(), tally);
+    }
+    if filter.is_none() {
+        report.add("examples in the documentation", doc_tests());
+    }
+    Ok(())
+}
+
+fn obstacles(known: Option<String>) -> Vec<String> {
+    let missing = needs::missing().into_iter().map(|lack| format!("{} ({})", lack.what, lack.help));
+    known.into_iter().chain(missing).collect()
+}
+
+fn run_level(level: Level, members: &[&Executable], filter: Option<&str>) -> Result<Tally> {
+    println!("\n=== {level}");
+    let mut tally = Tally::default();
+    for executable in members {
+        tally += executable.run(filter)?;
+    }
+    println!("=== {level}: {tally}");
+    Ok(tally)
+}
+
+fn skip(level: Level, members: &[&Executable], filter: Option<&str>, obstacles: &[String]) -> Result<Tally> {
+    println!("\n=== {level}: SKIPPED, this machine lacks:");
+    for obstacle in obstacles {
+        println!("  - {obstacle}");
+    }
+    let mut count = 0;
+    for executable in members {
+        count += executable.count(filter)?;
+    }
+    Ok(Tally::skipped(count))
+}
+
+/// rustdoc builds and runs these itself.
+fn doc_tests() -> Tally {
+    let mut command = cargo();
+    command.args(["test", "--workspace", "--doc", "--quiet"]);
+    match shell::output(&mut command) {
+        Ok(text) => {
+            let mut tally = Tally::default();
+            text.lines().filter_map(Tally::parse).for_each(|counts| tally += counts);
+            tally
+        }
+        Err(error) => {
+            println!("FAILED: {error:#}");
+            Tally::failed(1)
+        }
+    }
+}
