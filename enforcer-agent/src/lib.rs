@@ -1,3 +1,4 @@
 //! The daemon and the command line as a library.
 
+pub mod datapath;
 pub mod kernel;

@@ -4,4 +4,5 @@
 //! and the present instant come in as arguments.
 #![forbid(unsafe_code)]
 
+pub mod compile;
 pub mod model;

@@ -1,0 +1,172 @@
+//! A packet path without packets: it keeps what it is told, and tells it again.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use enforcer_common::Reason;
+use enforcer_common::event::FlowEvent;
+use enforcer_common::maps::{EventCounter, ReasonCounter, RuleCounter, Subject};
+use enforcer_policy::compile::{Delta, Image};
+use tokio::sync::broadcast;
+
+use super::{Attachment, Datapath, DatapathError, Epoch, Hook, Sweep, Usage};
+
+/// The double. Fields are public so that a test can look, and play the kernel's part.
+#[derive(Debug)]
+pub struct Memory {
+    /// The epoch in force.
+    pub epoch: Option<Epoch>,
+    /// The image that was installed last.
+    pub image: Image,
+    /// The deltas applied since.
+    pub deltas: Vec<Delta>,
+    /// Whose device is whose.
+    pub subjects: BTreeMap<u32, Subject>,
+    /// Hooked devices.
+    pub attached: BTreeSet<u32>,
+    /// What [`Datapath::rule_counters`] answers.
+    pub rules: Vec<RuleCounter>,
+    /// What [`Datapath::reason_counters`] answers.
+    pub reasons: Vec<ReasonCounter>,
+    /// What [`Datapath::event_counters`] answers.
+    pub counted: EventCounter,
+    /// Send here what the kernel would report.
+    pub reports: broadcast::Sender<FlowEvent>,
+    /// Makes the next change fail.
+    pub fail_next: Option<DatapathError>,
+}
+
+impl Default for Memory {
+    fn default() -> Self {
+        Self {
+            epoch: None,
+            image: Image::default(),
+            deltas: Vec::new(),
+            subjects: BTreeMap::new(),
+            attached: BTreeSet::new(),
+            rules: Vec::new(),
+            reasons: vec![ReasonCounter::default(); Reason::COUNT],
+            counted: EventCounter::default(),
+            reports: broadcast::channel(1024).0,
+            fail_next: None,
+        }
+    }
+}
+
+impl Memory {
+    fn fail(&mut self) -> Result<(), DatapathError> {
+        self.fail_next.take().map_or(Ok(()), Err)
+    }
+
+    fn next_epoch(&mut self) -> Epoch {
+        *self.epoch.insert(self.epoch.unwrap_or(0) + 1)
+    }
+}
+
+impl Datapath for Memory {
+    fn current(&self) -> Option<Epoch> {
+        self.epoch
+    }
+
+    fn install(&mut self, image: &Image, subjects: &[(u32, Subject)]) -> Result<Epoch, DatapathError> {
+        self.fail()?;
+        self.image = image.clone();
+        self.deltas.clear();
+        self.subjects = subjects.iter().copied().collect();
+        Ok(self.next_epoch())
+    }
+
+    fn apply_delta(
+        &mut self,
+        delta: &Delta,
+        subjects: &[(u32, Option<Subject>)],
+    ) -> Result<Epoch, DatapathError> {
+        self.fail()?;
+        if self.epoch.is_none() {
+            return Err(DatapathError::new("nothing is installed that could be changed"));
+        }
+        if *delta != Delta::default() {
+            self.deltas.push(delta.clone());
+        }
+        for &(ifindex, subject) in subjects {
+            match subject {
+                Some(subject) => self.subjects.insert(ifindex, subject),
+                None => self.subjects.remove(&ifindex),
+            };
+        }
+        Ok(self.next_epoch())
+    }
+
+    fn attach(&mut self, ifindex: u32, _name: &str) -> Result<Attachment, DatapathError> {
+        self.fail()?;
+        self.attached.insert(ifindex);
+        Ok(Attachment { ifindex, hook: Hook::Tcx })
+    }
+
+    fn detach(&mut self, ifindex: u32) -> Result<bool, DatapathError> {
+        self.fail()?;
+        Ok(self.attached.remove(&ifindex))
+    }
+
+    fn attached(&mut self) -> Result<Vec<Attachment>, DatapathError> {
+        Ok(self.attached.iter().map(|&ifindex| Attachment { ifindex, hook: Hook::Tcx }).collect())
+    }
+
+    fn rule_counters(&self, rules: u32) -> Result<Vec<RuleCounter>, DatapathError> {
+        let mut counters = self.rules.clone();
+        counters.resize(rules as usize, RuleCounter::default());
+        Ok(counters)
+    }
+
+    fn reason_counters(&self) -> Result<Vec<ReasonCounter>, DatapathError> {
+        Ok(self.reasons.clone())
+    }
+
+    fn event_counters(&self) -> Result<EventCounter, DatapathError> {
+        Ok(self.counted)
+    }
+
+    fn events(&mut self) -> Result<broadcast::Receiver<FlowEvent>, DatapathError> {
+        Ok(self.reports.subscribe())
+    }
+
+    fn sweep_flows(&mut self) -> Result<Sweep, DatapathError> {
+        Ok(Sweep::default())
+    }
+
+    fn usage(&self) -> Vec<Usage> {
+        Vec::new()
+    }
+
+    fn remove_all(&mut self) -> Result<(), Vec<DatapathError>> {
+        *self = Self { reports: self.reports.clone(), ..Self::default() };
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_change_raises_the_epoch_and_a_failed_one_changes_nothing() {
+        let mut path = Memory::default();
+        assert!(path.set_subject(7, None).is_err(), "nothing is installed yet");
+        let whose = Subject { identity: 3, ..Subject::default() };
+        assert_eq!(path.install(&Image::default(), &[(7, whose)]).unwrap(), 1);
+        assert_eq!(path.set_subject(8, Some(whose)).unwrap(), 2);
+        path.fail_next = Some(DatapathError::new("no room"));
+        assert_eq!(path.install(&Image::default(), &[]).unwrap_err().to_string(), "no room");
+        assert_eq!(path.current(), Some(2));
+        assert_eq!(path.subjects.keys().copied().collect::<Vec<_>>(), [7, 8]);
+    }
+
+    #[test]
+    fn removing_everything_leaves_nothing() {
+        let mut path = Memory::default();
+        let _ = path.install(&Image::default(), &[]).unwrap();
+        let hooked = path.attach(4, "veth4").unwrap();
+        assert_eq!(path.attached().unwrap(), [hooked]);
+        path.remove_all().unwrap();
+        assert_eq!((path.current(), path.attached().unwrap()), (None, vec![]));
+    }
+}

@@ -1,0 +1,118 @@
+//! What the daemon asks of the packet path. [`crate::kernel::Kernel`] answers with kernel programs,
+//! [`memory::Memory`] with ordinary collections, for tests on machines without root.
+
+mod error;
+pub mod memory;
+
+pub use error::DatapathError;
+
+use enforcer_common::event::FlowEvent;
+use enforcer_common::maps::{EventCounter, ReasonCounter, RuleCounter, Subject};
+use enforcer_policy::compile::{Delta, Image};
+use tokio::sync::broadcast;
+
+/// Counts changes of what is enforced; 0 is never the epoch of anything.
+pub type Epoch = u32;
+
+/// Where packets of a device meet the programs.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Hash, PartialOrd, Ord)]
+pub enum Hook {
+    /// A tcx link (Linux 6.6 and later), which stays while the daemon is away.
+    Tcx,
+    /// A classifier of the clsact qdisc, on older kernels.
+    Clsact,
+}
+
+impl Hook {
+    /// As `status` shows it.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Tcx => "tcx",
+            Self::Clsact => "clsact",
+        }
+    }
+}
+
+/// A device whose packets are judged in both directions.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Hash, PartialOrd, Ord)]
+pub struct Attachment {
+    /// Interface index.
+    pub ifindex: u32,
+    /// How.
+    pub hook: Hook,
+}
+
+/// What a sweep of the flow tables found.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Sweep {
+    /// Tracked flows left.
+    pub live: u64,
+    /// Flows forgotten because they were over.
+    pub removed: u64,
+}
+
+/// How full a table is.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Usage {
+    /// What stands in it, as `status` names it.
+    pub table: &'static str,
+    /// Entries in use.
+    pub used: u64,
+    /// Entries it can hold.
+    pub limit: u64,
+}
+
+/// The packet path. Every method returns when the change is in force; none waits for packets. Calls take
+/// from microseconds to 100 ms, so they belong on a thread that may block.
+pub trait Datapath: Send {
+    /// The epoch in force, `None` before the first [`Datapath::install`]. A restarted daemon finds here what it adopted.
+    fn current(&self) -> Option<Epoch>;
+
+    /// Puts a whole generation in force with one write, or leaves the old one untouched. `subjects` are all subjects
+    /// by interface index; attached devices that aren't among them deny everything.
+    fn install(&mut self, image: &Image, subjects: &[(u32, Subject)]) -> Result<Epoch, DatapathError>;
+
+    /// Changes the generation in force in place: what is added first, then subjects, then what is removed.
+    fn apply_delta(
+        &mut self,
+        delta: &Delta,
+        subjects: &[(u32, Option<Subject>)],
+    ) -> Result<Epoch, DatapathError>;
+
+    /// Says whose device this is, in the generation in force; `None`: nobody's, and it denies everything.
+    fn set_subject(&mut self, ifindex: u32, subject: Option<Subject>) -> Result<Epoch, DatapathError> {
+        self.apply_delta(&Delta::default(), &[(ifindex, subject)])
+    }
+
+    /// Hooks both directions of a device, before all other programs there. Until [`Datapath::set_subject`] has said whose it is,
+    /// everything on it is denied. Attaching twice is no error. `name` is only used where the kernel lacks tcx.
+    fn attach(&mut self, ifindex: u32, name: &str) -> Result<Attachment, DatapathError>;
+
+    /// Takes the programs off a device; whether there were any. The device may be gone.
+    fn detach(&mut self, ifindex: u32) -> Result<bool, DatapathError>;
+
+    /// Every device hooked now, adopted ones included. Forgets those whose device has gone.
+    fn attached(&mut self) -> Result<Vec<Attachment>, DatapathError>;
+
+    /// Counters of the first `rules` rules, summed over CPUs.
+    fn rule_counters(&self, rules: u32) -> Result<Vec<RuleCounter>, DatapathError>;
+
+    /// Counters of all reasons by [`enforcer_common::Reason`] code, summed over CPUs.
+    fn reason_counters(&self) -> Result<Vec<ReasonCounter>, DatapathError>;
+
+    /// What became of events, summed over CPUs. `window` and `in_window` mean nothing here.
+    fn event_counters(&self) -> Result<EventCounter, DatapathError>;
+
+    /// Records of verdicts from now on. A receiver that lags is told how many it missed. Must be called inside a tokio runtime.
+    fn events(&mut self) -> Result<broadcast::Receiver<FlowEvent>, DatapathError>;
+
+    /// Forgets tracked flows that are over. Wants to be called every few seconds.
+    fn sweep_flows(&mut self) -> Result<Sweep, DatapathError>;
+
+    /// How full the tables of the generation in force are.
+    fn usage(&self) -> Vec<Usage>;
+
+    /// Takes all programs off all devices and forgets every map: nothing is enforced afterwards. All errors, not just the first.
+    fn remove_all(&mut self) -> Result<(), Vec<DatapathError>>;
+}
