@@ -6,3 +6,6 @@
 
 pub mod compile;
 pub mod model;
+pub mod reference;
+#[cfg(feature = "testing")]
+pub mod testing;

@@ -1,0 +1,1 @@
+//! Random policy sets, probes and packets, for holding every implementation against the reference.
