@@ -4,8 +4,13 @@
 //! and the present instant come in as arguments.
 #![forbid(unsafe_code)]
 
+pub mod check;
 pub mod compile;
+pub mod diagnostic;
+pub mod document;
 pub mod model;
 pub mod reference;
+pub mod source;
 #[cfg(feature = "testing")]
 pub mod testing;
+mod yaml;

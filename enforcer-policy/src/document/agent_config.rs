@@ -1,0 +1,118 @@
+//! `AgentConfig`.
+
+use super::reader::Reader;
+use super::{address, labels, ports, workload};
+use crate::diagnostic::shown;
+use crate::model::{AgentConfig, Failsafe, Origin, Sources};
+use crate::yaml::Node;
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+const FIELDS: [&str; 10] = [
+    "policies",
+    "defaultMode",
+    "identityLabels",
+    "socket",
+    "bpffs",
+    "cgroupRoot",
+    "state",
+    "metrics",
+    "failsafe",
+    "sources",
+];
+const SOURCES: [&str; 4] = ["docker", "containerd", "kubernetes", "etcd"];
+const DIRECTIONS: [(&str, bool); 2] = [("ingress", true), ("egress", false)];
+
+/// Every field is optional, and so is `spec` itself.
+pub(super) fn read(
+    reader: &mut Reader<'_>,
+    node: Option<&Node<'_>>,
+    name: String,
+    origin: Origin,
+) -> Option<AgentConfig> {
+    let mut config = AgentConfig { name, origin: Some(origin), ..AgentConfig::default() };
+    let Some(node) = node.filter(|node| !node.is_null()) else { return Some(config) };
+    let fields = reader.fields(node, "an AgentConfig's `spec`", &FIELDS)?;
+    // What cannot be read is reported and left out here; a document with an error is dropped as a whole.
+    config.policies = fields
+        .get("policies")
+        .and_then(|node| each(reader, node, "policies", |reader, item| path(reader, item, "policies")));
+    config.default_mode =
+        fields.get("defaultMode").and_then(|node| reader.word(node, "defaultMode", &workload::MODES));
+    config.identity_labels =
+        fields.get("identityLabels").and_then(|node| each(reader, node, "identityLabels", labels::key));
+    config.socket = fields.get("socket").and_then(|node| path(reader, node, "socket"));
+    config.bpffs = fields.get("bpffs").and_then(|node| path(reader, node, "bpffs"));
+    config.cgroup_root = fields
+        .get("cgroupRoot")
+        .and_then(|node| path(reader, node, "cgroupRoot"))
+        .and_then(|path| path.into_os_string().into_string().ok());
+    config.state = fields.get("state").and_then(|node| path(reader, node, "state"));
+    config.metrics =
+        fields.get("metrics").filter(|node| !node.is_null()).and_then(|node| metrics(reader, node));
+    config.failsafe = fields.get("failsafe").and_then(|node| each(reader, node, "failsafe", failsafe));
+    config.sources = fields.get("sources").map(|node| sources(reader, node)).unwrap_or_default();
+    Some(config)
+}
+
+/// A list that may be empty.
+fn each<T>(
+    reader: &mut Reader<'_>,
+    node: &Node<'_>,
+    what: &str,
+    mut read: impl FnMut(&mut Reader<'_>, &Node<'_>) -> Option<T>,
+) -> Option<Vec<T>> {
+    let items = reader.maybe_empty_list(node, what)?;
+    Some(items.iter().filter_map(|item| read(reader, item)).collect())
+}
+
+fn path(reader: &mut Reader<'_>, node: &Node<'_>, what: &str) -> Option<PathBuf> {
+    let text = reader.text(node, what)?;
+    if text.is_empty() || text.contains('\0') {
+        reader.error(node.span, format!("`{what}` is not a path: `{}`", shown(text)));
+        return None;
+    }
+    Some(PathBuf::from(text))
+}
+
+fn metrics(reader: &mut Reader<'_>, node: &Node<'_>) -> Option<SocketAddr> {
+    let text = reader.text(node, "metrics")?;
+    let parsed = text.parse().ok();
+    if parsed.is_none() {
+        let message = format!("`{}` is not an address with a port", shown(text));
+        reader.error_help(node.span, message, "for example `127.0.0.1:9469` or `\"[::1]:9469\"`");
+    }
+    parsed
+}
+
+fn failsafe(reader: &mut Reader<'_>, node: &Node<'_>) -> Option<Failsafe> {
+    const HELP: &str = "for example `{direction: ingress, ports: [tcp/22], cidr: [192.0.2.0/24]}`";
+    let fields = reader.fields(node, "an entry of `failsafe`", &["direction", "ports", "cidr"])?;
+    let direction = reader.required(&fields, "direction", HELP);
+    let ingress = direction.and_then(|node| reader.word(node, "direction", &DIRECTIONS));
+    let ports = reader.required(&fields, "ports", HELP).and_then(|node| ports::ports(reader, node));
+    let cidr = reader.required(&fields, "cidr", HELP).and_then(|node| address::cidrs(reader, node, "cidr"));
+    Some(Failsafe { ingress: ingress?, ports: ports?, cidr: cidr? })
+}
+
+fn sources(reader: &mut Reader<'_>, node: &Node<'_>) -> Sources {
+    let mut sources = Sources::new();
+    let Some(fields) = reader.fields(node, "sources", &SOURCES) else { return sources };
+    for kind in SOURCES {
+        let Some(node) = fields.get(kind) else { continue };
+        let Some(entries) = reader.mapping(node, kind) else { continue };
+        let mut settings = BTreeMap::new();
+        for entry in entries {
+            let key = entry.key.text().unwrap_or_default();
+            match entry.value.text() {
+                Some(value) if !entry.value.is_null() => {
+                    settings.insert(key.to_owned(), value.to_owned());
+                }
+                _ => reader.wrong_type(&entry.value, &shown(key), "text, a number or a boolean"),
+            }
+        }
+        sources.insert(kind.to_owned(), settings);
+    }
+    sources
+}
