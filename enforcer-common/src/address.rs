@@ -34,14 +34,14 @@ pub const fn is_multicast<const N: usize>(a: &Address<N>) -> bool {
     if N == 1 { first >> 28 == 0xe || first == u32::MAX } else { first >> 24 == 0xff }
 }
 
-/// Addresses that never stand on a wire as a source or unicast destination: 0.0.0.0/8, 127.0.0.0/8 and 240.0.0.0/4
-/// (RFC 6890); `::`, `::1`, IPv4-mapped (RFC 4291, 2.5). Multicast is told by [`is_multicast`].
+/// Addresses that never stand on a wire as a source or unicast destination: 0.0.0.0/8 and 127.0.0.0/8 (RFC 6890);
+/// `::`, `::1`, IPv4-compatible and IPv4-mapped (RFC 4291, 2.5). Multicast is told by [`is_multicast`].
 #[inline(always)]
 pub const fn is_martian<const N: usize>(a: &Address<N>) -> bool {
     let first = host_order(a[0]);
     if N == 1 {
         let net = first >> 24;
-        net == 0 || net == 127 || net >= 240
+        net == 0 || net == 127
     } else {
         // `::/96` and `::ffff:0:0/96`: unspecified, loopback, IPv4-compatible (deprecated) and IPv4-mapped.
         let third = host_order(a[N - 2]);

@@ -47,8 +47,6 @@ impl FlowEvent {
     pub const NEW: u8 = 1;
     /// An open flow was judged again and its verdict changed.
     pub const CHANGED: u8 = 2;
-    /// The packet belongs to a flow the peer opened, or is the subject's answer.
-    pub const REPLY: u8 = 4;
 }
 
 const _: () = assert!(size_of::<FlowEvent>() == 80);

@@ -163,10 +163,14 @@ pub struct FragmentEntry {
     pub seen: u32,
     /// Offset at which the next fragment must start; `u32::MAX` once the datagram was found to lie.
     pub next: u32,
+    /// Source port of the first fragment, as in [`FlowKey`].
+    pub source_port: u16,
+    /// Destination port of the first fragment.
+    pub destination_port: u16,
     /// As [`FlowEntry::verdict`].
     pub verdict: u8,
     /// Zero.
-    pub reserved: [u8; 7],
+    pub reserved: [u8; 3],
 }
 
 impl FragmentEntry {

@@ -9,6 +9,9 @@ use crate::verdict::Outcome;
 
 /// The tables of both families, the clocks, and where verdicts are counted.
 pub trait Tables: FamilyTables<1> + FamilyTables<4> {
+    /// Where the time comes from.
+    type Clock: Clock;
+
     /// Which generation is in force. Read once per packet, before anything else.
     fn control(&self) -> Control;
     /// What a bank says beside its tables.
@@ -22,15 +25,21 @@ pub trait Tables: FamilyTables<1> + FamilyTables<4> {
     /// Decision `index` of a bank.
     fn decision(&self, bank: u32, index: u32) -> Option<Decision>;
 
-    /// Monotonic clock, cheap and good to a few milliseconds, nanoseconds.
-    fn coarse_clock(&self) -> u64;
-    /// Boot-time clock, nanoseconds. Counts while the machine sleeps; never steps back.
-    fn boot_clock(&self) -> u64;
+    /// The clocks, as a handle of their own so that they can be read while an entry is held.
+    fn clock(&self) -> Self::Clock;
 
     /// Counts a packet under its cause. Called exactly once per packet.
     fn count(&mut self, outcome: &Outcome, bytes: u32, opened: bool);
     /// Hands a record to whoever listens. `limited` records may be left out beyond a rate; either way the loss is counted.
     fn report(&mut self, event: &FlowEvent, limited: bool);
+}
+
+/// The two clocks of a verdict.
+pub trait Clock: Copy {
+    /// Monotonic clock, cheap and good to a few milliseconds, nanoseconds. Idle times are measured by it.
+    fn coarse(self) -> u64;
+    /// Boot-time clock, nanoseconds: counts while the machine sleeps, never steps back. Expiries are held against it.
+    fn boot(self) -> u64;
 }
 
 /// The tables that exist once per address family: `N` is 1 for IPv4, 4 for IPv6.

@@ -1,0 +1,261 @@
+//! Asking the rules: endpoints to classes, classes to port sets, port sets to decisions.
+
+use super::{Context, encapsulates, everyday};
+use crate::Reason;
+use crate::address::{Address, is_martian, is_multicast};
+use crate::answer::{Answer, Decision, PortSet};
+use crate::maps::{Direction, Endpoint, Generation, PairKey, Subject, kind, mode};
+use crate::parse::protocol;
+use crate::tables::{Clock, FamilyTables, Tables};
+use crate::verdict::{Cause, Outcome, Word};
+
+/// UDP ports of VXLAN (RFC 7348; Linux' older number) and Geneve (RFC 8926).
+const TUNNEL_PORTS: [u16; 3] = [4789, 8472, 6081];
+
+/// What the rules say of a flow.
+#[derive(Clone, Copy)]
+pub(super) struct Decided {
+    pub(super) outcome: Outcome,
+    /// Boot-time clock, nanoseconds.
+    pub(super) deadline: u64,
+    /// The peer's identity.
+    pub(super) peer: u32,
+}
+
+/// Which flow is asked about.
+#[derive(Clone, Copy)]
+pub(super) struct Question<const N: usize> {
+    /// Direction of the packet that opens it.
+    pub(super) direction: Direction,
+    pub(super) local: Address<N>,
+    pub(super) remote: Address<N>,
+    pub(super) protocol: u8,
+    /// Destination port in host order; `type << 8 | code` for ICMP.
+    pub(super) port: u16,
+    /// What it is where no rule decides and nothing more special holds.
+    pub(super) otherwise: Reason,
+}
+
+/// Decides a flow. `Err` is a denial at the boundary that no rule can lift.
+#[inline(always)]
+pub(super) fn decide<const N: usize, T: Tables + FamilyTables<N>>(
+    context: &Context,
+    question: &Question<N>,
+    tables: &T,
+) -> Result<Decided, Reason> {
+    let bank = context.control.bank();
+    let generation = tables.generation(bank).ok_or(Reason::UnknownSubject)?;
+    let own = own(context, question, &generation, tables)?;
+    if is_martian(&question.remote)
+        || question.direction == Direction::Ingress && is_multicast(&question.remote)
+    {
+        return Err(Reason::Martian);
+    }
+    let peer = endpoint(bank, &question.remote, &generation, tables);
+    if is_multicast(&question.remote) && peer.kind != kind::MULTICAST {
+        return Err(Reason::Multicast);
+    }
+
+    let key = (question.protocol as u32) << 16 | question.port as u32;
+    let mut best = Decision::NONE;
+    let mut consider = |flag: u32, subject: u32, peer: u32| {
+        if generation.flags & flag == 0 || subject == 0 || peer == 0 {
+            return;
+        }
+        if let Some(set) = tables.pair(&PairKey::new(bank, question.direction, subject, peer)) {
+            merge(&mut best, ask(bank, set, key, tables));
+        }
+    };
+    consider(Generation::NARROW_NARROW, own.class, peer.class);
+    consider(Generation::NARROW_BROAD, own.class, peer.coarse);
+    consider(Generation::BROAD_NARROW, own.coarse, peer.class);
+    consider(Generation::BROAD_BROAD, own.coarse, peer.coarse);
+
+    let outcome = weigh(context, &best, || {
+        silence(question, own.kind == kind::MULTICAST || peer.kind == kind::MULTICAST)
+    });
+    Ok(Decided { outcome, deadline: best.deadline, peer: peer.identity })
+}
+
+/// The subject as an endpoint of the rules, once its address is known to be its own.
+#[inline(always)]
+fn own<const N: usize, T: Tables + FamilyTables<N>>(
+    context: &Context,
+    question: &Question<N>,
+    generation: &Generation,
+    tables: &T,
+) -> Result<Endpoint, Reason> {
+    let local = &question.local;
+    let egress = question.direction == Direction::Egress;
+    if is_martian(local) {
+        return Err(Reason::Martian);
+    }
+    if is_multicast(local) {
+        if egress {
+            return Err(Reason::Martian);
+        }
+        let group = endpoint(context.control.bank(), local, generation, tables);
+        return if group.kind == kind::MULTICAST { Ok(group) } else { Err(Reason::Multicast) };
+    }
+    match owned(context, local, tables) {
+        Some(own) => Ok(own),
+        None if !egress => Err(Reason::ForeignDestination),
+        None => Err(Reason::SpoofedSource),
+    }
+}
+
+/// The subject's endpoint at one of its own addresses.
+#[inline(always)]
+pub(super) fn owned<const N: usize, T: Tables + FamilyTables<N>>(
+    context: &Context,
+    address: &Address<N>,
+    tables: &T,
+) -> Option<Endpoint> {
+    let subject = &context.subject;
+    let (first, class, coarse) = inline::<N>(subject);
+    if first == *address {
+        return Some(Endpoint { identity: subject.identity, class, coarse, kind: kind::WORKLOAD });
+    }
+    if subject.flags & Subject::MORE_ADDRESSES == 0 {
+        return None;
+    }
+    let bank = context.control.bank();
+    FamilyTables::<N>::address(tables, bank, address).filter(|found| found.identity == subject.identity)
+}
+
+/// The address that stands in the subject itself, and its classes.
+#[inline(always)]
+fn inline<const N: usize>(subject: &Subject) -> (Address<N>, u32, u32) {
+    let mut address = [0; N];
+    let mut i = 0;
+    while i < N {
+        address[i] = if N == 1 { subject.address4[0] } else { subject.address6[i % 4] };
+        i += 1;
+    }
+    if N == 1 {
+        (address, subject.class4, subject.coarse4)
+    } else {
+        (address, subject.class6, subject.coarse6)
+    }
+}
+
+/// Whose address it is: exactly, else by the longest prefix, else the world's.
+#[inline(always)]
+fn endpoint<const N: usize, T: Tables + FamilyTables<N>>(
+    bank: u32,
+    address: &Address<N>,
+    generation: &Generation,
+    tables: &T,
+) -> Endpoint {
+    if let Some(found) = FamilyTables::<N>::address(tables, bank, address) {
+        return found;
+    }
+    let (flag, world) = if N == 1 {
+        (Generation::PREFIXES4, generation.world4)
+    } else {
+        (Generation::PREFIXES6, generation.world6)
+    };
+    if generation.flags & flag == 0 {
+        return world;
+    }
+    FamilyTables::<N>::prefix(tables, bank, address).unwrap_or(world)
+}
+
+/// The decision of a port set for `key`, as of now.
+#[inline(always)]
+fn ask<T: Tables>(bank: u32, set: PortSet, key: u32, tables: &T) -> Decision {
+    let index = search(bank, set, key, tables);
+    if index == 0 {
+        return Decision::NONE;
+    }
+    let Some(mut decision) = tables.decision(bank, index) else { return Decision::NONE };
+    if decision.deadline == u64::MAX {
+        return decision;
+    }
+    let now = tables.clock().boot();
+    for _ in 0..Decision::CHAIN {
+        if now < decision.deadline {
+            return decision;
+        }
+        match tables.decision(bank, decision.next) {
+            Some(next) => decision = next,
+            None => return Decision::NONE,
+        }
+    }
+    // A longer chain is refused when it is compiled.
+    Decision::NONE
+}
+
+/// The last break point at or below `key`; 0 where there is none. Arithmetic instead of branches, so that the verifier walks
+/// one path and not two to the number of steps.
+#[inline(always)]
+fn search<T: Tables>(bank: u32, set: PortSet, key: u32, tables: &T) -> u32 {
+    let steps = if set.len < 8 { 3 } else { PortSet::STEPS };
+    let mut position = 0u64;
+    let mut step = 1u64 << (steps - 1);
+    while step != 0 {
+        let next = position + step;
+        let inside = below(next, set.len as u64);
+        let probe = set.first.wrapping_add((next & inside) as u32);
+        let Some(interval) = tables.interval(bank, probe) else { return 0 };
+        let reached = below(interval.start as u64, key as u64 + 1);
+        position += step & inside & reached;
+        step >>= 1;
+    }
+    match tables.interval(bank, set.first.wrapping_add(position as u32)) {
+        Some(interval) if interval.start <= key => interval.decision,
+        _ => 0,
+    }
+}
+
+/// All ones where `a < b`, else zero; for numbers below 2^63.
+#[inline(always)]
+const fn below(a: u64, b: u64) -> u64 {
+    ((a.wrapping_sub(b) as i64) >> 63) as u64
+}
+
+#[inline(always)]
+fn merge(best: &mut Decision, other: Decision) {
+    best.enforced = best.enforced.first(other.enforced);
+    best.full = best.full.first(other.full);
+    if other.deadline < best.deadline {
+        best.deadline = other.deadline;
+    }
+}
+
+/// What no rule's silence is called.
+#[inline(always)]
+fn silence<const N: usize>(question: &Question<N>, multicast: bool) -> Reason {
+    let number = question.protocol;
+    let tunnel = number == protocol::UDP && TUNNEL_PORTS.contains(&question.port);
+    if multicast {
+        Reason::Multicast
+    } else if encapsulates(number) || tunnel {
+        Reason::Encapsulated
+    } else if !everyday(number) {
+        Reason::Protocol
+    } else {
+        question.otherwise
+    }
+}
+
+/// Both answers and the subject's mode, as one outcome.
+#[inline(always)]
+fn weigh(context: &Context, best: &Decision, silence: impl Fn() -> Reason) -> Outcome {
+    let cause = |answer: Answer| {
+        if answer.is_none() { Cause::reason(silence()) } else { Cause::rule(answer.rule()) }
+    };
+    let passes = best.enforced.allows();
+    let (word, cause) = if passes != best.full.allows() {
+        (Word::Audited, cause(best.full))
+    } else if passes {
+        (Word::Allowed, cause(best.enforced))
+    } else {
+        (Word::Denied, cause(best.enforced))
+    };
+    let outcome = Outcome { passes, word, cause };
+    if !passes && context.subject.mode == mode::AUDIT {
+        return Outcome { passes: true, word: Word::Audited, cause };
+    }
+    outcome
+}

@@ -1,0 +1,92 @@
+//! IPv6 neighbour discovery (RFC 4861): the same rule as ARP, and no routers among workloads (RFC 6105).
+
+use super::decide::owned;
+use super::{Context, Ruling};
+use crate::Reason;
+use crate::address::{Address, is_link_local};
+use crate::maps::Direction;
+use crate::packet::Packet;
+use crate::parse::{Link, Network};
+use crate::tables::{FamilyTables, Tables};
+use crate::verdict::Outcome;
+
+const ROUTER_SOLICITATION: u8 = 133;
+const ROUTER_ADVERTISEMENT: u8 = 134;
+const NEIGHBOUR_SOLICITATION: u8 = 135;
+
+/// Judges messages 133 to 136. Their code is 0 and their hop limit 255, so they come from this link (RFC 4861, 7.1).
+#[inline(always)]
+pub(super) fn neighbour<const N: usize, P: Packet, T: Tables + FamilyTables<N>>(
+    packet: &P,
+    context: &Context,
+    link: &Link,
+    net: &Network<N>,
+    tables: &T,
+) -> Result<Ruling, Reason> {
+    let header: [u8; 8] = packet.at(net.transport).ok_or(Reason::Short)?;
+    if header[1] != 0 || net.hop_limit != 255 || net.fragment.more {
+        return Err(Reason::Malformed);
+    }
+    let solicitation = header[0] == NEIGHBOUR_SOLICITATION;
+    match (context.hook.direction, header[0]) {
+        (Direction::Egress, ROUTER_ADVERTISEMENT) => return Err(Reason::RouterAdvertisement),
+        (Direction::Ingress, ROUTER_ADVERTISEMENT) if !is_link_local(&net.source) => {
+            return Err(Reason::NeighbourSpoof);
+        }
+        (Direction::Ingress, _) => {}
+        (Direction::Egress, message) => {
+            let unspecified = net.source == [0; N];
+            let mine = |address: &Address<N>| claims(context, link, address, tables);
+            let honest = if message == ROUTER_SOLICITATION {
+                unspecified || mine(&net.source)
+            } else {
+                if net.end < net.transport + 24 {
+                    return Err(Reason::Malformed);
+                }
+                let target: [u32; 4] = packet.at(net.transport + 8).ok_or(Reason::Short)?;
+                let mut claimed: Address<N> = [0; N];
+                let mut i = 0;
+                while i < N {
+                    claimed[i] = target[i % 4];
+                    i += 1;
+                }
+                match (solicitation, unspecified) {
+                    // Asking for anybody, from an own address.
+                    (true, false) => mine(&net.source),
+                    // Duplicate address detection: asking whether an own address is taken (RFC 4862, 5.4).
+                    (true, true) => mine(&claimed),
+                    (false, _) => mine(&net.source) && mine(&claimed),
+                }
+            };
+            if !honest {
+                return Err(Reason::NeighbourSpoof);
+            }
+        }
+    }
+    Ok(Ruling::quiet(Outcome::pass(Reason::Neighbour)))
+}
+
+/// Whether the subject may claim `address`: one of its own, or the link-local address its hardware address makes (RFC 4291, appendix A).
+/// Link-local addresses made otherwise have to be among the workload's `addresses`.
+#[inline(always)]
+fn claims<const N: usize, T: Tables + FamilyTables<N>>(
+    context: &Context,
+    link: &Link,
+    address: &Address<N>,
+    tables: &T,
+) -> bool {
+    let m = link.source;
+    let made = [
+        u32::from_ne_bytes([0xfe, 0x80, 0, 0]),
+        0,
+        u32::from_ne_bytes([m[0] ^ 2, m[1], m[2], 0xff]),
+        u32::from_ne_bytes([0xfe, m[3], m[4], m[5]]),
+    ];
+    let mut same = true;
+    let mut i = 0;
+    while i < N {
+        same &= address[i] == made[i % 4];
+        i += 1;
+    }
+    same || *address != [0; N] && owned(context, address, tables).is_some()
+}
