@@ -1,6 +1,7 @@
 //! The flow table: keys, entries, and when an entry dies.
 
 use crate::address::Address;
+use crate::maps::Direction;
 use crate::verdict::{Cause, Word};
 
 /// A flow as its subject sees it: the same key whichever way a packet goes. Holding the subject's number, it also proves
@@ -22,6 +23,58 @@ pub struct FlowKey<const N: usize> {
     pub protocol: u8,
     /// Zero.
     pub reserved: [u8; 3],
+}
+
+impl<const N: usize> FlowKey<N> {
+    /// Nothing known but the hook.
+    #[inline(always)]
+    pub const fn of(subject: u32) -> Self {
+        Self {
+            subject,
+            local: [0; N],
+            remote: [0; N],
+            local_port: 0,
+            remote_port: 0,
+            protocol: 0,
+            reserved: [0; 3],
+        }
+    }
+
+    /// Source address of a packet that goes in `direction`.
+    #[inline(always)]
+    pub const fn source(&self, direction: Direction) -> &Address<N> {
+        match direction {
+            Direction::Egress => &self.local,
+            Direction::Ingress => &self.remote,
+        }
+    }
+
+    /// Destination address of a packet that goes in `direction`.
+    #[inline(always)]
+    pub const fn destination(&self, direction: Direction) -> &Address<N> {
+        match direction {
+            Direction::Egress => &self.remote,
+            Direction::Ingress => &self.local,
+        }
+    }
+
+    /// Source and destination port of a packet that goes in `direction`, network order.
+    #[inline(always)]
+    pub const fn ports(&self, direction: Direction) -> (u16, u16) {
+        match direction {
+            Direction::Egress => (self.local_port, self.remote_port),
+            Direction::Ingress => (self.remote_port, self.local_port),
+        }
+    }
+
+    /// Sets the ports of a packet that goes in `direction`, network order.
+    #[inline(always)]
+    pub const fn set_ports(&mut self, direction: Direction, source: u16, destination: u16) {
+        match direction {
+            Direction::Egress => (self.local_port, self.remote_port) = (source, destination),
+            Direction::Ingress => (self.remote_port, self.local_port) = (source, destination),
+        }
+    }
 }
 
 /// Which of the two tables an entry is in. New flows can't push out established ones.

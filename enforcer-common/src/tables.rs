@@ -30,8 +30,10 @@ pub trait Tables: FamilyTables<1> + FamilyTables<4> {
 
     /// Counts a packet under its cause. Called exactly once per packet.
     fn count(&mut self, outcome: &Outcome, bytes: u32, opened: bool);
-    /// Hands a record to whoever listens. `limited` records may be left out beyond a rate; either way the loss is counted.
-    fn report(&mut self, event: &FlowEvent, limited: bool);
+    /// Whether a record would be taken now. `limited` records are left out beyond a rate; what is left out is counted.
+    fn wants(&mut self, limited: bool) -> bool;
+    /// Hands a record to whoever listens; one that finds no room is counted and not made.
+    fn report(&mut self, event: impl FnOnce() -> FlowEvent);
 }
 
 /// The two clocks of a verdict.
@@ -48,6 +50,8 @@ pub trait FamilyTables<const N: usize> {
     fn flow(&mut self, tier: Tier, key: &FlowKey<N>) -> Option<&mut FlowEntry>;
     /// Remembers a flow; `false` where there is no room.
     fn insert_flow(&mut self, tier: Tier, key: &FlowKey<N>, entry: &FlowEntry) -> bool;
+    /// Moves a flow from the embryonic tier to the established one; it stays where it is if that is full.
+    fn promote_flow(&mut self, key: &FlowKey<N>);
     /// Forgets a flow.
     fn remove_flow(&mut self, tier: Tier, key: &FlowKey<N>);
     /// The endpoint with exactly this address.

@@ -1,19 +1,45 @@
-//! The kernel programs.
+//! The kernel programs: one verdict function at two hooks.
+//!
+//! They only ever take away: a packet that passes goes on to whatever other program or qdisc stands behind
+//! (`TC_ACT_UNSPEC`), one that doesn't is dropped.
 #![no_std]
 #![no_main]
 
-use aya_ebpf::{bindings::TC_ACT_UNSPEC, macros::classifier, programs::TcContext};
+mod maps;
+mod packet;
+mod tables;
 
-/// What a workload's device receives from the workload.
+use aya_ebpf::bindings::{TC_ACT_SHOT, TC_ACT_UNSPEC};
+use aya_ebpf::{macros::classifier, programs::TcContext};
+use enforcer_common::maps::Direction;
+use enforcer_common::{Hook, judge};
+
+/// What the workload sends: on the ingress side of its host-side device.
 #[classifier]
-pub fn enforcer_egress(_ctx: TcContext) -> i32 {
-    TC_ACT_UNSPEC
+pub fn enforcer_egress(ctx: TcContext) -> i32 {
+    verdict(&ctx, Direction::Egress)
 }
 
-/// What the host sends to the workload's device.
+/// What the workload receives: on the egress side of its host-side device.
 #[classifier]
-pub fn enforcer_ingress(_ctx: TcContext) -> i32 {
-    TC_ACT_UNSPEC
+pub fn enforcer_ingress(ctx: TcContext) -> i32 {
+    verdict(&ctx, Direction::Ingress)
+}
+
+#[inline(always)]
+fn verdict(ctx: &TcContext, direction: Direction) -> i32 {
+    let packet = packet::Skb::new(ctx);
+    let hook = Hook { subject: packet.interface(), direction };
+    let outcome = judge(&packet, hook, &mut tables::Kernel);
+    #[cfg(feature = "log")]
+    aya_log_ebpf::debug!(
+        ctx,
+        "interface {} direction {} passes {}",
+        hook.subject,
+        direction as u8,
+        outcome.passes as u8
+    );
+    if outcome.passes { TC_ACT_UNSPEC } else { TC_ACT_SHOT }
 }
 
 #[panic_handler]

@@ -6,17 +6,12 @@ use crate::Reason;
 use crate::address::{Address, v4};
 use crate::maps::Direction;
 use crate::packet::Packet;
-use crate::parse::Link;
 use crate::tables::Tables;
 use crate::verdict::Outcome;
 
 #[inline(always)]
-pub(super) fn arp<P: Packet, T: Tables>(
-    packet: &P,
-    context: &Context,
-    link: &Link,
-    tables: &T,
-) -> Result<Ruling, Reason> {
+pub(super) fn arp<P: Packet, T: Tables>(packet: &P, context: &Context, tables: &T) -> Result<Ruling, Reason> {
+    let link = &context.link;
     let message: [u8; 28] =
         if link.network == 14 { packet.fixed(14) } else { packet.at(link.network) }.ok_or(Reason::Short)?;
     let [h0, h1, p0, p1, hlen, plen, _, operation, rest @ ..] = message;

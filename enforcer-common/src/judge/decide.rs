@@ -4,13 +4,18 @@ use super::{Context, encapsulates, everyday};
 use crate::Reason;
 use crate::address::{Address, is_martian, is_multicast};
 use crate::answer::{Answer, Decision, PortSet};
+use crate::flow::FlowKey;
 use crate::maps::{Direction, Endpoint, Generation, PairKey, Subject, kind, mode};
 use crate::parse::protocol;
 use crate::tables::{Clock, FamilyTables, Tables};
 use crate::verdict::{Cause, Outcome, Word};
 
-/// UDP ports of VXLAN (RFC 7348; Linux' older number) and Geneve (RFC 8926).
-const TUNNEL_PORTS: [u16; 3] = [4789, 8472, 6081];
+/// VXLAN (RFC 7348).
+const VXLAN: u16 = 4789;
+/// VXLAN as Linux had it before the number was assigned.
+const VXLAN_LINUX: u16 = 8472;
+/// Geneve (RFC 8926).
+const GENEVE: u16 = 6081;
 
 /// What the rules say of a flow.
 #[derive(Clone, Copy)]
@@ -22,48 +27,36 @@ pub(super) struct Decided {
     pub(super) peer: u32,
 }
 
-/// Which flow is asked about.
-#[derive(Clone, Copy)]
-pub(super) struct Question<const N: usize> {
-    /// Direction of the packet that opens it.
-    pub(super) direction: Direction,
-    pub(super) local: Address<N>,
-    pub(super) remote: Address<N>,
-    pub(super) protocol: u8,
-    /// Destination port in host order; `type << 8 | code` for ICMP.
-    pub(super) port: u16,
-    /// What it is where no rule decides and nothing more special holds.
-    pub(super) otherwise: Reason,
-}
-
-/// Decides a flow. `Err` is a denial at the boundary that no rule can lift.
+/// Decides the flow of `key` as the packet that opens it, going in `direction`. `otherwise` is what it is called where no rule
+/// decides and nothing more special holds. `Err` is a denial at the boundary that no rule can lift.
 #[inline(always)]
 pub(super) fn decide<const N: usize, T: Tables + FamilyTables<N>>(
     context: &Context,
-    question: &Question<N>,
+    key: &FlowKey<N>,
+    direction: Direction,
+    otherwise: Reason,
     tables: &T,
 ) -> Result<Decided, Reason> {
     let bank = context.control.bank();
-    let generation = tables.generation(bank).ok_or(Reason::UnknownSubject)?;
-    let own = own(context, question, &generation, tables)?;
-    if is_martian(&question.remote)
-        || question.direction == Direction::Ingress && is_multicast(&question.remote)
-    {
+    let own = own(context, &key.local, direction, tables)?;
+    let to_group = is_multicast(&key.remote);
+    if is_martian(&key.remote) || to_group && direction == Direction::Ingress {
         return Err(Reason::Martian);
     }
-    let peer = endpoint(bank, &question.remote, &generation, tables);
-    if is_multicast(&question.remote) && peer.kind != kind::MULTICAST {
+    let peer = endpoint(bank, &key.remote, tables);
+    if to_group && peer.kind != kind::MULTICAST {
         return Err(Reason::Multicast);
     }
 
-    let key = (question.protocol as u32) << 16 | question.port as u32;
+    let port = u16::from_be(key.ports(direction).1);
+    let flags = tables.generation(bank).map_or(0, |generation| generation.flags);
     let mut best = Decision::NONE;
     let mut consider = |flag: u32, subject: u32, peer: u32| {
-        if generation.flags & flag == 0 || subject == 0 || peer == 0 {
+        if flags & flag == 0 || subject == 0 || peer == 0 {
             return;
         }
-        if let Some(set) = tables.pair(&PairKey::new(bank, question.direction, subject, peer)) {
-            merge(&mut best, ask(bank, set, key, tables));
+        if let Some(set) = tables.pair(&PairKey::new(bank, direction, subject, peer)) {
+            merge(&mut best, ask(bank, set, (key.protocol as u32) << 16 | port as u32, tables));
         }
     };
     consider(Generation::NARROW_NARROW, own.class, peer.class);
@@ -71,9 +64,8 @@ pub(super) fn decide<const N: usize, T: Tables + FamilyTables<N>>(
     consider(Generation::BROAD_NARROW, own.coarse, peer.class);
     consider(Generation::BROAD_BROAD, own.coarse, peer.coarse);
 
-    let outcome = weigh(context, &best, || {
-        silence(question, own.kind == kind::MULTICAST || peer.kind == kind::MULTICAST)
-    });
+    let group = own.kind == kind::MULTICAST || to_group;
+    let outcome = weigh(context, &best, || silence(key.protocol, port, group, otherwise));
     Ok(Decided { outcome, deadline: best.deadline, peer: peer.identity })
 }
 
@@ -81,26 +73,24 @@ pub(super) fn decide<const N: usize, T: Tables + FamilyTables<N>>(
 #[inline(always)]
 fn own<const N: usize, T: Tables + FamilyTables<N>>(
     context: &Context,
-    question: &Question<N>,
-    generation: &Generation,
+    local: &Address<N>,
+    direction: Direction,
     tables: &T,
 ) -> Result<Endpoint, Reason> {
-    let local = &question.local;
-    let egress = question.direction == Direction::Egress;
     if is_martian(local) {
         return Err(Reason::Martian);
     }
     if is_multicast(local) {
-        if egress {
+        if direction == Direction::Egress {
             return Err(Reason::Martian);
         }
-        let group = endpoint(context.control.bank(), local, generation, tables);
+        let group = endpoint(context.control.bank(), local, tables);
         return if group.kind == kind::MULTICAST { Ok(group) } else { Err(Reason::Multicast) };
     }
-    match owned(context, local, tables) {
-        Some(own) => Ok(own),
-        None if !egress => Err(Reason::ForeignDestination),
-        None => Err(Reason::SpoofedSource),
+    match (owned(context, local, tables), direction) {
+        (Some(own), _) => Ok(own),
+        (None, Direction::Ingress) => Err(Reason::ForeignDestination),
+        (None, Direction::Egress) => Err(Reason::SpoofedSource),
     }
 }
 
@@ -111,15 +101,15 @@ pub(super) fn owned<const N: usize, T: Tables + FamilyTables<N>>(
     address: &Address<N>,
     tables: &T,
 ) -> Option<Endpoint> {
-    let subject = &context.subject;
-    let (first, class, coarse) = inline::<N>(subject);
+    let bank = context.control.bank();
+    let subject = tables.subject(bank, context.hook.subject)?;
+    let (first, class, coarse) = inline::<N>(&subject);
     if first == *address {
         return Some(Endpoint { identity: subject.identity, class, coarse, kind: kind::WORKLOAD });
     }
     if subject.flags & Subject::MORE_ADDRESSES == 0 {
         return None;
     }
-    let bank = context.control.bank();
     FamilyTables::<N>::address(tables, bank, address).filter(|found| found.identity == subject.identity)
 }
 
@@ -144,21 +134,19 @@ fn inline<const N: usize>(subject: &Subject) -> (Address<N>, u32, u32) {
 fn endpoint<const N: usize, T: Tables + FamilyTables<N>>(
     bank: u32,
     address: &Address<N>,
-    generation: &Generation,
     tables: &T,
 ) -> Endpoint {
     if let Some(found) = FamilyTables::<N>::address(tables, bank, address) {
         return found;
     }
-    let (flag, world) = if N == 1 {
-        (Generation::PREFIXES4, generation.world4)
-    } else {
-        (Generation::PREFIXES6, generation.world6)
-    };
-    if generation.flags & flag == 0 {
-        return world;
+    let Some(generation) = tables.generation(bank) else { return Endpoint::default() };
+    let prefixes = if N == 1 { Generation::PREFIXES4 } else { Generation::PREFIXES6 };
+    if generation.flags & prefixes != 0
+        && let Some(found) = FamilyTables::<N>::prefix(tables, bank, address)
+    {
+        return found;
     }
-    FamilyTables::<N>::prefix(tables, bank, address).unwrap_or(world)
+    if N == 1 { generation.world4 } else { generation.world6 }
 }
 
 /// The decision of a port set for `key`, as of now.
@@ -225,17 +213,16 @@ fn merge(best: &mut Decision, other: Decision) {
 
 /// What no rule's silence is called.
 #[inline(always)]
-fn silence<const N: usize>(question: &Question<N>, multicast: bool) -> Reason {
-    let number = question.protocol;
-    let tunnel = number == protocol::UDP && TUNNEL_PORTS.contains(&question.port);
-    if multicast {
+fn silence(number: u8, port: u16, group: bool, otherwise: Reason) -> Reason {
+    let tunnel = number == protocol::UDP && matches!(port, VXLAN | VXLAN_LINUX | GENEVE);
+    if group {
         Reason::Multicast
     } else if encapsulates(number) || tunnel {
         Reason::Encapsulated
     } else if !everyday(number) {
         Reason::Protocol
     } else {
-        question.otherwise
+        otherwise
     }
 }
 
@@ -254,7 +241,7 @@ fn weigh(context: &Context, best: &Decision, silence: impl Fn() -> Reason) -> Ou
         (Word::Denied, cause(best.enforced))
     };
     let outcome = Outcome { passes, word, cause };
-    if !passes && context.subject.mode == mode::AUDIT {
+    if !passes && context.mode == mode::AUDIT {
         return Outcome { passes: true, word: Word::Audited, cause };
     }
     outcome

@@ -1,7 +1,7 @@
 //! The flow table: a packet of a flow that is known, and the packet that opens one.
 
-use super::decide::{Decided, Question, decide};
-use super::{Context, Facts, Ruling, past, standing};
+use super::decide::{Decided, decide};
+use super::{Context, Ruling, past, standing};
 use crate::Reason;
 use crate::event::FlowEvent;
 use crate::flow::{FlowEntry, FlowKey, Tier, ticks};
@@ -24,41 +24,24 @@ enum Known {
 #[inline(always)]
 pub(super) fn flow<const N: usize, T: Tables + FamilyTables<N>>(
     context: &Context,
-    facts: &Facts<N>,
+    key: &FlowKey<N>,
     transport: &Transport,
     tables: &mut T,
 ) -> Result<Ruling, Reason> {
-    let key = key(context, facts);
-    let tcp = facts.protocol == protocol::TCP;
+    let tcp = key.protocol == protocol::TCP;
     if tcp && transport.flags & (flags::SYN | flags::ACK) == flags::SYN {
-        return open(context, facts, &key, tables);
+        return open(context, key, tables);
     }
-    if let Some(ruling) = known(Tier::Established, context, &key, transport.flags, tables) {
+    if let Some(ruling) = known(Tier::Established, context, key, transport.flags, tables) {
         return Ok(ruling);
     }
-    if let Some(ruling) = known(Tier::Embryonic, context, &key, transport.flags, tables) {
+    if let Some(ruling) = known(Tier::Embryonic, context, key, transport.flags, tables) {
         return Ok(ruling);
     }
     if tcp || transport.icmp == IcmpKind::Answer {
         return Err(Reason::State);
     }
-    open(context, facts, &key, tables)
-}
-
-/// The key of a packet's flow.
-#[inline(always)]
-pub(super) fn key<const N: usize>(context: &Context, facts: &Facts<N>) -> FlowKey<N> {
-    let (local, local_port) = facts.local(context.hook.direction);
-    let (remote, remote_port) = facts.remote(context.hook.direction);
-    FlowKey {
-        subject: context.hook.subject,
-        local,
-        remote,
-        local_port,
-        remote_port,
-        protocol: facts.protocol,
-        reserved: [0; 3],
-    }
+    open(context, key, tables)
 }
 
 /// A packet of a flow that may be in `tier`.
@@ -71,7 +54,7 @@ fn known<const N: usize, T: Tables + FamilyTables<N>>(
     tables: &mut T,
 ) -> Option<Ruling> {
     let clock = tables.clock();
-    let mut grown = None;
+    let mut grown = false;
     let found = match tables.flow(tier, key) {
         None => return None,
         Some(entry) => {
@@ -80,9 +63,7 @@ fn known<const N: usize, T: Tables + FamilyTables<N>>(
                 && outcome.passes
             {
                 note(entry, context, key.protocol, set, clock);
-                if matches!(tier, Tier::Embryonic) && established(entry, context, key.protocol) {
-                    grown = Some(*entry);
-                }
+                grown = matches!(tier, Tier::Embryonic) && established(entry, context, key.protocol);
             }
             found
         }
@@ -101,10 +82,8 @@ fn known<const N: usize, T: Tables + FamilyTables<N>>(
             (outcome, changed)
         }
     };
-    if let Some(entry) = grown
-        && tables.insert_flow(Tier::Established, key, &entry)
-    {
-        tables.remove_flow(Tier::Embryonic, key);
+    if grown {
+        tables.promote_flow(key);
     }
     if changed {
         return Some(Ruling::told(outcome, 0, FlowEvent::CHANGED));
@@ -134,19 +113,7 @@ fn judge_again<const N: usize, T: Tables + FamilyTables<N>>(
     opened: Direction,
     tables: &mut T,
 ) -> Outcome {
-    let port = match opened {
-        Direction::Egress => key.remote_port,
-        Direction::Ingress => key.local_port,
-    };
-    let question = Question {
-        direction: opened,
-        local: key.local,
-        remote: key.remote,
-        protocol: key.protocol,
-        port: u16::from_be(port),
-        otherwise: Reason::NoRule,
-    };
-    let decided = match decide(context, &question, tables) {
+    let decided = match decide(context, key, opened, Reason::NoRule, tables) {
         Ok(decided) => decided,
         Err(reason) => Decided {
             outcome: super::apply_mode(context, Outcome::deny(reason)),
@@ -213,28 +180,19 @@ fn established(entry: &FlowEntry, context: &Context, number: u8) -> bool {
 #[inline(always)]
 fn open<const N: usize, T: Tables + FamilyTables<N>>(
     context: &Context,
-    facts: &Facts<N>,
     key: &FlowKey<N>,
     tables: &mut T,
 ) -> Result<Ruling, Reason> {
     let direction = context.hook.direction;
-    if direction == Direction::Egress && serves_dhcp(facts) {
+    if direction == Direction::Egress && serves_dhcp(key) {
         return Err(Reason::RogueServer);
     }
-    let question = Question {
-        direction,
-        local: key.local,
-        remote: key.remote,
-        protocol: facts.protocol,
-        port: u16::from_be(facts.destination_port),
-        otherwise: Reason::NoRule,
-    };
-    let decided = decide(context, &question, tables)?;
+    let decided = decide(context, key, direction, Reason::NoRule, tables)?;
     if !decided.outcome.passes {
         return Ok(Ruling::told(decided.outcome, decided.peer, 0));
     }
     // Only a SYN gets here with an entry alive: a retransmission, or a new connection on an old tuple.
-    if facts.protocol == protocol::TCP {
+    if key.protocol == protocol::TCP {
         let clock = tables.clock();
         if join(Tier::Established, context, key, &decided, clock, tables)
             || join(Tier::Embryonic, context, key, &decided, clock, tables)
@@ -288,11 +246,9 @@ fn join<const N: usize, T: Tables + FamilyTables<N>, C: Clock>(
 
 /// A DHCP (RFC 2131) or DHCPv6 (RFC 8415) server's message.
 #[inline(always)]
-fn serves_dhcp<const N: usize>(facts: &Facts<N>) -> bool {
-    let (from, to) = if N == 1 { (67, 68) } else { (547, 546) };
-    facts.protocol == protocol::UDP
-        && facts.source_port == u16::to_be(from)
-        && facts.destination_port == u16::to_be(to)
+fn serves_dhcp<const N: usize>(key: &FlowKey<N>) -> bool {
+    let (from, to): (u16, u16) = if N == 1 { (67, 68) } else { (547, 546) };
+    key.protocol == protocol::UDP && key.local_port == from.to_be() && key.remote_port == to.to_be()
 }
 
 /// The verdict that stands for a key, judged again where it is stale; `None` where no flow is alive.

@@ -1,7 +1,7 @@
 //! Datagrams in parts: the first part is judged, the rest follow it in order or not at all.
 
 use super::flow::standing_verdict;
-use super::{Context, Facts, Ruling, past};
+use super::{Context, Ruling, past};
 use crate::Reason;
 use crate::flow::{FlowEntry, FlowKey, FragmentEntry, FragmentKey, ticks};
 use crate::packet::Packet;
@@ -13,12 +13,13 @@ use crate::verdict::{Cause, Outcome, Word};
 const POISONED: u32 = u32::MAX;
 
 #[inline(always)]
-fn key<const N: usize>(context: &Context, net: &Network<N>) -> FragmentKey<N> {
+fn datagram<const N: usize>(context: &Context, net: &Network, key: &FlowKey<N>) -> FragmentKey<N> {
+    let direction = context.hook.direction;
     FragmentKey {
-        subject: context.hook.subject | (context.hook.direction as u32) << 31,
+        subject: context.hook.subject | (direction as u32) << 31,
         id: net.fragment.id,
-        source: net.source,
-        destination: net.destination,
+        source: *key.source(direction),
+        destination: *key.destination(direction),
         protocol: net.fragment.protocol as u32,
     }
 }
@@ -27,35 +28,36 @@ fn key<const N: usize>(context: &Context, net: &Network<N>) -> FragmentKey<N> {
 #[inline(always)]
 pub(super) fn first<const N: usize, T: Tables + FamilyTables<N>>(
     context: &Context,
-    net: &Network<N>,
-    facts: &Facts<N>,
+    net: &Network,
+    key: &FlowKey<N>,
     ruling: Ruling,
     tables: &mut T,
 ) -> Result<Ruling, Reason> {
     if !ruling.outcome.passes {
         return Ok(ruling);
     }
-    let key = key(context, net);
+    let datagram = datagram(context, net, key);
     let now = ticks(tables.clock().coarse());
     // A second first part would choose the ports anew for what follows.
-    if let Some(entry) = tables.fragment(&key)
+    if let Some(entry) = tables.fragment(&datagram)
         && now.wrapping_sub(entry.seen) <= FragmentEntry::LIMIT
     {
         entry.next = POISONED;
         return Err(Reason::FragmentOverlap);
     }
+    let (source_port, destination_port) = key.ports(context.hook.direction);
     let entry = FragmentEntry {
         epoch: context.control.epoch(),
         cause: ruling.outcome.cause.0,
         deadline: u64::MAX,
         seen: now,
         next: net.fragment.len,
-        source_port: facts.source_port,
-        destination_port: facts.destination_port,
+        source_port,
+        destination_port,
         verdict: ruling.outcome.word as u8 | FlowEntry::PASSES,
         reserved: [0; 3],
     };
-    if tables.insert_fragment(&key, &entry) { Ok(ruling) } else { Err(Reason::FragmentFull) }
+    if tables.insert_fragment(&datagram, &entry) { Ok(ruling) } else { Err(Reason::FragmentFull) }
 }
 
 /// Judges a part that isn't the first.
@@ -63,8 +65,8 @@ pub(super) fn first<const N: usize, T: Tables + FamilyTables<N>>(
 pub(super) fn later<const N: usize, P: Packet, T: Tables + FamilyTables<N>>(
     packet: &P,
     context: &Context,
-    net: &Network<N>,
-    facts: &mut Facts<N>,
+    net: &Network,
+    key: &mut FlowKey<N>,
     tables: &mut T,
 ) -> Result<Ruling, Reason> {
     if net.end > packet.len() {
@@ -73,7 +75,7 @@ pub(super) fn later<const N: usize, P: Packet, T: Tables + FamilyTables<N>>(
     let clock = tables.clock();
     let now = ticks(clock.coarse());
     let offset = net.fragment.offset;
-    let entry = tables.fragment(&key(context, net)).ok_or(Reason::FragmentUnknown)?;
+    let entry = tables.fragment(&datagram(context, net, key)).ok_or(Reason::FragmentUnknown)?;
     if now.wrapping_sub(entry.seen) > FragmentEntry::LIMIT {
         return Err(Reason::FragmentUnknown);
     }
@@ -86,15 +88,13 @@ pub(super) fn later<const N: usize, P: Packet, T: Tables + FamilyTables<N>>(
     }
     entry.next = offset + net.fragment.len;
     let verdict = *entry;
-    facts.source_port = verdict.source_port;
-    facts.destination_port = verdict.destination_port;
+    key.set_ports(context.hook.direction, verdict.source_port, verdict.destination_port);
     if verdict.epoch == context.control.epoch() && !past(verdict.deadline, clock) {
         let word = Word::from_code(verdict.verdict & !FlowEntry::PASSES);
         return Ok(Ruling::quiet(Outcome { passes: true, word, cause: Cause(verdict.cause) }));
     }
     // Another epoch: the flow the datagram belongs to knows whether it still passes.
-    let flow: FlowKey<N> = super::flow::key(context, facts);
-    match standing_verdict(context, &flow, tables) {
+    match standing_verdict(context, key, tables) {
         Some(outcome) if outcome.passes => Ok(Ruling::quiet(outcome)),
         Some(outcome) => Ok(Ruling::told(outcome, 0, 0)),
         None => Err(Reason::FragmentUnknown),

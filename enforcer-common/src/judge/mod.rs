@@ -14,14 +14,15 @@ mod fragment;
 mod neighbour;
 mod related;
 
-use crate::address::{Address, record};
+use crate::Reason;
+use crate::address::record;
 use crate::event::FlowEvent;
+use crate::flow::{FlowEntry, FlowKey};
 use crate::maps::{Control, Direction, Subject, mode};
 use crate::packet::Packet;
-use crate::parse::{IcmpKind, Link, ethertype, link, network, protocol, transport};
+use crate::parse::{IcmpKind, Link, ethertype, is_tag, link, network, protocol, transport};
 use crate::tables::{Clock, FamilyTables, Tables};
 use crate::verdict::{Cause, Outcome, Word};
-use crate::{Reason, flow::FlowEntry};
 
 /// Where a packet is judged.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -32,46 +33,15 @@ pub struct Hook {
     pub direction: Direction,
 }
 
-/// What is known before the packet is looked at.
+/// What is known before the IP header is looked at. Small: kernel programs have 512 bytes of stack, so what
+/// can be looked up again in an array is not carried along.
 #[derive(Clone, Copy)]
 struct Context {
     hook: Hook,
     control: Control,
-    subject: Subject,
     len: u32,
-}
-
-/// What is known of a packet as far as it was parsed.
-#[derive(Clone, Copy)]
-struct Facts<const N: usize> {
-    source: Address<N>,
-    destination: Address<N>,
-    source_port: u16,
-    destination_port: u16,
-    protocol: u8,
-}
-
-impl<const N: usize> Facts<N> {
-    const UNKNOWN: Self =
-        Self { source: [0; N], destination: [0; N], source_port: 0, destination_port: 0, protocol: 0 };
-
-    /// The subject's end: address and port.
-    #[inline(always)]
-    fn local(&self, direction: Direction) -> (Address<N>, u16) {
-        match direction {
-            Direction::Egress => (self.source, self.source_port),
-            Direction::Ingress => (self.destination, self.destination_port),
-        }
-    }
-
-    /// The peer's end: address and port.
-    #[inline(always)]
-    fn remote(&self, direction: Direction) -> (Address<N>, u16) {
-        match direction {
-            Direction::Egress => (self.destination, self.destination_port),
-            Direction::Ingress => (self.source, self.source_port),
-        }
-    }
+    mode: u8,
+    link: Link,
 }
 
 /// An outcome and what is to be told of it.
@@ -108,9 +78,8 @@ impl Ruling {
 #[inline(always)]
 pub fn judge<P: Packet, T: Tables>(packet: &P, hook: Hook, tables: &mut T) -> Outcome {
     let control = tables.control();
-    let bank = control.bank();
     let len = packet.len();
-    let known = tables.subject(bank, hook.subject);
+    let known = tables.subject(control.bank(), hook.subject);
     let Some(subject) = known.filter(|subject| subject.identity != 0 && control.epoch() != 0) else {
         let outcome = Outcome::deny(Reason::UnknownSubject);
         tables.count(&outcome, len, false);
@@ -121,79 +90,77 @@ pub fn judge<P: Packet, T: Tables>(packet: &P, hook: Hook, tables: &mut T) -> Ou
         tables.count(&outcome, len, false);
         return outcome;
     }
-    let context = Context { hook, control, subject, len };
-    match link(packet, subject.flags & Subject::NO_LINK_HEADER != 0) {
-        Ok(link) if spoofs_mac(&context, &link) => outside_ip(&context, tables, Err(Reason::SpoofedMac)),
-        Ok(link) => match link.ethertype {
-            ethertype::IPV4 => family::<1, P, T>(packet, &context, &link, tables),
-            ethertype::IPV6 => family::<4, P, T>(packet, &context, &link, tables),
-            ethertype::ARP => {
-                let ruling = arp::arp(packet, &context, &link, tables);
-                outside_ip(&context, tables, ruling)
+    let mut context = Context { hook, control, len, mode: subject.mode, link: Link::NONE };
+    let refused = match link(packet, subject.flags & Subject::NO_LINK_HEADER != 0) {
+        Err(reason) => reason,
+        Ok(link) => {
+            context.link = link;
+            let checked = subject.flags & Subject::HAS_MAC != 0 && hook.direction == Direction::Egress;
+            if checked && link.source != subject.mac {
+                Reason::SpoofedMac
+            } else {
+                match link.ethertype {
+                    ethertype::IPV4 => return family::<1, P, T>(packet, &context, tables),
+                    ethertype::IPV6 => return family::<4, P, T>(packet, &context, tables),
+                    ethertype::ARP => return resolution(packet, &context, tables),
+                    tag if is_tag(tag) => Reason::Vlan,
+                    _ => Reason::Ethertype,
+                }
             }
-            tag if crate::parse::is_tag(tag) => outside_ip(&context, tables, Err(Reason::Vlan)),
-            _ => outside_ip(&context, tables, Err(Reason::Ethertype)),
-        },
-        Err(reason) => outside_ip(&context, tables, Err(reason)),
-    }
+        }
+    };
+    conclude::<1, T>(&context, &FlowKey::of(hook.subject), 0, Ruling::deny(refused), tables)
 }
 
+/// Judges an ARP message.
 #[inline(always)]
-fn spoofs_mac(context: &Context, link: &Link) -> bool {
-    context.subject.flags & Subject::HAS_MAC != 0
-        && context.hook.direction == Direction::Egress
-        && link.source != context.subject.mac
+fn resolution<P: Packet, T: Tables>(packet: &P, context: &Context, tables: &mut T) -> Outcome {
+    let ruling = arp::arp(packet, context, tables).unwrap_or_else(Ruling::deny);
+    conclude::<1, T>(context, &FlowKey::of(context.hook.subject), 0, ruling, tables)
 }
 
-/// Ends the judgement of a frame that isn't IP, or whose IP header wasn't reached.
-#[inline(always)]
-fn outside_ip<T: Tables>(context: &Context, tables: &mut T, ruling: Result<Ruling, Reason>) -> Outcome {
-    let ruling = ruling.unwrap_or_else(Ruling::deny);
-    conclude::<1, T>(context, &Facts::UNKNOWN, 0, ruling, tables)
-}
-
-/// Judges an IP packet of one family.
-#[inline(always)]
+/// Judges an IP packet of one family. A function of its own in the kernel, so that the two families don't share a stack frame.
+#[inline(never)]
 fn family<const N: usize, P: Packet, T: Tables + FamilyTables<N>>(
     packet: &P,
     context: &Context,
-    link: &Link,
     tables: &mut T,
 ) -> Outcome {
-    let mut facts = Facts::<N>::UNKNOWN;
-    let ruling = rule(packet, context, link, &mut facts, tables).unwrap_or_else(Ruling::deny);
-    conclude(context, &facts, if N == 1 { 4 } else { 6 }, ruling, tables)
+    let mut key = FlowKey::<N>::of(context.hook.subject);
+    let ruling = rule(packet, context, &mut key, tables).unwrap_or_else(Ruling::deny);
+    conclude(context, &key, if N == 1 { 4 } else { 6 }, ruling, tables)
 }
 
 #[inline(always)]
 fn rule<const N: usize, P: Packet, T: Tables + FamilyTables<N>>(
     packet: &P,
     context: &Context,
-    link: &Link,
-    facts: &mut Facts<N>,
+    key: &mut FlowKey<N>,
     tables: &mut T,
 ) -> Result<Ruling, Reason> {
-    let net = network::<N, P>(packet, link.network)?;
-    facts.source = net.source;
-    facts.destination = net.destination;
-    facts.protocol = net.protocol;
+    let direction = context.hook.direction;
+    let (net, addresses) = network::<N, P>(packet, context.link.network)?;
+    (key.local, key.remote) = match direction {
+        Direction::Egress => (addresses.source, addresses.destination),
+        Direction::Ingress => (addresses.destination, addresses.source),
+    };
+    key.protocol = net.protocol;
     if net.fragment.offset != 0 {
-        return fragment::later(packet, context, &net, facts, tables);
+        return fragment::later(packet, context, &net, key, tables);
     }
-    let transport = transport(packet, &net)?;
-    facts.source_port = transport.source;
-    facts.destination_port = transport.destination;
+    let transport = transport::<N, P>(packet, &net)?;
+    key.set_ports(direction, transport.source, transport.destination);
     let ruling = match transport.icmp {
         IcmpKind::Redirect => return Err(Reason::Redirect),
-        IcmpKind::Neighbour => return neighbour::neighbour(packet, context, link, &net, tables),
-        IcmpKind::Router if context.hook.direction == Direction::Egress => return Err(Reason::RogueServer),
+        IcmpKind::Neighbour => return neighbour::neighbour(packet, context, &net, key, tables),
+        IcmpKind::Router if direction == Direction::Egress => return Err(Reason::RogueServer),
         // Error messages are bounded by what they quote: none is large enough to be sent in parts.
         IcmpKind::Error if net.fragment.more => return Err(Reason::Malformed),
-        IcmpKind::Error => related::related(packet, context, &net, facts, tables)?,
-        _ => flow::flow(context, facts, &transport, tables)?,
+        IcmpKind::Error => return related::related(packet, context, &net, key, tables),
+        _ => flow::flow(context, key, &transport, tables)?,
     };
     if net.fragment.more {
-        return fragment::first(context, &net, facts, ruling, tables);
+        return fragment::first(context, &net, key, ruling, tables);
     }
     Ok(ruling)
 }
@@ -201,7 +168,7 @@ fn rule<const N: usize, P: Packet, T: Tables + FamilyTables<N>>(
 /// What the subject's mode makes of an outcome.
 #[inline(always)]
 fn apply_mode(context: &Context, outcome: Outcome) -> Outcome {
-    if !outcome.passes && context.subject.mode == mode::AUDIT {
+    if !outcome.passes && context.mode == mode::AUDIT {
         Outcome { passes: true, word: Word::Audited, cause: outcome.cause }
     } else {
         outcome
@@ -212,36 +179,41 @@ fn apply_mode(context: &Context, outcome: Outcome) -> Outcome {
 #[inline(always)]
 fn conclude<const N: usize, T: Tables>(
     context: &Context,
-    facts: &Facts<N>,
+    key: &FlowKey<N>,
     family: u8,
     ruling: Ruling,
     tables: &mut T,
 ) -> Outcome {
     let outcome = apply_mode(context, ruling.outcome);
     tables.count(&outcome, context.len, ruling.flags & FlowEvent::NEW != 0);
-    if ruling.report {
-        let opened = ruling.flags & (FlowEvent::NEW | FlowEvent::CHANGED) != 0;
-        let event = FlowEvent {
-            time: tables.clock().boot(),
+    // A verdict that was reached once for a whole flow is always told; one on a single denied packet up to a rate.
+    let changed = ruling.flags & FlowEvent::CHANGED != 0;
+    let limited = !(changed || ruling.flags & FlowEvent::NEW != 0 && outcome.passes);
+    if ruling.report && tables.wants(limited) {
+        let direction = context.hook.direction;
+        let identity = tables.subject(context.control.bank(), context.hook.subject).map_or(0, |s| s.identity);
+        let time = tables.clock().boot();
+        let (source_port, destination_port) = key.ports(direction);
+        tables.report(|| FlowEvent {
+            time,
             epoch: context.control.epoch(),
             subject: context.hook.subject,
-            identity: context.subject.identity,
+            identity,
             peer: ruling.peer,
             cause: outcome.cause.0,
             bytes: context.len,
-            source: record(&facts.source),
-            destination: record(&facts.destination),
-            source_port: u16::from_be(facts.source_port),
-            destination_port: u16::from_be(facts.destination_port),
-            protocol: facts.protocol,
+            source: record(key.source(direction)),
+            destination: record(key.destination(direction)),
+            source_port: u16::from_be(source_port),
+            destination_port: u16::from_be(destination_port),
+            protocol: key.protocol,
             family,
-            direction: context.hook.direction as u8,
+            direction: direction as u8,
             word: outcome.word as u8,
             passes: outcome.passes as u8,
             flags: ruling.flags,
             reserved: [0; 6],
-        };
-        tables.report(&event, !(opened && outcome.passes || ruling.flags & FlowEvent::CHANGED != 0));
+        });
     }
     outcome
 }

@@ -4,9 +4,10 @@ use super::decide::owned;
 use super::{Context, Ruling};
 use crate::Reason;
 use crate::address::{Address, is_link_local};
+use crate::flow::FlowKey;
 use crate::maps::Direction;
 use crate::packet::Packet;
-use crate::parse::{Link, Network};
+use crate::parse::Network;
 use crate::tables::{FamilyTables, Tables};
 use crate::verdict::Outcome;
 
@@ -19,10 +20,11 @@ const NEIGHBOUR_SOLICITATION: u8 = 135;
 pub(super) fn neighbour<const N: usize, P: Packet, T: Tables + FamilyTables<N>>(
     packet: &P,
     context: &Context,
-    link: &Link,
-    net: &Network<N>,
+    net: &Network,
+    key: &FlowKey<N>,
     tables: &T,
 ) -> Result<Ruling, Reason> {
+    let source = key.source(context.hook.direction);
     let header: [u8; 8] = packet.at(net.transport).ok_or(Reason::Short)?;
     if header[1] != 0 || net.hop_limit != 255 || net.fragment.more {
         return Err(Reason::Malformed);
@@ -30,15 +32,15 @@ pub(super) fn neighbour<const N: usize, P: Packet, T: Tables + FamilyTables<N>>(
     let solicitation = header[0] == NEIGHBOUR_SOLICITATION;
     match (context.hook.direction, header[0]) {
         (Direction::Egress, ROUTER_ADVERTISEMENT) => return Err(Reason::RouterAdvertisement),
-        (Direction::Ingress, ROUTER_ADVERTISEMENT) if !is_link_local(&net.source) => {
+        (Direction::Ingress, ROUTER_ADVERTISEMENT) if !is_link_local(source) => {
             return Err(Reason::NeighbourSpoof);
         }
         (Direction::Ingress, _) => {}
         (Direction::Egress, message) => {
-            let unspecified = net.source == [0; N];
-            let mine = |address: &Address<N>| claims(context, link, address, tables);
+            let unspecified = *source == [0; N];
+            let mine = |address: &Address<N>| claims(context, address, tables);
             let honest = if message == ROUTER_SOLICITATION {
-                unspecified || mine(&net.source)
+                unspecified || mine(source)
             } else {
                 if net.end < net.transport + 24 {
                     return Err(Reason::Malformed);
@@ -52,10 +54,10 @@ pub(super) fn neighbour<const N: usize, P: Packet, T: Tables + FamilyTables<N>>(
                 }
                 match (solicitation, unspecified) {
                     // Asking for anybody, from an own address.
-                    (true, false) => mine(&net.source),
+                    (true, false) => mine(source),
                     // Duplicate address detection: asking whether an own address is taken (RFC 4862, 5.4).
                     (true, true) => mine(&claimed),
-                    (false, _) => mine(&net.source) && mine(&claimed),
+                    (false, _) => mine(source) && mine(&claimed),
                 }
             };
             if !honest {
@@ -71,11 +73,10 @@ pub(super) fn neighbour<const N: usize, P: Packet, T: Tables + FamilyTables<N>>(
 #[inline(always)]
 fn claims<const N: usize, T: Tables + FamilyTables<N>>(
     context: &Context,
-    link: &Link,
     address: &Address<N>,
     tables: &T,
 ) -> bool {
-    let m = link.source;
+    let m = context.link.source;
     let made = [
         u32::from_ne_bytes([0xfe, 0x80, 0, 0]),
         0,

@@ -1,8 +1,8 @@
 //! ICMP errors: let through where they quote a flow that passes.
 
-use super::decide::{Question, decide};
+use super::decide::decide;
 use super::flow::standing_verdict;
-use super::{Context, Facts, Ruling};
+use super::{Context, Ruling};
 use crate::Reason;
 use crate::address::{Address, is_martian, is_multicast};
 use crate::flow::FlowKey;
@@ -25,41 +25,39 @@ struct Quoted<const N: usize> {
 pub(super) fn related<const N: usize, P: Packet, T: Tables + FamilyTables<N>>(
     packet: &P,
     context: &Context,
-    net: &Network<N>,
-    facts: &Facts<N>,
+    net: &Network,
+    key: &FlowKey<N>,
     tables: &mut T,
 ) -> Result<Ruling, Reason> {
-    if let Some(key) = flow_of(packet, context, net)
-        && let Some(outcome) = standing_verdict(context, &key, tables)
+    if let Some(about) = flow_of(packet, context, net, key)
+        && let Some(outcome) = standing_verdict(context, &about, tables)
     {
         return Ok(if outcome.passes { Ruling::quiet(outcome) } else { Ruling::told(outcome, 0, 0) });
     }
-    let direction = context.hook.direction;
-    let question = Question {
-        direction,
-        local: facts.local(direction).0,
-        remote: facts.remote(direction).0,
-        protocol: facts.protocol,
-        port: u16::from_be(facts.destination_port),
-        otherwise: Reason::RelatedUnknown,
-    };
-    let decided = decide(context, &question, tables)?;
+    let decided = decide(context, key, context.hook.direction, Reason::RelatedUnknown, tables)?;
     Ok(Ruling::told(decided.outcome, decided.peer, 0))
 }
 
 /// The key of the flow an error is about. An error goes back to who sent the quoted packet; from a subject,
 /// it comes from where that packet went, so the key proves its source. Anybody on the path may send one to a subject.
 #[inline(always)]
-fn flow_of<const N: usize, P: Packet>(packet: &P, context: &Context, net: &Network<N>) -> Option<FlowKey<N>> {
+fn flow_of<const N: usize, P: Packet>(
+    packet: &P,
+    context: &Context,
+    net: &Network,
+    key: &FlowKey<N>,
+) -> Option<FlowKey<N>> {
+    let direction = context.hook.direction;
+    let (source, destination) = (key.source(direction), key.destination(direction));
     let quoted = quoted::<N, P>(packet, net.transport + 8)?;
-    if quoted.source != net.destination || is_martian(&net.source) || is_multicast(&net.source) {
+    if quoted.source != *destination || is_martian(source) || is_multicast(source) {
         return None;
     }
-    let (local, local_port, remote, remote_port) = match context.hook.direction {
+    let (local, local_port, remote, remote_port) = match direction {
         Direction::Ingress => {
             (quoted.source, quoted.source_port, quoted.destination, quoted.destination_port)
         }
-        Direction::Egress if quoted.destination != net.source => return None,
+        Direction::Egress if quoted.destination != *source => return None,
         Direction::Egress => (quoted.destination, quoted.destination_port, quoted.source, quoted.source_port),
     };
     let protocol = quoted.protocol;

@@ -1,15 +1,17 @@
 //! The IPv4 header (RFC 791).
 
-use super::{Fragment, Network};
+use super::{Addresses, Fragment, Network};
 use crate::Reason;
-use crate::address::Address;
 use crate::packet::Packet;
 
 /// Options looked at before a packet is given up; eight fit with room for padding, more is an attack.
 const OPTIONS: u32 = 16;
 
 #[inline(always)]
-pub(crate) fn ipv4<const N: usize, P: Packet>(packet: &P, offset: u32) -> Result<Network<N>, Reason> {
+pub(crate) fn ipv4<const N: usize, P: Packet>(
+    packet: &P,
+    offset: u32,
+) -> Result<(Network, Addresses<N>), Reason> {
     let words: [u32; 5] =
         if offset == 14 { packet.fixed(14) } else { packet.at(offset) }.ok_or(Reason::Short)?;
     let first = u32::from_be(words[0]);
@@ -44,19 +46,11 @@ pub(crate) fn ipv4<const N: usize, P: Packet>(packet: &P, offset: u32) -> Result
             return Err(Reason::FragmentTiny);
         }
     }
-    let mut source: Address<N> = [0; N];
-    let mut destination: Address<N> = [0; N];
-    source[0] = words[3];
-    destination[0] = words[4];
-    Ok(Network {
-        source,
-        destination,
-        protocol,
-        hop_limit: (third >> 24) as u8,
-        transport: offset + header,
-        end,
-        fragment,
-    })
+    let mut addresses = Addresses { source: [0; N], destination: [0; N] };
+    addresses.source[0] = words[3];
+    addresses.destination[0] = words[4];
+    let hop_limit = (third >> 24) as u8;
+    Ok((Network { protocol, hop_limit, transport: offset + header, end, fragment }, addresses))
 }
 
 /// Refuses options that steer or map a route (RFC 7126, 4.3 to 4.5): loose (131) and strict (137) source route, record route (7).

@@ -1,8 +1,7 @@
 //! The IPv6 header and its extension headers (RFC 8200).
 
-use super::{Fragment, Network};
+use super::{Addresses, Fragment, Network};
 use crate::Reason;
-use crate::address::Address;
 use crate::packet::Packet;
 
 /// Extension headers looked through.
@@ -15,7 +14,10 @@ const AUTHENTICATION: u8 = 51;
 const DESTINATION: u8 = 60;
 
 #[inline(always)]
-pub(crate) fn ipv6<const N: usize, P: Packet>(packet: &P, offset: u32) -> Result<Network<N>, Reason> {
+pub(crate) fn ipv6<const N: usize, P: Packet>(
+    packet: &P,
+    offset: u32,
+) -> Result<(Network, Addresses<N>), Reason> {
     let words: [u32; 10] =
         if offset == 14 { packet.fixed(14) } else { packet.at(offset) }.ok_or(Reason::Short)?;
     if u32::from_be(words[0]) >> 28 != 6 {
@@ -25,24 +27,16 @@ pub(crate) fn ipv6<const N: usize, P: Packet>(packet: &P, offset: u32) -> Result
     let payload = second >> 16;
     // Jumbograms and aggregated packets past 64 KiB state no length (RFC 2675).
     let end = if payload == 0 && packet.len() > 0xffff { packet.len() } else { offset + 40 + payload };
-    let mut source: Address<N> = [0; N];
-    let mut destination: Address<N> = [0; N];
+    let mut addresses = Addresses { source: [0; N], destination: [0; N] };
     let mut i = 0;
     while i < N {
-        source[i] = words[2 + i];
-        destination[i] = words[6 + i];
+        addresses.source[i] = words[2 + i];
+        addresses.destination[i] = words[6 + i];
         i += 1;
     }
     let chain = chain(packet, (second >> 8) as u8, offset + 40, end)?;
-    Ok(Network {
-        source,
-        destination,
-        protocol: chain.protocol,
-        hop_limit: second as u8,
-        transport: chain.transport,
-        end,
-        fragment: chain.fragment,
-    })
+    let Chain { protocol, transport, fragment } = chain;
+    Ok((Network { protocol, hop_limit: second as u8, transport, end, fragment }, addresses))
 }
 
 struct Chain {

@@ -19,6 +19,11 @@ pub(crate) struct Link {
     pub(crate) source: [u8; 6],
 }
 
+impl Link {
+    /// Before the header is read.
+    pub(crate) const NONE: Self = Self { ethertype: 0, network: 0, source: [0; 6] };
+}
+
 /// A priority tag (VLAN 0) is read as if it weren't there, once; every other tag is denied (IEEE 802.1Q, 9.6).
 #[inline(always)]
 pub(crate) fn link<P: Packet>(packet: &P, no_header: bool) -> Result<Link, Reason> {

@@ -25,11 +25,16 @@ pub(crate) mod protocol {
     pub(crate) const SCTP: u8 = 132;
 }
 
-/// An IP header, extension headers passed.
+/// Where an IP packet comes from and goes.
 #[derive(Clone, Copy)]
-pub(crate) struct Network<const N: usize> {
+pub(crate) struct Addresses<const N: usize> {
     pub(crate) source: Address<N>,
     pub(crate) destination: Address<N>,
+}
+
+/// The rest of an IP header, extension headers passed.
+#[derive(Clone, Copy)]
+pub(crate) struct Network {
     /// What follows at `transport`.
     pub(crate) protocol: u8,
     pub(crate) hop_limit: u8,
@@ -74,6 +79,9 @@ impl Fragment {
 
 /// Parses the IP header of a family.
 #[inline(always)]
-pub(crate) fn network<const N: usize, P: Packet>(packet: &P, offset: u32) -> Result<Network<N>, Reason> {
+pub(crate) fn network<const N: usize, P: Packet>(
+    packet: &P,
+    offset: u32,
+) -> Result<(Network, Addresses<N>), Reason> {
     if N == 1 { ipv4(packet, offset) } else { ipv6(packet, offset) }
 }

@@ -26,15 +26,12 @@ pub(crate) struct Transport {
 
 /// Reads the transport header of a whole datagram or a first fragment.
 #[inline(always)]
-pub(crate) fn transport<const N: usize, P: Packet>(
-    packet: &P,
-    net: &Network<N>,
-) -> Result<Transport, Reason> {
+pub(crate) fn transport<const N: usize, P: Packet>(packet: &P, net: &Network) -> Result<Transport, Reason> {
     let mut parsed = Transport { source: 0, destination: 0, flags: 0, icmp: IcmpKind::Message };
     let family_icmp = if N == 1 { protocol::ICMP } else { protocol::ICMPV6 };
     let need = match net.protocol {
         protocol::TCP => {
-            let header: [u16; 8] = read(packet, net, 20)?;
+            let header: [u16; 8] = read::<_, N, P>(packet, net, 20)?;
             let offset_and_flags = u16::from_be(header[6]);
             let header_len = (offset_and_flags >> 12) as u32 * 4;
             parsed.source = header[0];
@@ -46,7 +43,7 @@ pub(crate) fn transport<const N: usize, P: Packet>(
             header_len
         }
         protocol::UDP => {
-            let header: [u16; 4] = read(packet, net, 8)?;
+            let header: [u16; 4] = read::<_, N, P>(packet, net, 8)?;
             let len = u16::from_be(header[2]) as u32;
             parsed.source = header[0];
             parsed.destination = header[1];
@@ -58,13 +55,13 @@ pub(crate) fn transport<const N: usize, P: Packet>(
             if net.fragment.more { 8 } else { len }
         }
         protocol::SCTP => {
-            let header: [u16; 6] = read(packet, net, 12)?;
+            let header: [u16; 6] = read::<_, N, P>(packet, net, 12)?;
             parsed.source = header[0];
             parsed.destination = header[1];
             12
         }
         number if number == family_icmp => {
-            let header: [u8; 8] = read(packet, net, 8)?;
+            let header: [u8; 8] = read::<_, N, P>(packet, net, 8)?;
             let id = u16::from_ne_bytes([header[4], header[5]]);
             parsed.icmp = icmp_kind(number, header[0]);
             (parsed.source, parsed.destination) = icmp_ports(number, header[0], header[1], id);
@@ -73,7 +70,7 @@ pub(crate) fn transport<const N: usize, P: Packet>(
         _ => 0,
     };
     if net.transport + need > net.end {
-        return Err(cut(net));
+        return Err(cut::<N>(net));
     }
     if net.transport + need > packet.len() && net.protocol != protocol::UDP {
         return Err(Reason::Short);
@@ -89,11 +86,11 @@ pub(crate) fn transport<const N: usize, P: Packet>(
 #[inline(always)]
 fn read<T: crate::packet::Wire, const N: usize, P: Packet>(
     packet: &P,
-    net: &Network<N>,
+    net: &Network,
     len: u32,
 ) -> Result<T, Reason> {
     if net.transport + len > net.end {
-        return Err(cut(net));
+        return Err(cut::<N>(net));
     }
     // The usual places, known to the compiler: after Ethernet and an IP header without options.
     let usual = if N == 1 { 34 } else { 54 };
@@ -104,7 +101,7 @@ fn read<T: crate::packet::Wire, const N: usize, P: Packet>(
 
 /// Why a header that the datagram has no room for is denied.
 #[inline(always)]
-fn cut<const N: usize>(net: &Network<N>) -> Reason {
+fn cut<const N: usize>(net: &Network) -> Reason {
     match (net.fragment.more, N) {
         (true, 1) => Reason::FragmentTiny,
         (true, _) => Reason::FragmentHeader,

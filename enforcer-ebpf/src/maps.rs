@@ -1,0 +1,73 @@
+//! The maps. Jobs and layouts are in `enforcer_common::maps` and `enforcer_common::flow`.
+//!
+//! What a generation owns is not preallocated: it is as large as the policy set. What packets fill is preallocated, so that
+//! no packet waits for memory, and the established flows are no LRU: new flows can't push them out.
+
+use aya_ebpf::bindings::BPF_F_NO_PREALLOC;
+use aya_ebpf::macros::map;
+use aya_ebpf::maps::{Array, HashMap, LpmTrie, LruHashMap, PerCpuArray, RingBuf};
+use enforcer_common::flow::{FlowEntry, FlowKey, FragmentEntry, FragmentKey};
+use enforcer_common::maps::{
+    AddressKey, Control, Endpoint, EventCounter, Generation, PairKey, PrefixData, ReasonCounter, RuleCounter,
+    Subject, SubjectKey, limits,
+};
+use enforcer_common::{Decision, Interval, PortSet, Reason};
+
+#[map]
+pub(crate) static CONTROL: Array<Control> = Array::with_max_entries(1, 0);
+#[map]
+pub(crate) static GENERATIONS: Array<Generation> = Array::with_max_entries(2, 0);
+
+#[map]
+pub(crate) static SUBJECTS: Array<Subject> = Array::with_max_entries(2 * Subject::DIRECT, 0);
+#[map]
+pub(crate) static SUBJECTS_HIGH: HashMap<SubjectKey, Subject> =
+    HashMap::with_max_entries(2 * Subject::DIRECT, BPF_F_NO_PREALLOC);
+
+#[map]
+pub(crate) static ADDRESSES4: HashMap<AddressKey<1>, Endpoint> =
+    HashMap::with_max_entries(2 * limits::ADDRESSES, BPF_F_NO_PREALLOC);
+#[map]
+pub(crate) static ADDRESSES6: HashMap<AddressKey<4>, Endpoint> =
+    HashMap::with_max_entries(2 * limits::ADDRESSES, BPF_F_NO_PREALLOC);
+#[map]
+pub(crate) static PREFIXES4: LpmTrie<PrefixData<1>, Endpoint> =
+    LpmTrie::with_max_entries(limits::PREFIXES, 0);
+#[map]
+pub(crate) static PREFIXES6: LpmTrie<PrefixData<4>, Endpoint> =
+    LpmTrie::with_max_entries(limits::PREFIXES, 0);
+
+#[map]
+pub(crate) static PAIRS: HashMap<PairKey, PortSet> =
+    HashMap::with_max_entries(2 * limits::PAIRS, BPF_F_NO_PREALLOC);
+#[map]
+pub(crate) static INTERVALS: Array<Interval> = Array::with_max_entries(2 * limits::INTERVALS, 0);
+#[map]
+pub(crate) static DECISIONS: Array<Decision> = Array::with_max_entries(2 * limits::DECISIONS, 0);
+
+#[map]
+pub(crate) static FLOWS4: HashMap<FlowKey<1>, FlowEntry> = HashMap::with_max_entries(limits::FLOWS, 0);
+#[map]
+pub(crate) static FLOWS6: HashMap<FlowKey<4>, FlowEntry> = HashMap::with_max_entries(limits::FLOWS, 0);
+#[map]
+pub(crate) static EMBRYONIC4: LruHashMap<FlowKey<1>, FlowEntry> =
+    LruHashMap::with_max_entries(limits::EMBRYONIC, 0);
+#[map]
+pub(crate) static EMBRYONIC6: LruHashMap<FlowKey<4>, FlowEntry> =
+    LruHashMap::with_max_entries(limits::EMBRYONIC, 0);
+#[map]
+pub(crate) static FRAGMENTS4: LruHashMap<FragmentKey<1>, FragmentEntry> =
+    LruHashMap::with_max_entries(limits::FRAGMENTS, 0);
+#[map]
+pub(crate) static FRAGMENTS6: LruHashMap<FragmentKey<4>, FragmentEntry> =
+    LruHashMap::with_max_entries(limits::FRAGMENTS, 0);
+
+#[map]
+pub(crate) static RULES: PerCpuArray<RuleCounter> = PerCpuArray::with_max_entries(limits::RULES, 0);
+#[map]
+pub(crate) static REASONS: PerCpuArray<ReasonCounter> =
+    PerCpuArray::with_max_entries(Reason::COUNT as u32, 0);
+#[map]
+pub(crate) static EVENTS: RingBuf = RingBuf::with_byte_size(1 << 20, 0);
+#[map]
+pub(crate) static EVENT_COUNTS: PerCpuArray<EventCounter> = PerCpuArray::with_max_entries(1, 0);

@@ -1,0 +1,66 @@
+//! A socket buffer as the verdict function reads it.
+
+use aya_ebpf::EbpfContext as _;
+use aya_ebpf::bindings::__sk_buff;
+use aya_ebpf::helpers::bpf_skb_load_bytes;
+use aya_ebpf::programs::TcContext;
+use core::mem::MaybeUninit;
+use enforcer_common::packet::{Packet, Wire};
+
+pub(crate) struct Skb {
+    skb: *mut __sk_buff,
+}
+
+impl Skb {
+    #[inline(always)]
+    pub(crate) fn new(ctx: &TcContext) -> Self {
+        Self { skb: ctx.as_ptr().cast() }
+    }
+
+    /// Index of the device whose hook this is.
+    #[inline(always)]
+    pub(crate) fn interface(&self) -> u32 {
+        // SAFETY: the kernel hands programs a valid context.
+        unsafe { (*self.skb).ifindex }
+    }
+}
+
+impl Packet for Skb {
+    #[inline(always)]
+    fn len(&self) -> u32 {
+        // SAFETY: as above.
+        unsafe { (*self.skb).len }
+    }
+
+    /// Reads the linear part directly. What isn't linear is copied out instead of pulled in: `bpf_skb_pull_data` can panic kernels
+    /// before 6.16 on a UDP GSO fragment list.
+    #[inline(always)]
+    fn fixed<T: Wire>(&self, offset: usize) -> Option<T> {
+        // SAFETY: as above.
+        let (data, end) = unsafe { ((*self.skb).data as usize, (*self.skb).data_end as usize) };
+        if data + offset + size_of::<T>() <= end {
+            // SAFETY: inside the linear part, as the verifier checks too; `Wire` takes any bits.
+            return Some(unsafe { ((data + offset) as *const T).read_unaligned() });
+        }
+        self.at(offset as u32)
+    }
+
+    #[inline(always)]
+    fn at<T: Wire>(&self, offset: u32) -> Option<T> {
+        let mut value = MaybeUninit::<T>::uninit();
+        // SAFETY: the buffer is as long as stated. The helper fills it whole where it returns 0.
+        unsafe {
+            let to = value.as_mut_ptr().cast();
+            match bpf_skb_load_bytes(self.skb.cast(), offset, to, size_of::<T>() as u32) {
+                0 => Some(value.assume_init()),
+                _ => None,
+            }
+        }
+    }
+
+    #[inline(always)]
+    fn vlan(&self) -> Option<u16> {
+        // SAFETY: as above.
+        unsafe { if (*self.skb).vlan_present != 0 { Some((*self.skb).vlan_tci as u16) } else { None } }
+    }
+}

@@ -1,0 +1,212 @@
+//! The verdict function's tables over BPF maps.
+
+use crate::maps::*;
+use aya_ebpf::bindings::BPF_ANY;
+use aya_ebpf::helpers::{bpf_ktime_get_boot_ns, bpf_ktime_get_coarse_ns};
+use aya_ebpf::maps::lpm_trie::Key;
+use enforcer_common::address::Address;
+use enforcer_common::event::FlowEvent;
+use enforcer_common::flow::{FlowEntry, FlowKey, FragmentEntry, FragmentKey, Tier};
+use enforcer_common::maps::{
+    AddressKey, Control, Endpoint, Generation, PairKey, RuleCounter, Subject, SubjectKey, limits,
+};
+use enforcer_common::tables::{Clock, FamilyTables, Tables};
+use enforcer_common::{Decision, Interval, Outcome, PortSet, Word};
+
+const SECOND: u64 = 1_000_000_000;
+
+/// The maps, all of them static.
+pub(crate) struct Kernel;
+
+/// The kernel's clocks.
+#[derive(Clone, Copy)]
+pub(crate) struct KernelClock;
+
+impl Clock for KernelClock {
+    #[inline(always)]
+    fn coarse(self) -> u64 {
+        // SAFETY: a helper without arguments.
+        unsafe { bpf_ktime_get_coarse_ns() }
+    }
+
+    #[inline(always)]
+    fn boot(self) -> u64 {
+        // SAFETY: a helper without arguments.
+        unsafe { bpf_ktime_get_boot_ns() }
+    }
+}
+
+impl Tables for Kernel {
+    type Clock = KernelClock;
+
+    #[inline(always)]
+    fn control(&self) -> Control {
+        CONTROL.get(0).copied().unwrap_or_default()
+    }
+
+    #[inline(always)]
+    fn generation(&self, bank: u32) -> Option<Generation> {
+        GENERATIONS.get(bank).copied()
+    }
+
+    #[inline(always)]
+    fn subject(&self, bank: u32, number: u32) -> Option<Subject> {
+        if number < Subject::DIRECT {
+            return SUBJECTS.get(number << 1 | bank).copied();
+        }
+        // SAFETY: values are copied at once; a torn one can only be an older subject of the same number.
+        unsafe { SUBJECTS_HIGH.get(&SubjectKey { bank, number }).copied() }
+    }
+
+    #[inline(always)]
+    fn pair(&self, key: &PairKey) -> Option<PortSet> {
+        // SAFETY: pairs of the bank in force are only ever added.
+        unsafe { PAIRS.get(key).copied() }
+    }
+
+    #[inline(always)]
+    fn interval(&self, bank: u32, index: u32) -> Option<Interval> {
+        INTERVALS.get(bank * limits::INTERVALS + index).copied()
+    }
+
+    #[inline(always)]
+    fn decision(&self, bank: u32, index: u32) -> Option<Decision> {
+        DECISIONS.get(bank * limits::DECISIONS + index).copied()
+    }
+
+    #[inline(always)]
+    fn clock(&self) -> KernelClock {
+        KernelClock
+    }
+
+    #[inline(always)]
+    fn count(&mut self, outcome: &Outcome, bytes: u32, opened: bool) {
+        let counter = match outcome.cause.as_rule() {
+            Some(rule) => RULES.get_ptr_mut(rule),
+            None => REASONS.get_ptr_mut(outcome.cause.reason_code()),
+        };
+        if let Some(counter) = counter {
+            // SAFETY: this CPU's own slot; programs on one CPU don't interrupt each other.
+            let counter: &mut RuleCounter = unsafe { &mut *counter };
+            counter.packets += 1;
+            counter.bytes += bytes as u64;
+            if opened {
+                counter.flows += 1;
+            }
+            if outcome.word as u8 == Word::Audited as u8 {
+                counter.audited += 1;
+            }
+        }
+    }
+
+    #[inline(always)]
+    fn wants(&mut self, limited: bool) -> bool {
+        if !limited {
+            return true;
+        }
+        let Some(counter) = EVENT_COUNTS.get_ptr_mut(0) else { return false };
+        // SAFETY: as in `count`.
+        let counter = unsafe { &mut *counter };
+        let now = KernelClock.coarse();
+        if now - counter.window >= SECOND {
+            counter.window = now;
+            counter.in_window = 0;
+        }
+        if counter.in_window >= limits::DENY_EVENTS {
+            counter.suppressed += 1;
+            return false;
+        }
+        counter.in_window += 1;
+        true
+    }
+
+    #[inline(always)]
+    fn report(&mut self, event: impl FnOnce() -> FlowEvent) {
+        let room = EVENTS.reserve::<FlowEvent>(0);
+        let sent = room.is_some();
+        if let Some(mut room) = room {
+            room.write(event());
+            room.submit(0);
+        }
+        if let Some(counter) = EVENT_COUNTS.get_ptr_mut(0) {
+            // SAFETY: as in `count`.
+            let counter = unsafe { &mut *counter };
+            if sent {
+                counter.sent += 1;
+            } else {
+                counter.lost += 1;
+            }
+        }
+    }
+}
+
+macro_rules! family_tables {
+    ($words:literal, $flows:ident, $embryonic:ident, $addresses:ident, $prefixes:ident, $fragments:ident) => {
+        impl FamilyTables<$words> for Kernel {
+            #[inline(always)]
+            fn flow(&mut self, tier: Tier, key: &FlowKey<$words>) -> Option<&mut FlowEntry> {
+                let entry = match tier {
+                    Tier::Established => $flows.get_ptr_mut(key),
+                    Tier::Embryonic => $embryonic.get_ptr_mut(key),
+                };
+                // SAFETY: map memory outlives the program's run. Other CPUs may write to it as well: each field is
+                // read and written whole, and the epoch, written last, tells whether the verdict beside it is today's.
+                entry.map(|entry| unsafe { &mut *entry })
+            }
+
+            #[inline(always)]
+            fn insert_flow(&mut self, tier: Tier, key: &FlowKey<$words>, entry: &FlowEntry) -> bool {
+                let flags = BPF_ANY as u64;
+                match tier {
+                    Tier::Established => $flows.insert(key, entry, flags).is_ok(),
+                    Tier::Embryonic => $embryonic.insert(key, entry, flags).is_ok(),
+                }
+            }
+
+            #[inline(always)]
+            fn promote_flow(&mut self, key: &FlowKey<$words>) {
+                let Some(entry) = $embryonic.get_ptr_mut(key) else { return };
+                // SAFETY: as in `flow`; the kernel copies the entry from one map to the other.
+                let entry: &FlowEntry = unsafe { &*entry };
+                if $flows.insert(key, entry, BPF_ANY as u64).is_ok() {
+                    let _ = $embryonic.remove(key);
+                }
+            }
+
+            #[inline(always)]
+            fn remove_flow(&mut self, tier: Tier, key: &FlowKey<$words>) {
+                // Absent already is as good.
+                let _ = match tier {
+                    Tier::Established => $flows.remove(key),
+                    Tier::Embryonic => $embryonic.remove(key),
+                };
+            }
+
+            #[inline(always)]
+            fn address(&self, bank: u32, address: &Address<$words>) -> Option<Endpoint> {
+                // SAFETY: copied at once.
+                unsafe { $addresses.get(&AddressKey { bank, address: *address }).copied() }
+            }
+
+            #[inline(always)]
+            fn prefix(&self, bank: u32, address: &Address<$words>) -> Option<Endpoint> {
+                let data = AddressKey { bank, address: *address };
+                $prefixes.get(&Key::new(32 + 32 * $words, data)).copied()
+            }
+
+            #[inline(always)]
+            fn fragment(&mut self, key: &FragmentKey<$words>) -> Option<&mut FragmentEntry> {
+                // SAFETY: as in `flow`.
+                $fragments.get_ptr_mut(key).map(|entry| unsafe { &mut *entry })
+            }
+
+            #[inline(always)]
+            fn insert_fragment(&mut self, key: &FragmentKey<$words>, entry: &FragmentEntry) -> bool {
+                $fragments.insert(key, entry, BPF_ANY as u64).is_ok()
+            }
+        }
+    };
+}
+
+family_tables!(1, FLOWS4, EMBRYONIC4, ADDRESSES4, PREFIXES4, FRAGMENTS4);
+family_tables!(4, FLOWS6, EMBRYONIC6, ADDRESSES6, PREFIXES6, FRAGMENTS6);
