@@ -113,12 +113,7 @@ fn streams_flow_both_ways_and_notice_a_cut() {
         let route = format!("route replace {} dev enf-web", web.v4());
         let route_v6 = format!("route replace {} dev enf-web", web.v6());
         world
-            .ip(&[
-                "link set enf-web up",
-                &route,
-                &route_v6,
-                "address replace fd77::1/128 dev enf-web nodad",
-            ])
+            .ip(&["link set enf-web up", &route, &route_v6, "address replace fd77::1/128 dev enf-web nodad"])
             .unwrap();
     }
 }
