@@ -133,8 +133,8 @@ impl Datapath for Memory {
         Ok(Sweep::default())
     }
 
-    fn usage(&self) -> Vec<Usage> {
-        Vec::new()
+    fn usage(&self) -> Result<Vec<Usage>, DatapathError> {
+        Ok(Vec::new())
     }
 
     fn remove_all(&mut self) -> Result<(), Vec<DatapathError>> {

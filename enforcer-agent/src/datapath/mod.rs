@@ -110,8 +110,8 @@ pub trait Datapath: Send {
     /// Forgets tracked flows that are over. Wants to be called every few seconds.
     fn sweep_flows(&mut self) -> Result<Sweep, DatapathError>;
 
-    /// How full the tables of the generation in force are.
-    fn usage(&self) -> Vec<Usage>;
+    /// How full the tables are, the generation's and the flow tables. Counts entries, which takes milliseconds: for `status`.
+    fn usage(&self) -> Result<Vec<Usage>, DatapathError>;
 
     /// Takes all programs off all devices and forgets every map: nothing is enforced afterwards. All errors, not just the first.
     fn remove_all(&mut self) -> Result<(), Vec<DatapathError>>;

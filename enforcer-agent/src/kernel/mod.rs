@@ -1,3 +1,174 @@
 //! The kernel boundary: everything that loads, attaches, pins or reads the kernel programs and their maps.
+//!
+//! Architecture Invariant: nothing outside this module knows aya, and nothing in here knows documents, only what they
+//! were compiled to.
 
+mod attach;
+mod batch;
+mod bpffs;
+mod clsact;
+mod config;
+mod control;
+mod counters;
+mod events;
+mod flows;
+mod install;
+mod layout;
+mod load;
 pub mod object;
+mod pins;
+mod programs;
+mod sys;
+mod tables;
+mod testrun;
+mod usage;
+
+use std::path::Path;
+
+use aya::maps::{MapData, RingBuf};
+use enforcer_common::event::FlowEvent;
+use enforcer_common::flow::{FlowEntry, FlowKey};
+use enforcer_common::maps::{Direction, EventCounter, ReasonCounter, RuleCounter, Subject};
+use enforcer_policy::compile::{Delta, Image};
+use tokio::sync::broadcast;
+use tracing::error;
+
+use crate::datapath::{Attachment, Datapath, DatapathError, Epoch, Sweep, Usage};
+
+pub use config::KernelConfig;
+pub use testrun::Run;
+
+/// The packet path in the kernel: pinned programs on devices, reading pinned maps. Dropping this changes nothing there.
+pub struct Kernel {
+    pins: pins::Pins,
+    programs: programs::Programs,
+    tables: tables::Tables,
+    slots: install::Slots,
+    ring: Option<RingBuf<MapData>>,
+    reports: Option<broadcast::Sender<FlowEvent>>,
+    tcx: bool,
+}
+
+impl std::fmt::Debug for Kernel {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Kernel").field("pins", &self.pins).field("tcx", &self.tcx).finish_non_exhaustive()
+    }
+}
+
+impl Kernel {
+    /// Loads the programs, adopts the maps and links that are pinned, and puts the programs into those links.
+    /// What was enforced goes on being enforced, by the new programs.
+    pub fn open(config: &KernelConfig) -> Result<Self, DatapathError> {
+        load::open(config)
+    }
+
+    /// Where the pins are.
+    #[must_use]
+    pub fn pins(&self) -> &Path {
+        self.pins.root()
+    }
+
+    /// Runs the program of a direction `repeat` times on `frame`, as if it had met device `ifindex`, which has to exist
+    /// in this network namespace (1, loopback, always does).
+    pub fn run_test(
+        &self,
+        direction: Direction,
+        ifindex: u32,
+        frame: &[u8],
+        repeat: u32,
+    ) -> Result<Run, DatapathError> {
+        testrun::run(&self.programs, direction, ifindex, frame, repeat)
+    }
+
+    /// All tracked IPv4 flows, unanswered ones last.
+    pub fn flows4(&self) -> Result<Vec<(FlowKey<1>, FlowEntry)>, DatapathError> {
+        flows::all(&self.tables.v4)
+    }
+
+    /// All tracked IPv6 flows, unanswered ones last.
+    pub fn flows6(&self) -> Result<Vec<(FlowKey<4>, FlowEntry)>, DatapathError> {
+        flows::all(&self.tables.v6)
+    }
+}
+
+/// Takes everything off that any daemon left below `bpffs`, without loading anything. All errors, not just the first.
+pub fn remove_pins(bpffs: &Path) -> Result<(), Vec<DatapathError>> {
+    let errors = pins::lock_and_remove(bpffs);
+    if errors.is_empty() { Ok(()) } else { Err(errors) }
+}
+
+impl Datapath for Kernel {
+    fn current(&self) -> Option<Epoch> {
+        self.tables.control.read().ok().map(|control| control.epoch()).filter(|epoch| *epoch != 0)
+    }
+
+    fn install(&mut self, image: &Image, subjects: &[(u32, Subject)]) -> Result<Epoch, DatapathError> {
+        let epoch = install::install(&mut self.tables, &mut self.slots, image, subjects)?;
+        // Only now: before, these programs would have denied everything that an earlier release's let through.
+        // The generation is in force whatever comes of it, and the next one tries again.
+        if let Err(error) = attach::take_over(&self.pins, &mut self.programs) {
+            error!(
+                error = &error as &dyn std::error::Error,
+                "an earlier release's links still run its programs"
+            );
+        }
+        Ok(epoch)
+    }
+
+    fn apply_delta(
+        &mut self,
+        delta: &Delta,
+        subjects: &[(u32, Option<Subject>)],
+    ) -> Result<Epoch, DatapathError> {
+        install::apply(&mut self.tables, &mut self.slots, delta, subjects)
+    }
+
+    fn attach(&mut self, ifindex: u32, name: &str) -> Result<Attachment, DatapathError> {
+        attach::attach(&self.pins, &mut self.programs, self.tcx, ifindex, name)
+    }
+
+    fn detach(&mut self, ifindex: u32) -> Result<bool, DatapathError> {
+        attach::detach(&self.pins, ifindex)
+    }
+
+    fn attached(&mut self) -> Result<Vec<Attachment>, DatapathError> {
+        attach::attached(&self.pins)
+    }
+
+    fn rule_counters(&self, rules: u32) -> Result<Vec<RuleCounter>, DatapathError> {
+        counters::rules(&self.tables, rules)
+    }
+
+    fn reason_counters(&self) -> Result<Vec<ReasonCounter>, DatapathError> {
+        counters::reasons(&self.tables)
+    }
+
+    fn event_counters(&self) -> Result<EventCounter, DatapathError> {
+        counters::events(&self.tables)
+    }
+
+    fn events(&mut self) -> Result<broadcast::Receiver<FlowEvent>, DatapathError> {
+        if let Some(ring) = self.ring.take() {
+            let started = events::start(ring);
+            self.reports =
+                Some(started.map_err(|error| DatapathError::caused("cannot read the map `EVENTS`", error))?);
+        }
+        match &self.reports {
+            Some(reports) => Ok(reports.subscribe()),
+            None => Err(DatapathError::new("the ring of verdicts couldn't be read before")),
+        }
+    }
+
+    fn sweep_flows(&mut self) -> Result<Sweep, DatapathError> {
+        flows::sweep(&mut self.tables)
+    }
+
+    fn usage(&self) -> Result<Vec<Usage>, DatapathError> {
+        usage::read(&self.tables)
+    }
+
+    fn remove_all(&mut self) -> Result<(), Vec<DatapathError>> {
+        let errors = pins::remove_everything(self.pins.root());
+        if errors.is_empty() { Ok(()) } else { Err(errors) }
+    }
+}

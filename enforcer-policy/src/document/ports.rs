@@ -26,10 +26,9 @@ pub(super) fn ports(reader: &mut Reader<'_>, node: &Node<'_>) -> Option<Vec<Port
     let items = reader.list(
         node,
         "ports",
-        "nothing here never means everything; for every port, write `ports: [any]`",
+        "an empty list never means everything; for every port, write `ports: [any]`",
     )?;
-    let ports: Vec<PortSpec> =
-        items.iter().filter_map(|item| port(reader, item, "an entry of `ports`")).collect();
+    let ports: Vec<PortSpec> = items.iter().filter_map(|item| port(reader, item, "ports")).collect();
     (ports.len() == items.len()).then_some(ports)
 }
 

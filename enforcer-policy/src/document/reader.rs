@@ -37,30 +37,6 @@ impl Side {
             Self::Select => "select",
         }
     }
-
-    /// What to call one entry of the list.
-    pub(crate) fn entry(self) -> &'static str {
-        match self {
-            Self::From => "an entry of `from`",
-            Self::To => "an entry of `to`",
-            Self::Select => "an entry of `select`",
-        }
-    }
-
-    /// How to write what an absent or empty list does not mean.
-    pub(crate) fn never_everything(self) -> &'static str {
-        match self {
-            Self::From => {
-                "nothing here never means everything; for anything at all, write `from: [{entity: all}]`"
-            }
-            Self::To => {
-                "nothing here never means everything; for anything at all, write `to: [{entity: all}]`"
-            }
-            Self::Select => {
-                "nothing here never means everything; for every workload, write `select: [{entity: workloads}]`"
-            }
-        }
-    }
 }
 
 /// Collects what is found while one document is read.
@@ -76,8 +52,6 @@ pub(crate) struct Fields<'n, 's> {
     pub(crate) span: Span,
     /// Known names that a misspelt one was probably meant to be: not reported as missing on top.
     meant: Vec<String>,
-    /// Whether some field is not known: then a finding that nothing is there would only repeat it.
-    pub(crate) has_unknown: bool,
 }
 
 impl<'n, 's> Fields<'n, 's> {
@@ -124,13 +98,11 @@ impl Reader<'_> {
             return None;
         };
         let mut meant = Vec::new();
-        let mut has_unknown = false;
         for Entry { key, .. } in entries {
             let Some(name) = key.text() else { continue };
             if known.contains(&name) {
                 continue;
             }
-            has_unknown = true;
             if name == "<<" {
                 meant.extend(known.iter().map(|known| (*known).to_owned()));
                 continue;
@@ -145,7 +117,7 @@ impl Reader<'_> {
             };
             self.error_help(key.span, message, help);
         }
-        Some(Fields { entries, span: first_line(node), meant, has_unknown })
+        Some(Fields { entries, span: first_line(node), meant })
     }
 
     pub(crate) fn required<'n, 's>(
@@ -188,7 +160,7 @@ impl Reader<'_> {
         match &node.value {
             Value::Sequence(items) => Some(items),
             Value::Scalar { text, .. } if !node.is_null() => {
-                let message = format!("{} must be a list, not {}", what_is(what), node.describe());
+                let message = format!("`{what}` must be a list, not {}", node.describe());
                 self.error_help(node.span, message, format!("write `[{}]`", shown(text)));
                 None
             }
@@ -260,7 +232,7 @@ impl Reader<'_> {
             Some(Plain::Boolean(value)) => return Some(value),
             Some(Plain::OldBoolean(value)) => {
                 let text = node.text().unwrap_or_default();
-                let message = format!("{} must be `true` or `false`, not `{text}`", what_is(what));
+                let message = format!("`{what}` must be `true` or `false`, not `{text}`");
                 self.error_help(node.span, message, format!("write `{value}`"));
             }
             _ => self.wrong_type(node, what, "`true` or `false`"),
@@ -282,7 +254,7 @@ impl Reader<'_> {
 
 /// `what` as it reads inside a sentence: fields get backticks, phrases stay as they are.
 fn what_is(what: &str) -> String {
-    if what.contains(' ') { shown(what) } else { format!("`{}`", shown(what)) }
+    if what.contains(' ') { what.to_owned() } else { format!("`{what}`") }
 }
 
 /// Where to point for a whole collection: a mapping by its first key, a list by itself.
@@ -297,6 +269,6 @@ fn first_line(node: &Node<'_>) -> Span {
     }
 }
 
-fn listed(words: &[&str]) -> String {
+pub(crate) fn listed(words: &[&str]) -> String {
     words.iter().map(|word| format!("`{word}`")).collect::<Vec<_>>().join(", ")
 }

@@ -1,0 +1,70 @@
+//! Attaching on kernels before 6.6: classifiers of the clsact qdisc. They can't be pinned and stay by themselves, so a
+//! directory beside the pins of links records each.
+
+use std::io;
+
+use aya::programs::tc::{NlOptions, SchedClassifierLink, TcAttachOptions, TcHandle, qdisc_add_clsact};
+use aya::programs::{SchedClassifier, TcAttachType};
+use enforcer_common::maps::Direction;
+
+use super::attach::name_of;
+use super::bpffs::make_dir;
+use super::pins::LinkPin;
+use super::programs::Programs;
+use crate::datapath::DatapathError;
+
+/// First of all; the handle is ours, so what carries it is ours.
+const PRIORITY: u16 = 1;
+const HANDLE: TcHandle = TcHandle::new(0x656e, 0x6600);
+
+const fn parent(direction: Direction) -> TcAttachType {
+    match direction {
+        Direction::Egress => TcAttachType::Ingress,
+        Direction::Ingress => TcAttachType::Egress,
+    }
+}
+
+/// Puts the program on the device, in place of its own predecessor where there is one.
+pub(super) fn attach(mark: &LinkPin, programs: &mut Programs, name: &str) -> Result<(), DatapathError> {
+    let failed = |error: Box<dyn std::error::Error + Send + Sync>| {
+        DatapathError::caused(format_args!("cannot attach to `{name}` (index `{}`)", mark.ifindex), error)
+    };
+    make_dir(&mark.path)?;
+    // The qdisc may be there, ours or another's; if it can't be made, attaching says so.
+    let _ = qdisc_add_clsact(name);
+    let program = programs.classifier(mark.direction)?;
+    put(program, parent(mark.direction), name).map_err(failed)?;
+    // aya only takes names, and names move.
+    match name_of(mark.ifindex) {
+        Ok(now) if now == name => Ok(()),
+        Ok(now) => Err(failed(format!("it was renamed to `{now}` meanwhile").into())),
+        Err(error) => Err(failed(error.into())),
+    }
+}
+
+fn put(
+    program: &mut SchedClassifier,
+    parent: TcAttachType,
+    name: &str,
+) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+    let ours = SchedClassifierLink::attached(name, parent, PRIORITY, HANDLE, None)?;
+    let id = match program.attach_to_link(ours) {
+        Ok(id) => id,
+        Err(_) => {
+            let options = NlOptions { priority: PRIORITY, handle: HANDLE, classid: None };
+            program.attach_with_options(name, parent, TcAttachOptions::Netlink(options))?
+        }
+    };
+    // Dropped, it would detach.
+    std::mem::forget(program.take_link(id)?);
+    Ok(())
+}
+
+/// Takes the program off, if the device is still there.
+pub(super) fn detach(mark: &LinkPin) -> io::Result<()> {
+    let Ok(name) = name_of(mark.ifindex) else { return Ok(()) };
+    let link = SchedClassifierLink::attached(&name, parent(mark.direction), PRIORITY, HANDLE, None)?;
+    // Dropping detaches, and it not being there is what is wanted.
+    drop(link);
+    Ok(())
+}

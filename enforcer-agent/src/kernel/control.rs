@@ -1,0 +1,54 @@
+//! The word that says which generation is in force.
+
+use std::os::fd::AsFd;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use aya::maps::{Array, IterableMap, MapData};
+use enforcer_common::maps::Control;
+use rustix::mm::{MapFlags, ProtFlags, mmap};
+
+use crate::datapath::{DatapathError, Epoch};
+
+/// The word, and how to write it: through a mapping where the map allows it, which the compiler turns into one store; else with a call.
+pub(super) struct ControlWord {
+    map: Array<MapData, Control>,
+    mapped: Option<&'static AtomicU64>,
+}
+
+impl ControlWord {
+    pub(super) fn new(map: Array<MapData, Control>) -> Result<Self, DatapathError> {
+        let fd = map.map().fd().as_fd();
+        // SAFETY: a fresh shared mapping of the map's one page, at an address of the kernel's choice.
+        let page = unsafe {
+            mmap(std::ptr::null_mut(), 4096, ProtFlags::READ | ProtFlags::WRITE, MapFlags::SHARED, fd, 0)
+        };
+        // SAFETY: the page is never unmapped, starts with the one 8-byte value, and the kernel aligns it.
+        let mapped = page.ok().map(|page| unsafe { &*page.cast::<AtomicU64>() });
+        Ok(Self { map, mapped })
+    }
+
+    pub(super) fn read(&self) -> Result<Control, DatapathError> {
+        match self.mapped {
+            Some(word) => Ok(Control(word.load(Ordering::Acquire))),
+            None => self
+                .map
+                .get(&0, 0)
+                .map_err(|error| DatapathError::caused("cannot read the map `CONTROL`", error)),
+        }
+    }
+
+    /// Puts bank `bank` in force under the next epoch.
+    pub(super) fn advance(&mut self, bank: u32) -> Result<Epoch, DatapathError> {
+        // 0 means "nothing loaded": skipped when the count comes round.
+        let epoch = self.read()?.epoch().wrapping_add(1).max(1);
+        let control = Control::new(epoch, bank);
+        match self.mapped {
+            Some(word) => word.store(control.0, Ordering::Release),
+            None => self
+                .map
+                .set(0, control, 0)
+                .map_err(|error| DatapathError::caused("cannot write the map `CONTROL`", error))?,
+        }
+        Ok(epoch)
+    }
+}

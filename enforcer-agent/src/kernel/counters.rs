@@ -1,0 +1,52 @@
+//! Counters, summed over CPUs.
+
+use aya::Pod;
+use aya::maps::{MapData, MapError, PerCpuArray};
+use enforcer_common::Reason;
+use enforcer_common::maps::{EventCounter, ReasonCounter, RuleCounter};
+
+use super::batch::per_cpu;
+use super::tables::Tables;
+use crate::datapath::DatapathError;
+
+fn add(sum: RuleCounter, one: &RuleCounter) -> RuleCounter {
+    RuleCounter {
+        packets: sum.packets.wrapping_add(one.packets),
+        bytes: sum.bytes.wrapping_add(one.bytes),
+        audited: sum.audited.wrapping_add(one.audited),
+        flows: sum.flows.wrapping_add(one.flows),
+    }
+}
+
+fn read<V: Pod + Default>(
+    map: &PerCpuArray<MapData, V>,
+    name: &str,
+    len: u32,
+    add: impl Fn(V, &V) -> V,
+) -> Result<Vec<V>, DatapathError> {
+    let mut sums = Vec::with_capacity(len as usize);
+    per_cpu(map, len.min(map.len()), |values| sums.push(values.iter().fold(V::default(), &add))).map_err(
+        |error: MapError| DatapathError::caused(format_args!("cannot read the map `{name}`"), error),
+    )?;
+    sums.resize(len as usize, V::default());
+    Ok(sums)
+}
+
+pub(super) fn rules(tables: &Tables, len: u32) -> Result<Vec<RuleCounter>, DatapathError> {
+    read(&tables.rules, "RULES", len, add)
+}
+
+pub(super) fn reasons(tables: &Tables) -> Result<Vec<ReasonCounter>, DatapathError> {
+    read(&tables.reasons, "REASONS", Reason::COUNT as u32, add)
+}
+
+pub(super) fn events(tables: &Tables) -> Result<EventCounter, DatapathError> {
+    let add = |sum: EventCounter, one: &EventCounter| EventCounter {
+        sent: sum.sent.wrapping_add(one.sent),
+        lost: sum.lost.wrapping_add(one.lost),
+        suppressed: sum.suppressed.wrapping_add(one.suppressed),
+        ..EventCounter::default()
+    };
+    let sums = read(&tables.event_counts, "EVENT_COUNTS", 1, add)?;
+    Ok(sums.into_iter().next().unwrap_or_default())
+}

@@ -1,0 +1,74 @@
+//! The flow tables as userspace sees them: forgetting what is over, and showing what is there.
+
+use aya::Pod;
+use aya::maps::{HashMap, MapData, MapError};
+use enforcer_common::flow::{FlowEntry, FlowKey, ticks};
+use enforcer_common::maps::AddressKey;
+use rustix::time::{ClockId, clock_gettime};
+
+use super::batch::{clear, dump};
+use super::tables::{Family, Tables};
+use crate::datapath::{DatapathError, Sweep};
+
+/// The clock that entries are stamped with.
+fn now() -> u32 {
+    let time = clock_gettime(ClockId::MonotonicCoarse);
+    ticks(time.tv_sec as u64 * 1_000_000_000 + time.tv_nsec as u64)
+}
+
+/// Forgets established flows that are over. Unanswered ones push each other out.
+pub(super) fn sweep(tables: &mut Tables) -> Result<Sweep, DatapathError> {
+    let now = now();
+    let mut sweep = Sweep::default();
+    sweep_table(&mut tables.v4.flows, now, &mut sweep).map_err(failed("FLOWS4"))?;
+    sweep_table(&mut tables.v6.flows, now, &mut sweep).map_err(failed("FLOWS6"))?;
+    Ok(sweep)
+}
+
+fn failed(table: &'static str) -> impl Fn(MapError) -> DatapathError {
+    move |error| DatapathError::caused(format_args!("cannot sweep the map `{table}`"), error)
+}
+
+fn sweep_table<const N: usize>(
+    table: &mut HashMap<MapData, FlowKey<N>, FlowEntry>,
+    now: u32,
+    sweep: &mut Sweep,
+) -> Result<(), MapError>
+where
+    FlowKey<N>: Pod,
+{
+    let mut over = Vec::new();
+    dump(table, |key: FlowKey<N>, entry: FlowEntry| {
+        if entry.expired(now, key.protocol) {
+            over.push(key);
+        } else {
+            sweep.live += 1;
+        }
+    })?;
+    // A packet may have come since: look again before each. Between that look and the deletion one still may; such a
+    // flow is judged anew, as one that has been idle this long would be a moment later.
+    let mut still = Vec::with_capacity(over.len());
+    for key in over {
+        match table.get(&key, 0) {
+            Ok(entry) if entry.expired(now, key.protocol) => still.push(key),
+            Ok(_) => sweep.live += 1,
+            Err(MapError::KeyNotFound) => {}
+            Err(error) => return Err(error),
+        }
+    }
+    sweep.removed += still.len() as u64;
+    clear(table, &still)
+}
+
+/// All tracked flows of a family, unanswered ones last.
+pub(super) fn all<const N: usize>(family: &Family<N>) -> Result<Vec<(FlowKey<N>, FlowEntry)>, DatapathError>
+where
+    AddressKey<N>: Pod,
+    FlowKey<N>: Pod,
+{
+    let mut flows = Vec::new();
+    dump(&family.flows, |key, entry| flows.push((key, entry)))
+        .and_then(|()| dump(&family.embryonic, |key, entry| flows.push((key, entry))))
+        .map_err(|error| DatapathError::caused("cannot read the flow tables", error))?;
+    Ok(flows)
+}

@@ -1,0 +1,102 @@
+//! From an object and what is pinned to a running packet path.
+
+use std::borrow::Cow;
+use std::error::Error;
+use std::io;
+
+use aya::EbpfLoader;
+use aya::maps::RingBuf;
+use aya::util::KernelVersion;
+use rustix::process::{Resource, Rlimit, setrlimit};
+
+use super::config::KernelConfig;
+use super::install::Slots;
+use super::pins::Pins;
+use super::programs::Programs;
+use super::tables::{Tables, take};
+use super::{Kernel, attach, layout, object};
+use crate::datapath::DatapathError;
+
+/// The first kernel with tcx.
+const TCX_SINCE: KernelVersion = KernelVersion::new(6, 6, 0);
+/// The first kernel that accounts maps to memory cgroups rather than to `RLIMIT_MEMLOCK`.
+const NO_MEMLOCK_SINCE: KernelVersion = KernelVersion::new(5, 11, 0);
+
+pub(super) fn open(config: &KernelConfig) -> Result<Kernel, DatapathError> {
+    let object = object_of(config)?;
+    let pins = Pins::open(&config.bpffs, layout::version(&object, config)?).map_err(explain)?;
+    let version = KernelVersion::current()
+        .map_err(|error| DatapathError::caused("cannot tell the kernel's version", error.to_string()))?;
+    if version < NO_MEMLOCK_SINCE {
+        // Where even root may not, loading says so.
+        let _ = setrlimit(Resource::Memlock, Rlimit { current: None, maximum: None });
+    }
+    let mut loader = EbpfLoader::new();
+    let names = layout::names(&object)?;
+    for name in &names {
+        loader.map_pin_path(name, pins.map(name));
+        if let Some(entries) = config.entries(name) {
+            loader.map_max_entries(name, entries);
+        }
+    }
+    let loaded = loader.load(&object);
+    let mut ebpf =
+        loaded.map_err(|error| explain(DatapathError::caused("cannot load the kernel programs", error)))?;
+    let tables = Tables::take(&mut ebpf)?;
+    let ring = take::<RingBuf<_>>(&mut ebpf, "EVENTS")?;
+    let mut programs = Programs::load(ebpf, &pins).map_err(explain)?;
+    attach::upgrade(&pins, &mut programs)?;
+    let tcx = config.tcx.unwrap_or(version >= TCX_SINCE);
+    Ok(Kernel { pins, programs, tables, slots: Slots::default(), ring: Some(ring), reports: None, tcx })
+}
+
+fn object_of(config: &KernelConfig) -> Result<Cow<'_, [u8]>, DatapathError> {
+    match &config.object {
+        Some(object) => Ok(Cow::Borrowed(object)),
+        None => match object::object() {
+            Ok(object) => Ok(Cow::Borrowed(object)),
+            Err(error) => Err(DatapathError::new(error).with_help(error.help())),
+        },
+    }
+}
+
+/// Adds what to do about the errors that the surroundings cause.
+fn explain(error: DatapathError) -> DatapathError {
+    if error.help().is_some() {
+        return error;
+    }
+    match system_error(&error) {
+        Some(libc::EPERM | libc::EACCES) => error.with_help(
+            "run as root, or with the capabilities CAP_BPF, CAP_NET_ADMIN, CAP_PERFMON and CAP_SYS_ADMIN",
+        ),
+        Some(libc::ENOSYS) => error.with_help("this kernel was built without BPF (CONFIG_BPF_SYSCALL)"),
+        Some(libc::ENOMEM) => error.with_help("the maps need about 500 MiB; fewer `flows` need less"),
+        _ => error,
+    }
+}
+
+/// The number of the system error at the bottom, if that is what it is.
+fn system_error(error: &DatapathError) -> Option<i32> {
+    let mut next: Option<&(dyn Error + 'static)> = Some(error);
+    while let Some(error) = next {
+        if let Some(number) = error.downcast_ref::<io::Error>().and_then(io::Error::raw_os_error) {
+            return Some(number);
+        }
+        next = error.source();
+    }
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_lack_of_privilege_says_what_is_needed() {
+        let denied = io::Error::from_raw_os_error(libc::EPERM);
+        let error = explain(DatapathError::caused("cannot load the kernel programs", denied));
+        assert!(error.help().unwrap().contains("CAP_BPF"));
+        let other = explain(DatapathError::new("no").with_help("as it was"));
+        assert_eq!(other.help(), Some("as it was"));
+    }
+}

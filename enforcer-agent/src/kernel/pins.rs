@@ -1,0 +1,267 @@
+//! What outlives the daemon, and where it stands:
+//!
+//! ```text
+//! <bpffs>/netns-<inode>            the network namespace the links are in
+//! <bpffs>/v<layout>/maps/NAME
+//! <bpffs>/v<layout>/programs/NAME
+//! <bpffs>/v<layout>/links/<ifindex>-<direction>          a tcx link
+//! <bpffs>/v<layout>/links/<ifindex>-<direction>.clsact   marks a classifier, which can't be pinned
+//! ```
+
+use std::fs::{self, File};
+use std::io;
+use std::os::fd::AsFd;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+
+use enforcer_common::maps::Direction;
+use rustix::fs::{FlockOperation, flock};
+
+use super::{bpffs, sys};
+use crate::datapath::DatapathError;
+
+const NAMESPACE: &str = "netns-";
+
+/// The pins of one daemon. Nobody else can have them while this lives.
+#[derive(Debug)]
+pub(super) struct Pins {
+    root: PathBuf,
+    dir: PathBuf,
+    _lock: File,
+}
+
+/// How a link is recorded.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Kind {
+    Tcx,
+    Clsact,
+}
+
+/// The record of a link.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(super) struct LinkPin {
+    pub(super) ifindex: u32,
+    pub(super) direction: Direction,
+    pub(super) kind: Kind,
+    pub(super) path: PathBuf,
+}
+
+impl Pins {
+    /// Takes hold of the pins below `wanted`, and of those of this layout in particular.
+    pub(super) fn open(wanted: &Path, layout: u64) -> Result<Self, DatapathError> {
+        let root = bpffs::prepare(wanted)?;
+        let lock = lock(&root)?;
+        settle_namespace(&root)?;
+        let dir = root.join(format!("v{layout:016x}"));
+        for part in ["maps", "programs", "links"] {
+            bpffs::make_dir(&dir.join(part))?;
+        }
+        Ok(Self { root, dir, _lock: lock })
+    }
+
+    pub(super) fn map(&self, name: &str) -> PathBuf {
+        self.dir.join("maps").join(name)
+    }
+
+    pub(super) fn link(&self, ifindex: u32, direction: Direction, kind: Kind) -> LinkPin {
+        let name =
+            format!("{ifindex}-{}{}", word(direction), if kind == Kind::Clsact { ".clsact" } else { "" });
+        LinkPin { ifindex, direction, kind, path: self.dir.join("links").join(name) }
+    }
+
+    /// Pins a program under its name. The old one goes in the same instant.
+    pub(super) fn put_program(&self, name: &str, program: impl AsFd) -> io::Result<()> {
+        let path = self.dir.join("programs").join(name);
+        // Dots aren't allowed in names of pins.
+        let new = self.dir.join("programs").join(format!("{name}-new"));
+        match fs::remove_file(&new) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+        sys::pin(program, &new)?;
+        fs::rename(new, path)
+    }
+
+    /// All records of links of this layout.
+    pub(super) fn links(&self) -> Result<Vec<LinkPin>, DatapathError> {
+        links_in(&self.dir)
+    }
+
+    /// All records of links of other layouts: an earlier release's, still enforcing.
+    pub(super) fn links_of_others(&self) -> Result<Vec<LinkPin>, DatapathError> {
+        let mut links = Vec::new();
+        for dir in self.others()? {
+            links.extend(links_in(&dir)?);
+        }
+        Ok(links)
+    }
+
+    /// Forgets other layouts; their links have to be taken over before.
+    pub(super) fn remove_others(&self) -> Result<(), DatapathError> {
+        let mut errors = Vec::new();
+        for dir in self.others()? {
+            remove_tree(&dir, &mut errors);
+        }
+        errors.pop().map_or(Ok(()), Err)
+    }
+
+    fn others(&self) -> Result<Vec<PathBuf>, DatapathError> {
+        Ok(layouts(&self.root)?.into_iter().filter(|dir| *dir != self.dir).collect())
+    }
+
+    /// The directory of all pins.
+    pub(super) fn root(&self) -> &Path {
+        &self.root
+    }
+}
+
+/// Detaches every link recorded below `root` and removes every pin there. All errors, not just the first.
+pub(super) fn remove_everything(root: &Path) -> Vec<DatapathError> {
+    let mut errors = Vec::new();
+    let dirs = layouts(root).unwrap_or_else(|error| {
+        errors.push(error);
+        Vec::new()
+    });
+    for dir in dirs {
+        match links_in(&dir) {
+            Ok(links) => errors.extend(links.iter().filter_map(|link| super::attach::remove(link).err())),
+            Err(error) => errors.push(error),
+        }
+        remove_tree(&dir, &mut errors);
+    }
+    remove_tree(root, &mut errors);
+    errors
+}
+
+/// Like [`remove_everything`], where no daemon holds the pins.
+pub(super) fn lock_and_remove(wanted: &Path) -> Vec<DatapathError> {
+    match bpffs::prepare(wanted).and_then(|root| Ok((lock(&root)?, root))) {
+        Ok((_lock, root)) => remove_everything(&root),
+        Err(error) => vec![error],
+    }
+}
+
+fn lock(root: &Path) -> Result<File, DatapathError> {
+    let failed =
+        |error: io::Error| DatapathError::caused(format_args!("cannot lock `{}`", root.display()), error);
+    let lock = File::open(root).map_err(failed)?;
+    match flock(&lock, FlockOperation::NonBlockingLockExclusive) {
+        Ok(()) => Ok(lock),
+        Err(rustix::io::Errno::WOULDBLOCK) => {
+            Err(DatapathError::new(format_args!("another daemon has the pins in `{}`", root.display()))
+                .with_help("stop it, or give this one a `bpffs` directory of its own"))
+        }
+        Err(error) => Err(failed(error.into())),
+    }
+}
+
+/// Interface indexes mean something in one network namespace only. Pins of another one are in the way while a device
+/// there still has them, and rubbish afterwards.
+fn settle_namespace(root: &Path) -> Result<(), DatapathError> {
+    let failed = |error| DatapathError::caused("cannot tell which network namespace this is", error);
+    // The thread's, not the process': threads can be in different ones.
+    let here = format!("{NAMESPACE}{}", fs::metadata("/proc/thread-self/ns/net").map_err(failed)?.ino());
+    let marks =
+        entries(root)?.into_iter().filter(|(name, _)| name.starts_with(NAMESPACE)).collect::<Vec<_>>();
+    if marks.iter().any(|(name, _)| *name != here) {
+        for dir in layouts(root)? {
+            if links_in(&dir)?.iter().any(is_live) {
+                return Err(DatapathError::new(format_args!(
+                    "the pins in `{}` belong to another network namespace",
+                    root.display()
+                ))
+                .with_help(
+                    "run `enforcer stop --detach` there, or give this one a `bpffs` directory of its own",
+                ));
+            }
+        }
+        let mut errors = Vec::new();
+        for (_, path) in entries(root)? {
+            remove_tree(&path, &mut errors);
+        }
+        errors.pop().map_or(Ok(()), Err)?;
+    }
+    bpffs::make_dir(&root.join(here))
+}
+
+fn is_live(link: &LinkPin) -> bool {
+    let info = || sys::link_info(sys::open_pin(&link.path).ok()?.as_fd()).ok();
+    link.kind == Kind::Tcx && info().is_some_and(|info| info.ifindex != 0)
+}
+
+fn word(direction: Direction) -> &'static str {
+    match direction {
+        Direction::Egress => "egress",
+        Direction::Ingress => "ingress",
+    }
+}
+
+/// Reads a name that [`Pins::link`] made.
+fn parse(name: &str) -> Option<(u32, Direction, Kind)> {
+    let (name, kind) = match name.strip_suffix(".clsact") {
+        Some(name) => (name, Kind::Clsact),
+        None => (name, Kind::Tcx),
+    };
+    let (ifindex, direction) = name.split_once('-')?;
+    let direction = [Direction::Egress, Direction::Ingress].into_iter().find(|d| word(*d) == direction)?;
+    Some((ifindex.parse().ok()?, direction, kind))
+}
+
+fn links_in(dir: &Path) -> Result<Vec<LinkPin>, DatapathError> {
+    let mut links = Vec::new();
+    for (name, path) in entries(&dir.join("links"))? {
+        if let Some((ifindex, direction, kind)) = parse(&name) {
+            links.push(LinkPin { ifindex, direction, kind, path });
+        }
+    }
+    links.sort_by_key(|link| (link.ifindex, link.direction));
+    Ok(links)
+}
+
+fn layouts(root: &Path) -> Result<Vec<PathBuf>, DatapathError> {
+    let is_layout = |name: &str| name.len() == 17 && name.starts_with('v');
+    Ok(entries(root)?.into_iter().filter(|(name, _)| is_layout(name)).map(|(_, path)| path).collect())
+}
+
+/// Names and paths in a directory; nothing where there is none.
+fn entries(dir: &Path) -> Result<Vec<(String, PathBuf)>, DatapathError> {
+    let read = || -> io::Result<Vec<(String, PathBuf)>> {
+        let entry = |entry: io::Result<fs::DirEntry>| {
+            let entry = entry?;
+            Ok((entry.file_name().to_string_lossy().into_owned(), entry.path()))
+        };
+        match fs::read_dir(dir) {
+            Ok(entries) => entries.map(entry).collect(),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
+            Err(error) => Err(error),
+        }
+    };
+    read().map_err(|error| DatapathError::caused(format_args!("cannot read `{}`", dir.display()), error))
+}
+
+fn remove_tree(path: &Path, errors: &mut Vec<DatapathError>) {
+    let removed = if path.is_dir() { fs::remove_dir_all(path) } else { fs::remove_file(path) };
+    match removed {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+            errors.push(DatapathError::caused(format_args!("cannot remove `{}`", path.display()), error));
+        }
+        _ => {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_of_links_say_what_they_are() {
+        assert_eq!(parse("12-egress"), Some((12, Direction::Egress, Kind::Tcx)));
+        assert_eq!(
+            parse("4000000000-ingress.clsact"),
+            Some((4_000_000_000, Direction::Ingress, Kind::Clsact))
+        );
+        for name in ["", "12", "12-", "x-egress", "12-sideways", "12-egress.x"] {
+            assert_eq!(parse(name), None, "{name}");
+        }
+    }
+}

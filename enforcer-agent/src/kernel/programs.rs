@@ -1,0 +1,86 @@
+//! The two programs, loaded.
+
+use std::os::fd::{AsFd, BorrowedFd};
+
+use aya::Ebpf;
+use aya::programs::{ProgramError, ProgramFd, SchedClassifier};
+use enforcer_common::maps::Direction;
+
+use super::pins::Pins;
+use tracing::debug;
+
+use crate::datapath::DatapathError;
+
+/// The two programs, and through them the maps.
+#[derive(Debug)]
+pub(super) struct Programs {
+    ebpf: Ebpf,
+}
+
+/// A program's descriptor, for calls that aya has no form for.
+pub(super) struct Fd<'a>(&'a ProgramFd);
+
+impl AsFd for Fd<'_> {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.as_fd()
+    }
+}
+
+const fn name(direction: Direction) -> &'static str {
+    match direction {
+        Direction::Egress => "enforcer_egress",
+        Direction::Ingress => "enforcer_ingress",
+    }
+}
+
+impl Programs {
+    /// Hands both to the kernel, which checks them, and pins them.
+    pub(super) fn load(ebpf: Ebpf, pins: &Pins) -> Result<Self, DatapathError> {
+        let mut programs = Self { ebpf };
+        for direction in [Direction::Egress, Direction::Ingress] {
+            programs.classifier(direction)?.load().map_err(|error| refused(direction, error))?;
+            let fd = programs.fd(direction)?;
+            let put = pins.put_program(name(direction), fd);
+            put.map_err(|error| {
+                DatapathError::caused(format_args!("cannot pin `{}`", name(direction)), error)
+            })?;
+        }
+        Ok(programs)
+    }
+
+    /// One of them, as aya has it.
+    pub(super) fn classifier(&mut self, direction: Direction) -> Result<&mut SchedClassifier, DatapathError> {
+        let program = self.ebpf.program_mut(name(direction)).ok_or_else(|| missing(direction))?;
+        program.try_into().map_err(|error| DatapathError::caused(missing(direction), error))
+    }
+
+    /// One of them, to look at or to run.
+    pub(super) fn shared(&self, direction: Direction) -> Result<&SchedClassifier, DatapathError> {
+        let program = self.ebpf.program(name(direction)).ok_or_else(|| missing(direction))?;
+        program.try_into().map_err(|error| DatapathError::caused(missing(direction), error))
+    }
+
+    /// Its descriptor.
+    pub(super) fn fd(&self, direction: Direction) -> Result<Fd<'_>, DatapathError> {
+        let fd = self.shared(direction)?.fd();
+        fd.map(Fd).map_err(|error| DatapathError::caused(missing(direction), error))
+    }
+}
+
+/// The verifier tells its whole way through the program; the end of it says why.
+fn refused(direction: Direction, error: ProgramError) -> DatapathError {
+    const LINES: usize = 4;
+    let message = format!("the kernel refuses `{}`", name(direction));
+    let ProgramError::LoadError { io_error, verifier_log } = error else {
+        return DatapathError::caused(message, error);
+    };
+    let log = verifier_log.to_string();
+    debug!(program = name(direction), %log, "the verifier's log");
+    let lines: Vec<&str> = log.lines().filter(|line| !line.trim().is_empty()).collect();
+    let end = lines[lines.len().saturating_sub(LINES)..].join("; ");
+    DatapathError::caused(if end.is_empty() { message } else { format!("{message}: {end}") }, io_error)
+}
+
+fn missing(direction: Direction) -> DatapathError {
+    DatapathError::new(format_args!("the object has no program `{}`", name(direction)))
+}
