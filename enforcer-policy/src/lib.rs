@@ -8,6 +8,7 @@ pub mod check;
 pub mod compile;
 pub mod diagnostic;
 pub mod document;
+pub mod memory;
 pub mod model;
 pub mod reference;
 pub mod source;

@@ -1,48 +1,105 @@
-//! What the compiler hands to whoever enforces: the contents of one bank, or a change to it.
+//! What a compiled policy set is for the kernel: whole tables, and the changes that can be written over them in place.
 
-use enforcer_common::maps::{Endpoint, Generation, PairKey};
-use enforcer_common::{Decision, Interval, PortSet};
+use crate::model::{SegmentMode, WorkloadMatch};
+use enforcer_common::address::Address;
+use enforcer_common::answer::{Decision, Interval, PortSet};
+use enforcer_common::maps::{Endpoint, Generation, PairKey, Subject};
 use ipnet::{Ipv4Net, Ipv6Net};
+use std::net::IpAddr;
 
-/// A whole generation as the maps hold it. Keys that carry a bank carry bank 0; whoever installs it puts in the bank.
-#[derive(Clone, PartialEq, Eq, Debug, Default)]
+/// The tables of one generation, addressed to bank 0.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Image {
     /// What the bank says beside its tables.
     pub generation: Generation,
-    /// Exact IPv4 addresses.
-    pub addresses4: Vec<([u32; 1], Endpoint)>,
-    /// Exact IPv6 addresses.
-    pub addresses6: Vec<([u32; 4], Endpoint)>,
-    /// IPv4 prefixes.
+    /// Exact IPv4 addresses, sorted by key.
+    pub addresses4: Vec<(Address<1>, Endpoint)>,
+    /// Exact IPv6 addresses, sorted by key.
+    pub addresses6: Vec<(Address<4>, Endpoint)>,
+    /// IPv4 prefixes shorter than an address, sorted.
     pub prefixes4: Vec<(Ipv4Net, Endpoint)>,
-    /// IPv6 prefixes.
+    /// IPv6 prefixes shorter than an address, sorted.
     pub prefixes6: Vec<(Ipv6Net, Endpoint)>,
-    /// Port sets of pairs of classes.
+    /// Pairs of classes, each key once.
     pub pairs: Vec<(PairKey, PortSet)>,
     /// Break points of all port sets.
     pub intervals: Vec<Interval>,
-    /// Decisions of all break points; the first is [`Decision::NONE`].
+    /// Decisions; index 0 is [`Decision::NONE`].
     pub decisions: Vec<Decision>,
 }
 
-/// A change to the generation in force, written in place: `None` takes an entry out. Break points and decisions are only
-/// ever added behind those that are there, so whoever reads meanwhile finds the old ones whole.
+/// A workload with a hook: what to write for its interface once the interface is found.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SubjectPlan {
+    /// Name of the Workload document.
+    pub workload: String,
+    /// Identity number, as in `subject`.
+    pub identity: u32,
+    /// How it is found on this host. Never empty.
+    pub matches: Vec<WorkloadMatch>,
+    /// What it may send from.
+    pub addresses: Vec<IpAddr>,
+    /// How strictly it is held.
+    pub mode: SegmentMode,
+    /// The Segment that decided `mode`; none selects it where this is `None`.
+    pub segment: Option<String>,
+    /// The entry for its interface. The hardware address and the link flags are the daemon's to add.
+    pub subject: Subject,
+}
+
+/// A change to the generation in force, written in place: `None` takes an entry out. Written in the order of the fields
+/// (what is taken out last), each single write leaves complete verdicts: no pair, interval or decision that exists is
+/// changed, and nothing points to one that isn't written yet. Subjects are bound by whoever knows their interfaces.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct Delta {
-    /// The new word on everything beside the tables, where it changes.
+    /// Decisions with their indexes, behind those that are there.
+    pub decisions: Vec<(u32, Decision)>,
+    /// Break points with their indexes, behind those that are there.
+    pub intervals: Vec<(u32, Interval)>,
+    /// Port sets of pairs of classes (bank 0 in the key). The compiler only adds.
+    pub pairs: Vec<(PairKey, Option<PortSet>)>,
+    /// The new word on everything beside the tables, where it changes: only flags ever do.
     pub generation: Option<Generation>,
     /// Exact IPv4 addresses.
-    pub addresses4: Vec<([u32; 1], Option<Endpoint>)>,
+    pub addresses4: Vec<(Address<1>, Option<Endpoint>)>,
     /// Exact IPv6 addresses.
-    pub addresses6: Vec<([u32; 4], Option<Endpoint>)>,
-    /// IPv4 prefixes.
+    pub addresses6: Vec<(Address<4>, Option<Endpoint>)>,
+    /// IPv4 prefixes. The compiler never changes any in place.
     pub prefixes4: Vec<(Ipv4Net, Option<Endpoint>)>,
-    /// IPv6 prefixes.
+    /// IPv6 prefixes. The compiler never changes any in place.
     pub prefixes6: Vec<(Ipv6Net, Option<Endpoint>)>,
-    /// Port sets of pairs of classes.
-    pub pairs: Vec<(PairKey, Option<PortSet>)>,
-    /// Break points with their indexes.
-    pub intervals: Vec<(u32, Interval)>,
-    /// Decisions with their indexes.
-    pub decisions: Vec<(u32, Decision)>,
+    /// Subjects added or changed.
+    pub subjects: Vec<SubjectPlan>,
+    /// Workloads that have no hook any more.
+    pub removed_subjects: Vec<String>,
+}
+
+impl Delta {
+    /// Whether there is nothing to write.
+    pub fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
+impl Image {
+    /// Does to the image what writing `delta` does to the bank.
+    pub(super) fn apply(&mut self, delta: &Delta) {
+        self.decisions.extend(delta.decisions.iter().map(|(_, decision)| *decision));
+        self.intervals.extend(delta.intervals.iter().map(|(_, interval)| *interval));
+        self.pairs.extend(delta.pairs.iter().filter_map(|(key, set)| set.map(|set| (*key, set))));
+        if let Some(generation) = delta.generation {
+            self.generation = generation;
+        }
+        delta.addresses4.iter().for_each(|(key, value)| set(&mut self.addresses4, *key, *value));
+        delta.addresses6.iter().for_each(|(key, value)| set(&mut self.addresses6, *key, *value));
+    }
+}
+
+fn set<const N: usize>(table: &mut Vec<(Address<N>, Endpoint)>, key: Address<N>, value: Option<Endpoint>) {
+    match (table.binary_search_by_key(&key, |(k, _)| *k), value) {
+        (Ok(at), Some(value)) => table[at].1 = value,
+        (Ok(at), None) => drop(table.remove(at)),
+        (Err(at), Some(value)) => table.insert(at, (key, value)),
+        (Err(_), None) => {}
+    }
 }

@@ -1,5 +1,141 @@
-//! From a checked set of documents to the tables the kernel looks things up in.
+//! The compiler: a policy set becomes the tables that the kernel looks verdicts up in.
+//!
+//! 1. The distinct selector lists of all rules are the *sides* ([`sides`]).
+//! 2. Each endpoint (a workload's address, a host address, a region of addresses) has a *signature*: which sides match
+//!    it ([`labels`], [`regions`], [`cells`]).
+//! 3. Signatures become *classes*, narrow and broad ([`classes`]).
+//! 4. Rules with the same two sides are a *link*; for each pair of classes, the links that meet there make a row ([`rows`]).
+//! 5. The rules of a row become break points and decisions, each stored once ([`ports`], [`answers`]).
+//!
+//! A rule's [`enforcer_common::Answer`] holds, as `order`, the rule's rank in its tier (denies first, then reading order),
+//! so that comparing answers is the language's order whatever numbers the rules have.
 
+mod answers;
+mod assemble;
+mod build;
+mod cells;
+mod classes;
+mod error;
 mod image;
+mod incremental;
+mod labels;
+mod lists;
+mod names;
+mod numbers;
+pub(crate) mod ports;
+mod regions;
+mod rows;
+mod sides;
 
-pub use image::{Delta, Image};
+use crate::model::{PolicySet, SegmentMode, Workload};
+use answers::Answers;
+use cells::Cells;
+use classes::Classes;
+use enforcer_common::maps::Endpoint;
+use jiff::Timestamp;
+use rows::Links;
+use rustc_hash::FxHashMap;
+use std::collections::{BTreeMap, HashMap};
+use std::net::IpAddr;
+
+pub use build::compile;
+pub use error::CompileError;
+pub use image::{Delta, Image, SubjectPlan};
+pub use names::{IdentityInfo, IdentityKind, RuleInfo};
+pub use numbers::Numbers;
+pub use ports::TUNNELS;
+
+/// The present instant on both clocks: expiries are written as wall time and kept as boot time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Clock {
+    /// Wall time.
+    pub now: Timestamp,
+    /// Boot-time clock at the same instant, nanoseconds.
+    pub boot_ns: u64,
+}
+
+/// What is compiled.
+#[derive(Clone, Copy, Debug)]
+pub struct Inputs<'a> {
+    /// The documents.
+    pub set: &'a PolicySet,
+    /// The machine's own addresses.
+    pub host: &'a [IpAddr],
+    /// Mode of workloads that no Segment selects.
+    pub default_mode: SegmentMode,
+    /// The present instant. Policies that have expired by it are left out.
+    pub clock: Clock,
+}
+
+/// A compiled policy set: the kernel's tables, what their numbers stand for, and what it takes to change a workload in place.
+#[derive(Clone, Debug)]
+pub struct Compiled {
+    /// The tables.
+    pub image: Image,
+    /// Workloads with a hook, in reading order.
+    pub subjects: Vec<SubjectPlan>,
+    /// Rules that haven't expired, in reading order.
+    pub rules: Vec<RuleInfo>,
+    /// Identities, by number.
+    pub identities: BTreeMap<u32, IdentityInfo>,
+    rule_index: FxHashMap<u32, u32>,
+    state: State,
+}
+
+/// What a change in place starts from.
+#[derive(Clone, Debug)]
+struct State {
+    cells: Cells,
+    classes: Classes,
+    links: Links,
+    answers: Answers,
+    default_mode: SegmentMode,
+    host_identity: u32,
+    host: Vec<IpAddr>,
+    workloads: HashMap<String, Known>,
+    /// Workload by address.
+    owners: HashMap<IpAddr, String>,
+    /// Endpoints of single addresses that groups or rules name, where no workload and no host has them.
+    named: HashMap<IpAddr, Endpoint>,
+    /// A change didn't fit: what is here no longer tells what the tables hold.
+    stale: bool,
+}
+
+/// What is known of a workload.
+#[derive(Clone, Debug)]
+struct Known {
+    identity: u32,
+    /// List of the sides that match its labels.
+    base: u32,
+    hooked: bool,
+    addresses: Vec<IpAddr>,
+}
+
+impl Known {
+    fn new(identity: u32, base: u32, workload: &Workload) -> Self {
+        let mut addresses = Vec::with_capacity(workload.addresses.len());
+        for address in &workload.addresses {
+            if !addresses.contains(address) {
+                addresses.push(*address);
+            }
+        }
+        Self { identity, base, hooked: !workload.matches.is_empty(), addresses }
+    }
+}
+
+impl Compiled {
+    /// The rule with this number.
+    pub fn rule(&self, number: u32) -> Option<&RuleInfo> {
+        self.rule_index.get(&number).map(|index| &self.rules[*index as usize])
+    }
+
+    /// The identity with this number; none for 0, which is the world and every multicast destination.
+    pub fn identity(&self, number: u32) -> Option<&IdentityInfo> {
+        self.identities.get(&number)
+    }
+
+    /// The plan of the workload with this name, if it has a hook.
+    pub fn subject(&self, workload: &str) -> Option<&SubjectPlan> {
+        self.subjects.iter().find(|plan| plan.workload == workload)
+    }
+}

@@ -1,0 +1,172 @@
+//! What an address or a labelled identity is to the rules: the sides that match it, and its endpoint in the tables.
+
+use super::classes::{Classes, used};
+use super::labels::Reduced;
+use super::lists::Lists;
+use super::names::IdentityKind;
+use super::regions::{Region, Regions, number};
+use super::sides::Sides;
+use crate::model::{Labels, SegmentMode};
+use enforcer_common::maps::{Endpoint, kind};
+use rustc_hash::FxHashMap;
+use std::collections::HashMap;
+use std::net::IpAddr;
+
+/// Everything that says which sides match what. All lists of sides are numbers into `lists`.
+#[derive(Clone, Debug)]
+pub(super) struct Cells {
+    pub(super) lists: Lists,
+    pub(super) sides: Sides,
+    pub(super) regions4: Regions,
+    pub(super) regions6: Regions,
+    /// By labels.
+    bases: HashMap<Reduced, u32>,
+    /// Signatures by sides that match by identity and sides that match by address.
+    signatures: FxHashMap<(u32, u32), u32>,
+    host_base: u32,
+    world_base: u32,
+    /// Identity number and sides, by index of the AddressGroup.
+    pub(super) groups: Vec<(u32, u32)>,
+    /// Side, mode and name of each Segment, in reading order.
+    pub(super) segments: Vec<(u32, SegmentMode, String)>,
+}
+
+/// An endpoint before it has classes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Cell {
+    pub(super) identity: u32,
+    pub(super) kind: u32,
+    pub(super) signature: u32,
+    /// [`used`].
+    pub(super) uses: u8,
+}
+
+impl Cells {
+    pub(super) fn new(mut lists: Lists, sides: Sides, regions4: Regions, regions6: Regions) -> Self {
+        let (host_base, world_base) = (lists.intern(&sides.host), lists.intern(&sides.world));
+        Self {
+            lists,
+            sides,
+            regions4,
+            regions6,
+            bases: HashMap::new(),
+            signatures: FxHashMap::default(),
+            host_base,
+            world_base,
+            groups: Vec::new(),
+            segments: Vec::new(),
+        }
+    }
+
+    /// The sides that match an identity with these labels, whatever its address.
+    pub(super) fn base(&mut self, labels: &Labels) -> u32 {
+        let reduced = self.sides.labels.reduce(labels);
+        if let Some(base) = self.bases.get(&reduced) {
+            return *base;
+        }
+        let mut matching = self.sides.labelled.clone();
+        self.sides.labels.matching(&reduced, &mut matching);
+        matching.sort_unstable();
+        matching.dedup();
+        let base = self.lists.intern(&matching);
+        self.bases.insert(reduced, base);
+        base
+    }
+
+    /// The smallest region that holds `address`.
+    pub(super) fn region(&self, address: IpAddr) -> Option<&Region> {
+        let regions = if address.is_ipv4() { &self.regions4 } else { &self.regions6 };
+        regions.of(number(address))
+    }
+
+    /// The sides that match `address`, whosever it is.
+    pub(super) fn by_address(&self, address: IpAddr) -> u32 {
+        self.region(address).map_or(0, |region| region.sides)
+    }
+
+    /// A workload at one of its addresses, or without any.
+    pub(super) fn workload(
+        &mut self,
+        identity: u32,
+        base: u32,
+        hooked: bool,
+        address: Option<IpAddr>,
+    ) -> Cell {
+        let by_address = address.map_or(0, |address| self.by_address(address));
+        let hook = if hooked { used::HOOKED } else { 0 };
+        let signature = self.signature(base, by_address);
+        Cell { identity, kind: kind::WORKLOAD, signature, uses: used::UNICAST | hook }
+    }
+
+    /// The host at one of its addresses.
+    pub(super) fn host(&mut self, identity: u32, address: IpAddr) -> Cell {
+        let signature = self.signature(self.host_base, self.by_address(address));
+        Cell { identity, kind: IdentityKind::Host.code(), signature, uses: used::UNICAST | used::HOOKED }
+    }
+
+    /// Addresses that nothing names and no block selects.
+    pub(super) fn world(&mut self) -> Cell {
+        let signature = self.signature(self.world_base, 0);
+        Cell { identity: 0, kind: kind::WORLD, signature, uses: used::UNICAST }
+    }
+
+    /// What lies in a region, where no workload and no host has the address.
+    pub(super) fn of_region(&mut self, multicast: bool, group: Option<u32>, sides: u32) -> Cell {
+        if multicast {
+            let signature = self.signature(0, sides);
+            return Cell { identity: 0, kind: kind::MULTICAST, signature, uses: used::MULTICAST };
+        }
+        let (identity, kind, base) = match group {
+            Some(group) => {
+                let (identity, base) = self.groups[group as usize];
+                (identity, kind::GROUP, base)
+            }
+            None => (0, kind::WORLD, self.world_base),
+        };
+        Cell { identity, kind, signature: self.signature(base, sides), uses: used::UNICAST }
+    }
+
+    /// The rules' sides among two lists of sides.
+    fn signature(&mut self, base: u32, by_address: u32) -> u32 {
+        if let Some(signature) = self.signatures.get(&(base, by_address)) {
+            return *signature;
+        }
+        let lists = [base, by_address].map(|list| self.lists.get(list));
+        let in_rules = self.sides.in_rules;
+        let mut both: Vec<u32> =
+            lists.into_iter().flatten().copied().filter(|side| *side < in_rules).collect();
+        both.sort_unstable();
+        both.dedup();
+        let signature = self.lists.intern(&both);
+        self.signatures.insert((base, by_address), signature);
+        signature
+    }
+
+    /// The strictest segment that selects an identity with sides `base` at any of `addresses`.
+    pub(super) fn segment(&self, base: u32, addresses: &[IpAddr]) -> Option<(SegmentMode, &str)> {
+        let selects = |side: &u32| {
+            let has = |list: u32| self.lists.get(list).binary_search(side).is_ok();
+            has(base) || addresses.iter().any(|address| has(self.by_address(*address)))
+        };
+        let mut found: Option<(SegmentMode, &str)> = None;
+        for (side, mode, name) in &self.segments {
+            if found.is_none_or(|(strictest, _)| *mode > strictest) && selects(side) {
+                found = Some((*mode, name));
+            }
+        }
+        found
+    }
+}
+
+impl Cell {
+    /// The endpoint as the kernel has it.
+    pub(super) fn endpoint(
+        self,
+        classes: &mut Classes,
+        lists: &mut Lists,
+        changed: &mut Vec<(u32, u8)>,
+    ) -> Endpoint {
+        let (class, coarse) = classes.class(self.signature, self.uses, lists, changed);
+        Endpoint { identity: self.identity, class, coarse, kind: self.kind }
+    }
+}
