@@ -124,6 +124,12 @@ pub(crate) fn did_you_mean<'a>(written: &str, known: impl IntoIterator<Item = &'
         return None;
     }
     let lower = written.to_ascii_lowercase();
+    let known: Vec<&str> = known.into_iter().collect();
+    let mut begun =
+        known.iter().filter(|word| lower.len() > 2 && word.to_ascii_lowercase().starts_with(&lower));
+    if let (Some(only), None) = (begun.next(), begun.next()) {
+        return Some(only);
+    }
     known
         .into_iter()
         .map(|word| (strsim::damerau_levenshtein(&lower, &word.to_ascii_lowercase()), word))
@@ -148,6 +154,8 @@ mod tests {
         assert_eq!(did_you_mean("form", ["from", "to"]), Some("from"));
         assert_eq!(did_you_mean("Workloads", ["Workload", "FlowTest"]), Some("Workload"));
         assert_eq!(did_you_mean("apiversion", ["apiVersion"]), Some("apiVersion"));
+        assert_eq!(did_you_mean("guard", ["guardrail", "baseline"]), Some("guardrail"));
+        assert_eq!(did_you_mean("echo", ["echo-request", "echo-reply"]), None);
         assert_eq!(did_you_mean("banana", ["from", "to"]), None);
     }
 }

@@ -77,7 +77,11 @@ fn path(reader: &mut Reader<'_>, node: &Node<'_>, what: &str) -> Option<PathBuf>
 }
 
 fn metrics(reader: &mut Reader<'_>, node: &Node<'_>) -> Option<SocketAddr> {
-    let text = reader.text(node, "metrics")?;
+    // A bare port number is read as well, only to say what is missing from it.
+    let text = match node.text() {
+        Some(text) => text,
+        None => reader.text(node, "metrics")?,
+    };
     let parsed = text.parse().ok();
     if parsed.is_none() {
         let message = format!("`{}` is not an address with a port", shown(text));

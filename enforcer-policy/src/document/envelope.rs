@@ -1,13 +1,15 @@
 //! What every document has: `apiVersion`, `kind`, `metadata`, `spec`.
 
 use super::Kind;
-use super::reader::{Reader, listed};
+use super::reader::Reader;
 use crate::diagnostic::{did_you_mean, shown};
 use crate::source::Span;
 use crate::yaml::{Node, Value};
 
 /// The one version of the language.
 const API_VERSION: &str = "enforcer.dev/v1alpha1";
+const VERSION_HELP: &str = "write `apiVersion: enforcer.dev/v1alpha1`";
+const KINDS: &str = "one of `Workload`, `AddressGroup`, `FlowPolicy`, `Segment`, `FlowTest`, `AgentConfig`";
 
 pub(super) struct Envelope<'n, 's> {
     pub(super) kind: Kind,
@@ -23,22 +25,27 @@ pub(super) fn read<'n, 's>(reader: &mut Reader<'_>, root: &'n Node<'s>) -> Optio
         return None;
     }
     let fields = reader.fields(root, "a document", &["apiVersion", "kind", "metadata", "spec"])?;
-    let version_help = format!("write `apiVersion: {API_VERSION}`");
-    if let Some(node) = reader.required(&fields, "apiVersion", &version_help)
+    if let Some(node) = reader.required(&fields, "apiVersion", VERSION_HELP)
         && let Some(version) = reader.text(node, "apiVersion")
         && version != API_VERSION
     {
         let message = format!("`{}` is not an `apiVersion` known here", shown(version));
-        reader.error_help(node.span, message, version_help);
+        reader.error_help(node.span, message, VERSION_HELP);
     }
     let kind = reader
-        .required(&fields, "kind", &format!("one of {}", kinds()))
+        .required(&fields, "kind", KINDS)
         .and_then(|node| Some((node, reader.text(node, "kind")?)))
         .and_then(|(node, word)| kind(reader, node, word));
     let name = reader
         .required(&fields, "metadata", "write `metadata: {name: …}`")
         .and_then(|node| metadata(reader, node));
-    Some(Envelope { kind: kind?, name, spec: fields.get("spec") })
+    let kind = kind?;
+    // An AgentConfig may leave everything at its default.
+    let spec = match kind {
+        Kind::AgentConfig => fields.get("spec"),
+        _ => Some(reader.required(&fields, "spec", "what the document says stands under `spec`")?),
+    };
+    Some(Envelope { kind, name, spec })
 }
 
 fn kind(reader: &mut Reader<'_>, node: &Node<'_>, word: &str) -> Option<Kind> {
@@ -50,14 +57,10 @@ fn kind(reader: &mut Reader<'_>, node: &Node<'_>, word: &str) -> Option<Kind> {
         None if word.ends_with("NetworkPolicy") => {
             "`enforcer import networkpolicy` turns it into documents of this language".to_owned()
         }
-        None => format!("one of {}", kinds()),
+        None => KINDS.to_owned(),
     };
     reader.error_help(node.span, format!("unknown kind `{}`", shown(word)), help);
     None
-}
-
-fn kinds() -> String {
-    listed(&Kind::ALL.map(|(name, _)| name))
 }
 
 /// `metadata`: the name, and what Kubernetes may have put beside it.

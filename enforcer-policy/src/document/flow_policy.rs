@@ -51,16 +51,12 @@ fn flow(reader: &mut Reader<'_>, node: &Node<'_>, index: usize) -> Option<FlowEn
         None => Some(Action::default()),
     };
     let mut side = |side: Side| {
-        let field = side.field();
-        let help = format!(
-            "a missing `{field}` never means everything; for anything at all, write `{field}: [{{entity: all}}]`"
-        );
-        let node = reader.required(&fields, field, &help)?;
+        let node = reader.required(&fields, side.field(), side.never_everything())?;
         selector::selectors(reader, node, side, index)
     };
     let from = side(Side::From);
     let to = side(Side::To);
-    let help = "missing `ports` never mean everything; for every port, write `ports: [any]`";
+    let help = "nothing here never means everything; for every port, write `ports: [any]`";
     let ports = reader.required(&fields, "ports", help).and_then(|node| ports::ports(reader, node));
     let why = match fields.get("why") {
         Some(node) => why(reader, node).map(Some),
@@ -80,7 +76,11 @@ fn why(reader: &mut Reader<'_>, node: &Node<'_>) -> Option<String> {
 }
 
 fn timestamp(reader: &mut Reader<'_>, node: &Node<'_>) -> Option<Timestamp> {
-    let text = reader.text(node, "expires")?;
+    // A bare number is read as well, only to show what an instant looks like.
+    let text = match node.text() {
+        Some(text) if !node.is_null() => text,
+        _ => reader.text(node, "expires")?,
+    };
     let complete = text.len() > 11 && matches!(text.as_bytes()[10], b'T' | b't' | b' ');
     match text.parse::<Timestamp>() {
         Ok(instant) if complete && !text.contains('[') => {

@@ -46,8 +46,8 @@ fn case(reader: &mut Reader<'_>, node: &Node<'_>, index: usize) -> Option<FlowCa
 }
 
 fn endpoint(reader: &mut Reader<'_>, node: &Node<'_>, side: Side, case: usize) -> Option<Endpoint> {
-    let what = format!("`{}` of a case", side.field());
-    let fields = reader.fields(node, &what, &FORMS)?;
+    let what = if side == Side::From { "`from` of a case" } else { "`to` of a case" };
+    let fields = reader.fields(node, what, &FORMS)?;
     let given: Vec<_> = FORMS.into_iter().filter_map(|form| Some((form, fields.get(form)?))).collect();
     match given[..] {
         [("labels", node)] => {
@@ -60,6 +60,7 @@ fn endpoint(reader: &mut Reader<'_>, node: &Node<'_>, side: Side, case: usize) -
             reader.mention(Mention::Endpoint { case, side }, node.span);
             Some(Endpoint::Workload(name.to_owned()))
         }
+        [] if fields.has_unknown => None,
         _ => {
             let message = format!("{what} must be exactly one endpoint");
             reader.error_help(node.span, message, "one of `labels`, `entity`, `address`, `workload`");

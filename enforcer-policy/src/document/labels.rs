@@ -46,7 +46,7 @@ pub(super) fn key(reader: &mut Reader<'_>, node: &Node<'_>) -> Option<String> {
 
 /// A label value; `of` names the key it belongs to.
 pub(super) fn value(reader: &mut Reader<'_>, node: &Node<'_>, of: &str) -> Option<String> {
-    let value = reader.text(node, &shown(of))?;
+    let value = reader.text(node, of)?;
     match check_value(value) {
         Ok(()) => Some(value.to_owned()),
         Err(reason) => {

@@ -159,26 +159,12 @@ fn spec(reader: &mut Reader<'_>, root: &Node<'_>, envelope: &envelope::Envelope<
     let name = envelope.name.map(|(name, _)| name.to_owned()).unwrap_or_default();
     let origin = reader.source.origin(root.span);
     let node = envelope.spec;
-    if envelope.kind == Kind::AgentConfig {
-        return agent_config::read(reader, node, name, origin).map(Document::AgentConfig);
-    }
-    let Some(node) = node else {
-        reader.error(root_line(root), "`spec` is missing");
-        return None;
-    };
     Some(match envelope.kind {
-        Kind::Workload => Document::Workload(workload::workload(reader, node, name, origin)?),
-        Kind::AddressGroup => Document::AddressGroup(workload::address_group(reader, node, name, origin)?),
-        Kind::FlowPolicy => Document::FlowPolicy(flow_policy::read(reader, node, name, origin)?),
-        Kind::Segment => Document::Segment(workload::segment(reader, node, name, origin)?),
-        Kind::FlowTest => Document::FlowTest(flow_test::read(reader, node, name, origin)?),
-        Kind::AgentConfig => return None,
+        Kind::Workload => Document::Workload(workload::workload(reader, node?, name, origin)?),
+        Kind::AddressGroup => Document::AddressGroup(workload::address_group(reader, node?, name, origin)?),
+        Kind::FlowPolicy => Document::FlowPolicy(flow_policy::read(reader, node?, name, origin)?),
+        Kind::Segment => Document::Segment(workload::segment(reader, node?, name, origin)?),
+        Kind::FlowTest => Document::FlowTest(flow_test::read(reader, node?, name, origin)?),
+        Kind::AgentConfig => Document::AgentConfig(agent_config::read(reader, node, name, origin)?),
     })
-}
-
-fn root_line(root: &Node<'_>) -> Span {
-    match &root.value {
-        yaml::Value::Mapping(entries) => entries.first().map_or(root.span, |entry| entry.key.span),
-        _ => root.span,
-    }
 }

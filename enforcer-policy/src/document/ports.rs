@@ -26,9 +26,10 @@ pub(super) fn ports(reader: &mut Reader<'_>, node: &Node<'_>) -> Option<Vec<Port
     let items = reader.list(
         node,
         "ports",
-        "an empty list never means everything; for every port, write `ports: [any]`",
+        "nothing here never means everything; for every port, write `ports: [any]`",
     )?;
-    let ports: Vec<PortSpec> = items.iter().filter_map(|item| port(reader, item, "ports")).collect();
+    let ports: Vec<PortSpec> =
+        items.iter().filter_map(|item| port(reader, item, "an entry of `ports`")).collect();
     (ports.len() == items.len()).then_some(ports)
 }
 

@@ -37,6 +37,30 @@ impl Side {
             Self::Select => "select",
         }
     }
+
+    /// What to call one entry of the list.
+    pub(crate) fn entry(self) -> &'static str {
+        match self {
+            Self::From => "an entry of `from`",
+            Self::To => "an entry of `to`",
+            Self::Select => "an entry of `select`",
+        }
+    }
+
+    /// How to write what an absent or empty list does not mean.
+    pub(crate) fn never_everything(self) -> &'static str {
+        match self {
+            Self::From => {
+                "nothing here never means everything; for anything at all, write `from: [{entity: all}]`"
+            }
+            Self::To => {
+                "nothing here never means everything; for anything at all, write `to: [{entity: all}]`"
+            }
+            Self::Select => {
+                "nothing here never means everything; for every workload, write `select: [{entity: workloads}]`"
+            }
+        }
+    }
 }
 
 /// Collects what is found while one document is read.
@@ -52,6 +76,8 @@ pub(crate) struct Fields<'n, 's> {
     pub(crate) span: Span,
     /// Known names that a misspelt one was probably meant to be: not reported as missing on top.
     meant: Vec<String>,
+    /// Whether some field is not known: then a finding that nothing is there would only repeat it.
+    pub(crate) has_unknown: bool,
 }
 
 impl<'n, 's> Fields<'n, 's> {
@@ -98,11 +124,13 @@ impl Reader<'_> {
             return None;
         };
         let mut meant = Vec::new();
+        let mut has_unknown = false;
         for Entry { key, .. } in entries {
             let Some(name) = key.text() else { continue };
             if known.contains(&name) {
                 continue;
             }
+            has_unknown = true;
             if name == "<<" {
                 meant.extend(known.iter().map(|known| (*known).to_owned()));
                 continue;
@@ -117,7 +145,7 @@ impl Reader<'_> {
             };
             self.error_help(key.span, message, help);
         }
-        Some(Fields { entries, span: first_line(node), meant })
+        Some(Fields { entries, span: first_line(node), meant, has_unknown })
     }
 
     pub(crate) fn required<'n, 's>(
@@ -160,7 +188,7 @@ impl Reader<'_> {
         match &node.value {
             Value::Sequence(items) => Some(items),
             Value::Scalar { text, .. } if !node.is_null() => {
-                let message = format!("`{what}` must be a list, not {}", node.describe());
+                let message = format!("{} must be a list, not {}", what_is(what), node.describe());
                 self.error_help(node.span, message, format!("write `[{}]`", shown(text)));
                 None
             }
@@ -232,7 +260,7 @@ impl Reader<'_> {
             Some(Plain::Boolean(value)) => return Some(value),
             Some(Plain::OldBoolean(value)) => {
                 let text = node.text().unwrap_or_default();
-                let message = format!("`{what}` must be `true` or `false`, not `{text}`");
+                let message = format!("{} must be `true` or `false`, not `{text}`", what_is(what));
                 self.error_help(node.span, message, format!("write `{value}`"));
             }
             _ => self.wrong_type(node, what, "`true` or `false`"),
@@ -254,7 +282,7 @@ impl Reader<'_> {
 
 /// `what` as it reads inside a sentence: fields get backticks, phrases stay as they are.
 fn what_is(what: &str) -> String {
-    if what.contains(' ') { what.to_owned() } else { format!("`{what}`") }
+    if what.contains(' ') { shown(what) } else { format!("`{}`", shown(what)) }
 }
 
 /// Where to point for a whole collection: a mapping by its first key, a list by itself.
@@ -269,6 +297,6 @@ fn first_line(node: &Node<'_>) -> Span {
     }
 }
 
-pub(crate) fn listed(words: &[&str]) -> String {
+fn listed(words: &[&str]) -> String {
     words.iter().map(|word| format!("`{word}`")).collect::<Vec<_>>().join(", ")
 }

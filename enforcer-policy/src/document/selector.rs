@@ -3,7 +3,7 @@
 use super::reader::{Fields, Mention, Reader, Side};
 use super::{address, labels};
 use crate::model::{Entity, Expression, LabelSelector, Operator, Selector};
-use crate::yaml::Node;
+use crate::yaml::{Node, Value};
 use ipnet::IpNet;
 
 pub(super) const ENTITIES: [(&str, Entity); 4] = [
@@ -26,17 +26,19 @@ pub(super) fn selectors(
     side: Side,
     flow: usize,
 ) -> Option<Vec<Selector>> {
-    let field = side.field();
-    let items = reader.list(
-        node,
-        field,
-        &format!(
-            "an empty list never means everything; for anything at all, write `{field}: [{{entity: all}}]`"
-        ),
-    )?;
+    if !node.is_null() && !matches!(node.value, Value::Sequence(_) | Value::Broken) {
+        let message = format!("`{}` must be a list, not {}", side.field(), node.describe());
+        reader.error_help(
+            node.span,
+            message,
+            format!("for example `{}: [{{labels: {{app: web}}}}]`", side.field()),
+        );
+        return None;
+    }
+    let items = reader.list(node, side.field(), side.never_everything())?;
     let mut selectors = Vec::with_capacity(items.len());
     for (index, item) in items.iter().enumerate() {
-        let Some(selector) = selector(reader, item, field) else { continue };
+        let Some(selector) = selector(reader, item, side) else { continue };
         if matches!(selector, Selector::Labels(_)) {
             reader.mention(Mention::Selector { flow, side, index }, item.span);
         }
@@ -45,13 +47,13 @@ pub(super) fn selectors(
     (selectors.len() == items.len()).then_some(selectors)
 }
 
-fn selector(reader: &mut Reader<'_>, node: &Node<'_>, field: &str) -> Option<Selector> {
-    let what = format!("an entry of `{field}`");
+fn selector(reader: &mut Reader<'_>, node: &Node<'_>, side: Side) -> Option<Selector> {
+    let what = side.entry();
     if node.is_null() {
         reader.error_help(node.span, format!("{what} has no value"), NEVER_EVERYTHING);
         return None;
     }
-    let fields = reader.fields(node, &what, &["labels", "expressions", "cidr", "except", "entity"])?;
+    let fields = reader.fields(node, what, &["labels", "expressions", "cidr", "except", "entity"])?;
     let by_label = fields.get("labels").is_some() || fields.get("expressions").is_some();
     let forms = [by_label, fields.get("cidr").is_some(), fields.get("entity").is_some()];
     match forms.iter().filter(|form| **form).count() {
@@ -63,6 +65,7 @@ fn selector(reader: &mut Reader<'_>, node: &Node<'_>, field: &str) -> Option<Sel
             );
             return None;
         }
+        0 if fields.has_unknown => return None,
         0 => {
             reader.error_help(node.span, format!("{what} selects by nothing"), NAME_ONE);
             return None;
@@ -114,6 +117,7 @@ fn expression(reader: &mut Reader<'_>, node: &Node<'_>) -> Option<Expression> {
         ["in"] => values(reader, fields.get("in")?, "in").map(Operator::In),
         ["notIn"] => values(reader, fields.get("notIn")?, "notIn").map(Operator::NotIn),
         ["exists"] => reader.boolean(fields.get("exists")?, "exists").map(Operator::Exists),
+        [] if fields.has_unknown => None,
         [] => {
             reader.error_help(
                 fields.span,

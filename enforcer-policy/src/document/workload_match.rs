@@ -33,6 +33,9 @@ fn entry(reader: &mut Reader<'_>, node: &Node<'_>) -> Option<WorkloadMatch> {
     let fields = reader.fields(node, "an entry of `match`", &FIELDS)?;
     let mut given = FIELDS.into_iter().filter_map(|name| Some((name, fields.get(name)?)));
     let Some((first, value)) = given.next() else {
+        if fields.has_unknown {
+            return None;
+        }
         let help = "name one of `unit`, `cgroup`, `container`, `interface`";
         reader.error_help(node.span, "an entry of `match` that matches by nothing", help);
         return None;

@@ -95,7 +95,7 @@ fn syntax_error(source: &Source, error: &ScanError) -> Diagnostic {
         ErrorKind::TabInBlockIndentation | ErrorKind::TabInIndentation | ErrorKind::TabNotAllowed => {
             ("a tab is not allowed here".to_owned(), Some("YAML is indented with spaces"))
         }
-        ErrorKind::UnclosedQuotedScalar => {
+        ErrorKind::UnclosedQuotedScalar | ErrorKind::InvalidQuotedScalarIndent => {
             ("a quoted text is not closed".to_owned(), Some("add the missing quote"))
         }
         ErrorKind::UnclosedFlowCollection { open } => {
