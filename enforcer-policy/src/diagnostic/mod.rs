@@ -9,7 +9,7 @@ mod render;
 use crate::source::{Source, Span};
 use std::fmt::Write as _;
 
-pub use json::DiagnosticJson;
+pub use json::{DiagnosticJson, PlaceJson};
 pub use render::Colour;
 
 /// Whether a diagnostic makes the set unusable.
