@@ -75,6 +75,18 @@ pub fn is_multicast(address: IpAddr) -> bool {
     }
 }
 
+/// Whether `address` can't be on a wire, neither as a source nor as a destination: 0.0.0.0/8, 127.0.0.0/8, ::/96
+/// (unspecified, loopback, IPv4-compatible) and ::ffff:0:0/96 (IPv4-mapped).
+pub fn is_martian(address: IpAddr) -> bool {
+    match address {
+        IpAddr::V4(address) => matches!(address.octets()[0], 0 | 127),
+        IpAddr::V6(address) => {
+            let segments = address.segments();
+            segments[..5] == [0; 5] && matches!(segments[5], 0 | 0xffff)
+        }
+    }
+}
+
 impl<'a> World<'a> {
     /// Who `address` belongs to: multicast, then the Workload with exactly this address, then the host, then the
     /// AddressGroup with the longest prefix, then the world.

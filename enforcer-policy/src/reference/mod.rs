@@ -6,6 +6,7 @@
 //! Architecture Invariant: nothing in this module uses the compiler, its tables or `enforcer-common`, and
 //! nothing outside of tests decides a packet with it.
 
+mod flow;
 mod flow_tests;
 mod identity;
 mod packet;
@@ -23,7 +24,7 @@ use jiff::Timestamp;
 use std::net::IpAddr;
 
 pub use flow_tests::{TestOutcome, run_flow_tests};
-pub use identity::{End, Family, Identity, Place, is_multicast};
+pub use identity::{End, Family, Identity, Place, is_martian, is_multicast};
 pub use packet::{Direction, Packet, Payload, Quoted, TcpFlags};
 pub use path::{PathVerdict, has_hook};
 pub use rules::{RuleAnswer, RuleRef, TUNNEL_PORTS, TUNNEL_PROTOCOLS, port_matches};

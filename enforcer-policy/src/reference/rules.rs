@@ -76,7 +76,7 @@ pub fn port_matches(spec: &PortSpec, protocol: u8, port: u16) -> bool {
 /// Whether this ICMP or ICMPv6 type reports an error about another packet (redirects aside).
 pub(super) fn is_icmp_error(protocol: u8, kind: u8) -> bool {
     match protocol {
-        ICMP => matches!(kind, 3 | 11 | 12),
+        ICMP => matches!(kind, 3 | 4 | 11 | 12),
         ICMPV6 => matches!(kind, 1..=4),
         _ => false,
     }

@@ -4,10 +4,12 @@
 //! what was decided. Every packet of a flow is decided from the documents again, from its initiator's view, so
 //! changes of policy, mode, identity and expiry need no thought. Flows never time out and never close.
 
+use super::flow::{Flow, query_with_reply};
 use super::packet::icmp_protocol;
 use super::rules::is_icmp_error;
 use super::{
-    Direction, Family, Packet, Payload, Place, Quoted, Reason, Verdict, World, has_hook, is_multicast,
+    Direction, Family, Packet, Payload, Place, Quoted, Reason, Verdict, World, has_hook, is_martian,
+    is_multicast,
 };
 use crate::model::{PolicySet, SegmentMode, Workload};
 use std::net::IpAddr;
@@ -19,142 +21,6 @@ pub struct Tracker {
     hosts: Vec<IpAddr>,
     default_mode: SegmentMode,
     flows: Vec<Flow>,
-}
-
-/// A flow that was opened at one subject's hook, as its initiator sees it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-struct Flow {
-    subject: String,
-    /// Which way the opening packet went: `Egress` where the subject is the initiator.
-    direction: Direction,
-    initiator: IpAddr,
-    responder: IpAddr,
-    protocol: u8,
-    key: Key,
-}
-
-/// What tells flows between the same addresses apart.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Key {
-    Ports { initiator: u16, responder: u16 },
-    Query { kind: u8, code: u8, id: u16 },
-    Nothing,
-}
-
-/// ICMP requests with the type of their reply, per family.
-const QUERIES: [(Family, u8, u8); 3] = [(Family::V4, 8, 0), (Family::V4, 13, 14), (Family::V6, 128, 129)];
-
-fn query_with_request(family: Family, kind: u8) -> Option<(Family, u8, u8)> {
-    QUERIES.into_iter().find(|(of, request, _)| *of == family && *request == kind)
-}
-
-fn query_with_reply(family: Family, kind: u8) -> Option<(Family, u8, u8)> {
-    QUERIES.into_iter().find(|(of, _, reply)| *of == family && *reply == kind)
-}
-
-fn is_redirect(family: Family, kind: u8) -> bool {
-    match family {
-        Family::V4 => kind == 5,
-        Family::V6 => kind == 137,
-    }
-}
-
-/// Sources that can't be on a wire.
-fn is_martian(source: IpAddr) -> bool {
-    let mapped = match source {
-        IpAddr::V4(_) => false,
-        IpAddr::V6(source) => source.to_ipv4_mapped().is_some(),
-    };
-    source.is_unspecified() || source.is_loopback() || is_multicast(source) || mapped
-}
-
-impl Flow {
-    /// The flow this packet would open, or be a further packet of in the initiator's direction.
-    fn opened(
-        subject: &str,
-        direction: Direction,
-        source: IpAddr,
-        destination: IpAddr,
-        payload: &Payload,
-    ) -> Option<Flow> {
-        let family = Family::of(source);
-        let (protocol, key) = match *payload {
-            Payload::Tcp { sport, dport, .. } => (6, Key::Ports { initiator: sport, responder: dport }),
-            Payload::Ports { protocol, sport, dport } => {
-                (protocol, Key::Ports { initiator: sport, responder: dport })
-            }
-            Payload::Icmp { kind, code, id, .. } => {
-                query_with_request(family, kind)?;
-                (icmp_protocol(family), Key::Query { kind, code, id })
-            }
-            Payload::Other(protocol) => (protocol, Key::Nothing),
-        };
-        Some(Flow {
-            subject: subject.to_owned(),
-            direction,
-            initiator: source,
-            responder: destination,
-            protocol,
-            key,
-        })
-    }
-
-    /// The flow this packet would be a reply in.
-    fn answered(
-        subject: &str,
-        direction: Direction,
-        source: IpAddr,
-        destination: IpAddr,
-        payload: &Payload,
-    ) -> Option<Flow> {
-        let family = Family::of(source);
-        let (protocol, key) = match *payload {
-            // A SYN without ACK never answers anything: it asks for a flow of its own.
-            Payload::Tcp { flags, .. } if flags.opens() => return None,
-            Payload::Tcp { sport, dport, .. } => (6, Key::Ports { initiator: dport, responder: sport }),
-            Payload::Ports { protocol, sport, dport } => {
-                (protocol, Key::Ports { initiator: dport, responder: sport })
-            }
-            Payload::Icmp { kind, code, id, .. } => {
-                let (_, request, _) = query_with_reply(family, kind)?;
-                (icmp_protocol(family), Key::Query { kind: request, code, id })
-            }
-            Payload::Other(protocol) => (protocol, Key::Nothing),
-        };
-        Some(Flow {
-            subject: subject.to_owned(),
-            direction: direction.opposite(),
-            initiator: destination,
-            responder: source,
-            protocol,
-            key,
-        })
-    }
-
-    /// The same tuple, opened by the other end.
-    fn reversed(&self) -> Flow {
-        let key = match self.key {
-            Key::Ports { initiator, responder } => Key::Ports { initiator: responder, responder: initiator },
-            Key::Query { .. } | Key::Nothing => self.key,
-        };
-        Flow {
-            subject: self.subject.clone(),
-            direction: self.direction.opposite(),
-            initiator: self.responder,
-            responder: self.initiator,
-            protocol: self.protocol,
-            key,
-        }
-    }
-
-    /// The number that rules match.
-    fn port(&self) -> u16 {
-        match self.key {
-            Key::Ports { responder, .. } => responder,
-            Key::Query { kind, code, .. } => u16::from_be_bytes([kind, code]),
-            Key::Nothing => 0,
-        }
-    }
 }
 
 /// The rules' verdict on a flow from `source` to `destination` that passes `subject`'s hook, with its mode.
@@ -179,9 +45,13 @@ fn judge<'a>(
     world.judge_hook(subject, Place::At(own), direction, &world.end(peer), protocol, port)
 }
 
+/// The verdict on a flow as its initiator would get it now.
 fn judge_flow<'a>(world: &World<'a>, subject: &'a Workload, flow: &Flow) -> Verdict<'a> {
-    let ends = (flow.initiator, flow.responder);
-    judge(world, subject, flow.direction, ends, flow.protocol, flow.port())
+    let (source, destination) = (flow.initiator, flow.responder);
+    if let Some(reason) = not_its_own(subject, flow.direction, source, destination) {
+        return world.apply_mode(subject, Verdict::denied(reason));
+    }
+    judge(world, subject, flow.direction, (source, destination), flow.protocol, flow.port())
 }
 
 impl Tracker {
@@ -212,7 +82,7 @@ impl Tracker {
         if world.mode(subject) == SegmentMode::Off {
             return Some(Verdict::allowed(Reason::SegmentOff));
         }
-        if let Some(reason) = forbidden(subject, packet) {
+        if let Some(reason) = forbidden(packet) {
             return Some(world.apply_mode(subject, Verdict::denied(reason)));
         }
         if is_related(&world, subject, &self.flows, packet) {
@@ -228,8 +98,10 @@ impl Tracker {
             }
         }
 
-        if needs_a_flow(packet) {
-            return Some(world.apply_mode(subject, Verdict::denied(Reason::State)));
+        let denied = not_its_own(subject, *direction, *source, *destination)
+            .or_else(|| needs_a_flow(packet).then_some(Reason::State));
+        if let Some(reason) = denied {
+            return Some(world.apply_mode(subject, Verdict::denied(reason)));
         }
         match opened {
             Some(flow) => {
@@ -245,30 +117,46 @@ impl Tracker {
                 Some(verdict)
             }
             None => {
-                let (protocol, port) = single_message(packet);
+                // An ICMP error that is about no flow.
+                let Payload::Icmp { kind, code, .. } = *payload else {
+                    unreachable!("everything else opens a flow")
+                };
+                let (protocol, port) = (icmp_protocol(Family::of(*source)), u16::from_be_bytes([kind, code]));
                 Some(judge(&world, subject, *direction, (*source, *destination), protocol, port))
             }
         }
     }
 }
 
-/// What is denied at the boundary whatever the rules say, first reason first.
-fn forbidden(subject: &Workload, packet: &Packet) -> Option<Reason> {
-    if is_martian(packet.source) {
-        return Some(Reason::Martian);
+fn is_redirect(family: Family, kind: u8) -> bool {
+    match family {
+        Family::V4 => kind == 5,
+        Family::V6 => kind == 137,
     }
+}
+
+/// What is denied at the boundary whatever flows and rules say, first reason first.
+fn forbidden(packet: &Packet) -> Option<Reason> {
+    let family = Family::of(packet.source);
     match packet.payload {
         Payload::Tcp { flags, .. } if !flags.plausible() => return Some(Reason::TcpFlags),
-        Payload::Icmp { kind, .. } if is_redirect(Family::of(packet.source), kind) => {
-            return Some(Reason::Redirect);
-        }
+        Payload::Icmp { kind, .. } if is_redirect(family, kind) => return Some(Reason::Redirect),
         _ => {}
     }
-    match packet.direction {
-        Direction::Egress if !subject.addresses.contains(&packet.source) => Some(Reason::SpoofedSource),
-        Direction::Ingress
-            if !subject.addresses.contains(&packet.destination) && !is_multicast(packet.destination) =>
-        {
+    let martian = is_martian(packet.source) || is_martian(packet.destination) || is_multicast(packet.source);
+    martian.then_some(Reason::Martian)
+}
+
+/// Why a packet of `subject` can't open a flow with these addresses.
+fn not_its_own(
+    subject: &Workload,
+    direction: Direction,
+    source: IpAddr,
+    destination: IpAddr,
+) -> Option<Reason> {
+    match direction {
+        Direction::Egress if !subject.addresses.contains(&source) => Some(Reason::SpoofedSource),
+        Direction::Ingress if !subject.addresses.contains(&destination) && !is_multicast(destination) => {
             Some(Reason::ForeignDestination)
         }
         Direction::Egress | Direction::Ingress => None,
@@ -300,17 +188,5 @@ fn needs_a_flow(packet: &Packet) -> bool {
         Payload::Tcp { flags, .. } => !flags.opens(),
         Payload::Icmp { kind, .. } => query_with_reply(Family::of(packet.source), kind).is_some(),
         Payload::Ports { .. } | Payload::Other(_) => false,
-    }
-}
-
-/// Protocol and number of an ICMP message that opens no flow and belongs to none.
-fn single_message(packet: &Packet) -> (u8, u16) {
-    match packet.payload {
-        Payload::Icmp { kind, code, .. } => {
-            (icmp_protocol(Family::of(packet.source)), u16::from_be_bytes([kind, code]))
-        }
-        Payload::Tcp { dport, .. } => (6, dport),
-        Payload::Ports { protocol, dport, .. } => (protocol, dport),
-        Payload::Other(protocol) => (protocol, 0),
     }
 }

@@ -45,7 +45,7 @@ pub enum Reason {
     TcpFlags,
     /// An ICMP redirect.
     Redirect,
-    /// A source that can't be on a wire.
+    /// An address that can't be on a wire, or a multicast source.
     Martian,
     /// Leaves the subject with a source that isn't its own.
     SpoofedSource,

@@ -1,9 +1,9 @@
 //! Where a scene's answers change: the addresses, protocols and ports worth asking about.
 
-use super::pools::{NOW, addresses, martians, multicast_groups};
+use super::pools::{NOW, addresses, multicast_groups};
 use super::scene::Scene;
 use crate::model::{FlowEntry, PortSpec, Selector, Workload};
-use crate::reference::{End, Family, has_hook, is_multicast, selects};
+use crate::reference::{End, Family, has_hook, is_martian, is_multicast, selects};
 use ipnet::IpNet;
 use proptest::prelude::*;
 use proptest::sample::Index;
@@ -57,12 +57,7 @@ impl<'a> Ground<'a> {
             let (first, last) = (block.network(), block.broadcast());
             all.extend([before(first), Some(first), Some(last), after(last)].into_iter().flatten());
         }
-        let never = martians();
-        all.retain(|address| {
-            // Multicast sources are martian, but as destinations they are interesting.
-            is_multicast(*address)
-                || !(never.contains(address) || address.is_loopback() || is_mapped(*address))
-        });
+        all.retain(|address| !is_martian(*address));
         all.sort();
         all.dedup();
         let world = scene.world(NOW);
@@ -175,10 +170,6 @@ fn around(spec: &PortSpec) -> Vec<(u8, u16)> {
         PortSpec::Protocol(_) => {}
     }
     all
-}
-
-fn is_mapped(address: IpAddr) -> bool {
-    matches!(address, IpAddr::V6(address) if address.to_ipv4_mapped().is_some())
 }
 
 fn before(address: IpAddr) -> Option<IpAddr> {

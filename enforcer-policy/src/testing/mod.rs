@@ -7,6 +7,7 @@
 mod changes;
 mod documents;
 mod ground;
+mod noise;
 mod packets;
 mod pools;
 mod probes;

@@ -3,11 +3,12 @@
 
 use super::changes::{Change, change};
 use super::ground::{Aim, Aimed, Ground, aim};
-use super::pools::{NOW, martians, multicast_groups};
+use super::noise::{About, Damage, Twist, about, damage, error, twist};
+use super::pools::{NOW, multicast_groups};
 use super::probes::{Pick, RawFlow, pick, raw_flow};
 use super::scene::{Scene, scene};
 use crate::model::{PolicySet, Workload};
-use crate::reference::{Direction, Family, Packet, Payload, Quoted, TcpFlags};
+use crate::reference::{Direction, Family, Packet, Payload, TcpFlags};
 use jiff::{SignedDuration, Timestamp};
 use proptest::collection::{SizeRange, vec};
 use proptest::option;
@@ -67,38 +68,6 @@ enum RawStep {
     Change(Box<Change>),
 }
 
-/// What is wrong with a packet of an exchange.
-#[derive(Clone, Debug)]
-enum Twist {
-    /// The number that tells flows apart is one off.
-    OtherNumber,
-    /// The peer is somebody else.
-    OtherPeer(Pick),
-    /// The subject's address is somebody else's.
-    OtherOwn(Pick),
-    /// The source can't be on a wire.
-    Martian(Index),
-    /// It goes the other way through the hook.
-    OtherWay,
-}
-
-/// Type and code of an ICMP error.
-#[derive(Clone, Debug)]
-struct About {
-    kind: Index,
-    code: u8,
-    from_router: Option<Pick>,
-}
-
-/// What is wrong with an ICMP error.
-#[derive(Clone, Debug)]
-enum Damage {
-    Unreadable,
-    OtherNumber,
-    Swapped,
-    OtherTarget(Pick),
-}
-
 fn raw_exchange() -> impl Strategy<Value = RawExchange> {
     let direction = prop_oneof![Just(Direction::Egress), Just(Direction::Ingress)];
     let sport = prop_oneof![3 => Just(40_000u16), 1 => Just(443), 1 => Just(8000)];
@@ -139,24 +108,9 @@ fn flags() -> impl Strategy<Value = TcpFlags> {
 }
 
 fn raw_step() -> impl Strategy<Value = RawStep> {
-    let twist = prop_oneof![
-        2 => Just(Twist::OtherNumber),
-        1 => pick().prop_map(Twist::OtherPeer),
-        1 => pick().prop_map(Twist::OtherOwn),
-        1 => any::<Index>().prop_map(Twist::Martian),
-        1 => Just(Twist::OtherWay),
-    ];
-    let send = (any::<Index>(), prop::bool::weighted(0.4), flags(), option::weighted(0.15, twist))
+    let send = (any::<Index>(), prop::bool::weighted(0.4), flags(), option::weighted(0.15, twist()))
         .prop_map(|(exchange, backward, flags, twist)| RawStep::Send { exchange, backward, flags, twist });
-    let damage = prop_oneof![
-        Just(Damage::Unreadable),
-        Just(Damage::OtherNumber),
-        Just(Damage::Swapped),
-        pick().prop_map(Damage::OtherTarget),
-    ];
-    let about = (any::<Index>(), select(vec![0u8, 1, 4]), option::weighted(0.5, pick()))
-        .prop_map(|(kind, code, from_router)| About { kind, code, from_router });
-    let error = (any::<Index>(), any::<bool>(), about, option::weighted(0.3, damage)).prop_map(
+    let error = (any::<Index>(), any::<bool>(), about(), option::weighted(0.3, damage())).prop_map(
         |(exchange, sent_backward, about, damage)| RawStep::Error { exchange, sent_backward, about, damage },
     );
     prop_oneof![
@@ -295,71 +249,4 @@ fn answer(payload: Payload, initiator: IpAddr) -> Payload {
         }
         Payload::Other(protocol) => Payload::Other(protocol),
     }
-}
-
-/// Moves the number that the sender of a payload chose by one.
-fn other_number(payload: &mut Payload) {
-    match payload {
-        Payload::Tcp { sport, .. } | Payload::Ports { sport, .. } => *sport ^= 1,
-        Payload::Icmp { id, .. } => *id ^= 1,
-        // A number for experiments, which no rule of the pools names.
-        Payload::Other(protocol) => *protocol = 253,
-    }
-}
-
-impl Twist {
-    fn apply(self, ground: &Ground<'_>, packet: &mut Packet) {
-        let family = Family::of(packet.source);
-        let outward = packet.direction == Direction::Egress;
-        match self {
-            Twist::OtherNumber => other_number(&mut packet.payload),
-            Twist::OtherPeer(pick) if outward => packet.destination = pick.meet(ground, family, true),
-            Twist::OtherPeer(pick) => packet.source = pick.meet(ground, family, false),
-            Twist::OtherOwn(pick) if outward => packet.source = pick.meet(ground, family, false),
-            Twist::OtherOwn(pick) => packet.destination = pick.meet(ground, family, true),
-            Twist::Martian(index) => {
-                let of_family: Vec<_> =
-                    martians().into_iter().filter(|martian| Family::of(*martian) == family).collect();
-                packet.source = *index.get(&of_family);
-            }
-            Twist::OtherWay => packet.direction = packet.direction.opposite(),
-        }
-    }
-}
-
-/// An ICMP error about `about_packet`, which went the other way through the hook.
-fn error(ground: &Ground<'_>, about_packet: &Packet, about: &About, damage: Option<Damage>) -> Packet {
-    let family = Family::of(about_packet.source);
-    let kinds: &[u8] = match family {
-        Family::V4 => &[3, 11, 12, 3, 4, 5],
-        Family::V6 => &[1, 2, 3, 4, 137],
-    };
-    let mut quoted = Quoted {
-        source: about_packet.source,
-        destination: about_packet.destination,
-        payload: Box::new(about_packet.payload.clone()),
-    };
-    let direction = about_packet.direction.opposite();
-    // What a workload sends, it sends itself; what it receives may come from a router on the way.
-    let source = match &about.from_router {
-        Some(router) if direction == Direction::Ingress => router.meet(ground, family, false),
-        _ => about_packet.destination,
-    };
-    let mut destination = about_packet.source;
-    let mut readable = true;
-    match damage {
-        Some(Damage::Unreadable) => readable = false,
-        Some(Damage::OtherNumber) => other_number(&mut quoted.payload),
-        Some(Damage::Swapped) => std::mem::swap(&mut quoted.source, &mut quoted.destination),
-        Some(Damage::OtherTarget(pick)) => destination = pick.meet(ground, family, false),
-        None => {}
-    }
-    let payload = Payload::Icmp {
-        kind: *about.kind.get(kinds),
-        code: about.code,
-        id: 0,
-        quoted: readable.then_some(quoted),
-    };
-    let subject = about_packet.subject.clone();
-    Packet { at: about_packet.at, subject, direction, source, destination, payload }
 }

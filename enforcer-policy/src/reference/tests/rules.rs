@@ -166,7 +166,7 @@ fn where_no_rule_decides_the_reason_tells_why() {
         ("icmp error", DB, 1, 0x0304, "related-unknown"),
         ("icmp time exceeded", DB, 1, 0x0b00, "related-unknown"),
         ("icmp parameter problem", DB, 1, 0x0c00, "related-unknown"),
-        ("source quench", DB, 1, 0x0400, "no-rule"),
+        ("source quench", DB, 1, 0x0400, "related-unknown"),
         ("icmpv6 too big", "fd00::2", 58, 0x0200, "related-unknown"),
         ("icmpv6 echo", "fd00::2", 58, 0x8000, "no-rule"),
         ("vxlan", DB, 17, 4789, "encap"),

@@ -187,6 +187,7 @@ fn icmp_replies_need_their_request() {
             ("IPv6 request", out("fd00::2", message(128, 0, 7)), "allowed out#0"),
             ("IPv6 reply", into("fd00::2", message(129, 0, 7)), "allowed out#0"),
             ("IPv4's reply type on IPv6 is none", into("fd00::2", message(0, 0, 7)), "denied no-rule"),
+            ("address mask reply before all", into(DB, message(18, 0, 7)), "denied state"),
         ],
     );
 }
@@ -226,7 +227,7 @@ fn errors_pass_about_flows_and_are_judged_by_rules_otherwise() {
             ("from a router", into(router, error(3, 4, WEB, DB, sent())), "allowed related"),
             ("time exceeded", into(router, error(11, 0, WEB, DB, sent())), "allowed related"),
             ("parameter problem", into(router, error(12, 0, WEB, DB, sent())), "allowed related"),
-            ("source quench", into(router, error(4, 0, WEB, DB, sent())), "denied no-rule"),
+            ("source quench", into(router, error(4, 0, WEB, DB, sent())), "allowed related"),
             ("redirect", into(router, error(5, 1, WEB, DB, sent())), "denied redirect"),
             ("nothing to read", into(router, message(3, 1, 0)), "denied related-unknown"),
             (
@@ -314,6 +315,10 @@ fn addresses_are_checked_before_flows_and_rules() {
             ),
             ("to multicast, not named", egress(WEB, "224.0.0.252"), "denied multicast"),
             ("unspecified", egress("0.0.0.0", DB), "denied martian"),
+            ("of this network", egress("0.1.2.3", DB), "denied martian"),
+            ("to loopback", egress(WEB, "127.0.0.1"), "denied martian"),
+            ("to mapped", egress("fd00::1", "::ffff:10.0.0.2"), "denied martian"),
+            ("IPv4-compatible", egress("::10.0.0.1", "fd00::2"), "denied martian"),
             ("IPv6 unspecified", egress("::", "fd00::2"), "denied martian"),
             ("loopback", egress("127.0.0.53", DB), "denied martian"),
             ("IPv6 loopback", ingress("::1", "fd00::1"), "denied martian"),
@@ -322,9 +327,15 @@ fn addresses_are_checked_before_flows_and_rules() {
             ("broadcast", ingress("255.255.255.255", WEB), "denied martian"),
             ("mapped", ingress("::ffff:10.0.0.2", "fd00::1"), "denied martian"),
             (
-                "martian before bad flags",
+                "bad flags before martian",
                 at_web(Direction::Egress, "0.0.0.0", DB, segment_of(1, 2, F::default())),
-                "denied martian",
+                "denied tcp-flags",
+            ),
+            ("martian before spoofed", egress("127.0.0.1", DB), "denied martian"),
+            (
+                "spoofed before out of state",
+                at_web(Direction::Egress, DB, PEER, segment_of(1, 2, F::ACK)),
+                "denied spoofed-source",
             ),
             (
                 "bad flags before spoofed",
@@ -360,7 +371,7 @@ fn open_flows_follow_every_change_in_both_directions() {
             "audited(dropped) out#0",
         ),
         ("the subject's labels changed", relabelled, "denied no-rule", "denied no-rule"),
-        ("the subject's address changed", moved, "denied spoofed-source", "denied foreign-destination"),
+        ("the subject's address changed", moved, "denied spoofed-source", "denied spoofed-source"),
         ("switched off", off, "allowed segment-off", "allowed segment-off"),
         ("audited segment", audit, "audited(passes) no-rule", "audited(passes) no-rule"),
         (
@@ -475,4 +486,46 @@ fn each_subject_has_its_own_flows_and_some_have_no_hook() {
     let at_peer = at("peer", at_web(Direction::Ingress, WEB, PEER, segment_of(1, 2, F::SYN)));
     assert_eq!(tracker.packet(&at_peer), None);
     assert_eq!(tracker.packet(&at("nobody", out(DB, segment_of(1, 2, F::SYN)))), None);
+}
+
+#[test]
+fn nothing_comes_from_a_group_however_it_was_spoken_to() {
+    let mdns = allow("mdns", by_label("app=web"), by_cidr("224.0.0.251/32", ""), udp(5353));
+    let mut tracker = tracker(vec![mdns]);
+    let group = "224.0.0.251";
+    expect(
+        "mdns",
+        &mut tracker,
+        vec![
+            ("to the group", out(group, datagram(5353, 5353)), "allowed mdns#0"),
+            ("from the group", into(group, datagram(5353, 5353)), "denied martian"),
+            ("from a member", into(DB, datagram(5353, 5353)), "denied no-rule"),
+        ],
+    );
+}
+
+#[test]
+fn an_error_about_a_single_message_is_related_and_from_its_target_only() {
+    let mut tracker = tracker(vec![web_may(icmp(1, 42, None)), web_may(udp(53))]);
+    let router = "10.9.9.9";
+    expect(
+        "messages",
+        &mut tracker,
+        vec![
+            (
+                "about nothing",
+                into(router, error(3, 1, WEB, DB, message(42, 0, 0))),
+                "denied related-unknown",
+            ),
+            ("a message", out(DB, message(42, 0, 5)), "allowed out#0"),
+            ("about it", into(router, error(3, 1, WEB, DB, message(42, 0, 5))), "allowed related"),
+            ("the same message back", into(DB, message(42, 0, 5)), "denied no-rule"),
+            (
+                "an error about an error",
+                into(router, error(3, 1, WEB, DB, message(3, 1, 0))),
+                "denied related-unknown",
+            ),
+            ("no flow about errors", out(DB, message(3, 1, 0)), "denied related-unknown"),
+        ],
+    );
 }
