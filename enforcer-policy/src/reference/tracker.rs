@@ -165,21 +165,20 @@ fn not_its_own(
 
 /// Whether the packet is an ICMP error about an open flow of its subject that passes now, sent to where the quoted
 /// packet came from.
-fn is_related(world: &World<'_>, subject: &Workload, flows: &[Flow], packet: &Packet) -> bool {
+fn is_related<'a>(world: &World<'a>, subject: &'a Workload, flows: &[Flow], packet: &Packet) -> bool {
     let Payload::Icmp { kind, quoted: Some(quoted), .. } = &packet.payload else { return false };
-    if !is_icmp_error(icmp_protocol(Family::of(packet.source)), *kind) || quoted.source != packet.destination
-    {
+    let Quoted { source, destination, payload } = quoted;
+    // Anybody on the path may report to the subject; the subject reports only from where the quoted packet went.
+    let addressed = *source == packet.destination
+        && (packet.direction == Direction::Ingress || *destination == packet.source);
+    if !is_icmp_error(icmp_protocol(Family::of(packet.source)), *kind) || !addressed {
         return false;
     }
-    let Quoted { source, destination, payload } = quoted;
     // The quoted packet went the other way.
     let way = packet.direction.opposite();
     let opened = Flow::opened(&packet.subject, way, *source, *destination, payload);
     let answered = Flow::answered(&packet.subject, way, *source, *destination, payload);
-    opened.iter().chain(&answered).any(|flow| {
-        flows.contains(flow)
-            && world.workload(&subject.name).is_some_and(|subject| judge_flow(world, subject, flow).passes)
-    })
+    opened.iter().chain(&answered).any(|flow| flows.contains(flow) && judge_flow(world, subject, flow).passes)
 }
 
 /// Whether the packet can only belong to a flow that is open: TCP that doesn't open one, and ICMP replies.

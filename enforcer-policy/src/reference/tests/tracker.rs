@@ -529,3 +529,21 @@ fn an_error_about_a_single_message_is_related_and_from_its_target_only() {
         ],
     );
 }
+
+#[test]
+fn a_subject_reports_only_from_where_the_packet_went() {
+    let mut set = shop(vec![to_web(udp(53))]);
+    set.workloads[0].addresses.push(ip("10.0.0.11"));
+    let mut tracker = Tracker::new(set, vec![], SegmentMode::Enforce);
+    let report =
+        |from: &str| at_web(Direction::Egress, from, PEER, error(3, 3, PEER, WEB, datagram(9000, 53)));
+    expect(
+        "reports",
+        &mut tracker,
+        vec![
+            ("question", into(PEER, datagram(9000, 53)), "allowed in#0"),
+            ("from the asked address", report(WEB), "allowed related"),
+            ("from another of its own", report("10.0.0.11"), "denied related-unknown"),
+        ],
+    );
+}
