@@ -10,7 +10,7 @@ use aya::util::KernelVersion;
 use rustix::process::{Resource, Rlimit, setrlimit};
 
 use super::config::KernelConfig;
-use super::install::Slots;
+use super::install::Banks;
 use super::pins::Pins;
 use super::programs::Programs;
 use super::tables::{Tables, take};
@@ -47,7 +47,7 @@ pub(super) fn open(config: &KernelConfig) -> Result<Kernel, DatapathError> {
     let mut programs = Programs::load(ebpf, &pins).map_err(explain)?;
     attach::upgrade(&pins, &mut programs)?;
     let tcx = config.tcx.unwrap_or(version >= TCX_SINCE);
-    Ok(Kernel { pins, programs, tables, slots: Slots::default(), ring: Some(ring), reports: None, tcx })
+    Ok(Kernel { pins, programs, tables, banks: Banks::default(), ring: Some(ring), reports: None, tcx })
 }
 
 fn object_of(config: &KernelConfig) -> Result<Cow<'_, [u8]>, DatapathError> {

@@ -4,6 +4,7 @@
 //! were compiled to.
 
 mod attach;
+mod bank;
 mod batch;
 mod bpffs;
 mod clsact;
@@ -13,6 +14,7 @@ mod counters;
 mod events;
 mod flows;
 mod install;
+mod keys;
 mod layout;
 mod load;
 pub mod object;
@@ -43,7 +45,7 @@ pub struct Kernel {
     pins: pins::Pins,
     programs: programs::Programs,
     tables: tables::Tables,
-    slots: install::Slots,
+    banks: install::Banks,
     ring: Option<RingBuf<MapData>>,
     reports: Option<broadcast::Sender<FlowEvent>>,
     tcx: bool,
@@ -103,7 +105,7 @@ impl Datapath for Kernel {
     }
 
     fn install(&mut self, image: &Image, subjects: &[(u32, Subject)]) -> Result<Epoch, DatapathError> {
-        let epoch = install::install(&mut self.tables, &mut self.slots, image, subjects)?;
+        let epoch = install::install(&mut self.tables, &mut self.banks, image, subjects)?;
         // Only now: before, these programs would have denied everything that an earlier release's let through.
         // The generation is in force whatever comes of it, and the next one tries again.
         if let Err(error) = attach::take_over(&self.pins, &mut self.programs) {
@@ -120,7 +122,7 @@ impl Datapath for Kernel {
         delta: &Delta,
         subjects: &[(u32, Option<Subject>)],
     ) -> Result<Epoch, DatapathError> {
-        install::apply(&mut self.tables, &mut self.slots, delta, subjects)
+        install::apply(&mut self.tables, &mut self.banks, delta, subjects)
     }
 
     fn attach(&mut self, ifindex: u32, name: &str) -> Result<Attachment, DatapathError> {
