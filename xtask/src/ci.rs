@@ -7,11 +7,11 @@ use anyhow::{Result, bail};
 use crate::setup::{self, Scope};
 use crate::shell::{cargo, root, run as run_command};
 use crate::tally::{Report, Tally};
-use crate::{examples, kernel_programs, licences, test, tidy};
+use crate::{examples, kernel_programs, licences, needs, test, tidy};
 
 /// Runs every step and prints the counts.
 pub(crate) fn run() -> Result<ExitCode> {
-    let obstacle = setup::run(Scope::Ci).err().map(|error| format!("no kernel programs: {error:#}"));
+    let obstacles = needs::obstacles(setup::run(Scope::Ci).err());
     let mut report = Report::default();
     for (name, check) in CHECKS {
         step(&mut report, name, check);
@@ -19,7 +19,7 @@ pub(crate) fn run() -> Result<ExitCode> {
     report.add("known faults in dependencies", licences::advisories());
     collect(&mut report, "tests", |report| {
         kernel_programs::build_agent(false)?;
-        test::levels(report, None, obstacle)
+        test::levels(report, None, &obstacles)
     });
     collect(&mut report, "examples in policies/", |report| {
         report.add("examples in policies/", examples::run()?);

@@ -10,12 +10,11 @@ use crate::{needs, shell};
 
 /// Runs the demo; its exit code is ours.
 pub(crate) fn run(keep: bool) -> Result<ExitCode> {
-    setup::run(Scope::Run)?;
-    let missing = needs::missing();
-    if !missing.is_empty() {
+    let obstacles = needs::obstacles(setup::run(Scope::Run).err());
+    if !obstacles.is_empty() {
         eprintln!("the demo makes network namespaces and loads kernel programs; this machine lacks:");
-        for lack in &missing {
-            eprintln!("  - {} ({})", lack.what, lack.help);
+        for obstacle in &obstacles {
+            eprintln!("  - {obstacle}");
         }
         bail!("the demo can't run here");
     }

@@ -30,7 +30,7 @@ struct Args {
 
 #[derive(Debug, Subcommand)]
 enum Task {
-    /// Install what building the kernel programs takes; does nothing where it is there
+    /// Install what building and running the kernel programs takes; does nothing where it is there
     Setup,
     /// Build the kernel programs alone, and say with what
     BuildEbpf {
@@ -80,7 +80,7 @@ fn main() -> ExitCode {
 fn run(args: Args) -> Result<ExitCode> {
     let done = |()| ExitCode::SUCCESS;
     match args.command {
-        Task::Setup => setup::run(setup::Scope::Build).map(done),
+        Task::Setup => setup::run(setup::Scope::Run).map(done),
         Task::BuildEbpf { log } => kernel_programs::build(log).map(done),
         Task::Build { release } => {
             setup::run(setup::Scope::Build).and_then(|()| kernel_programs::build_agent(release)).map(done)

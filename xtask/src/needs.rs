@@ -7,9 +7,9 @@ use crate::shell::{Root, find, status_field};
 
 /// One thing that is missing, and how to mend it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Lack {
-    pub(crate) what: String,
-    pub(crate) help: &'static str,
+struct Lack {
+    what: String,
+    help: &'static str,
 }
 
 impl Lack {
@@ -23,7 +23,7 @@ const CAPABILITIES: [(&str, u32); 4] =
     [("CAP_NET_ADMIN", 12), ("CAP_NET_RAW", 13), ("CAP_SYS_ADMIN", 21), ("CAP_BPF", 39)];
 
 /// Everything that loading kernel programs into network namespaces lacks here. Empty: all is there.
-pub(crate) fn missing() -> Vec<Lack> {
+fn missing() -> Vec<Lack> {
     let mut lacks = Vec::new();
     let root = Root::detect();
     if root.is_none() {
@@ -67,6 +67,13 @@ pub(crate) fn missing() -> Vec<Lack> {
         lacks.push(Lack::new("the program `ip`", "apt-get install iproute2"));
     }
     lacks
+}
+
+/// Everything that keeps privileged levels from running, one line each; first of all why set-up failed, if it did.
+pub(crate) fn obstacles(setup: Option<anyhow::Error>) -> Vec<String> {
+    let known = setup.map(|error| format!("kernel programs: {error:#}"));
+    let lacks = missing().into_iter().map(|lack| format!("{} ({})", lack.what, lack.help));
+    known.into_iter().chain(lacks).collect()
 }
 
 /// What isn't needed but changes what is tested.

@@ -14,25 +14,24 @@ use crate::{needs, shell};
 
 /// Sets up, builds, runs every level, and prints the sum.
 pub(crate) fn run(filter: Option<&str>) -> Result<ExitCode> {
-    let obstacle = setup::run(Scope::Run).err().map(|error| format!("no kernel programs: {error:#}"));
+    let obstacles = needs::obstacles(setup::run(Scope::Run).err());
     build_agent(false)?;
     let mut report = Report::default();
-    levels(&mut report, filter, obstacle)?;
+    levels(&mut report, filter, &obstacles)?;
     report.print();
     Ok(report.total().exit_code())
 }
 
-/// Runs every level into a report. `obstacle`: what is already known to keep the privileged ones from running.
-pub(crate) fn levels(report: &mut Report, filter: Option<&str>, obstacle: Option<String>) -> Result<()> {
+/// Runs every level into a report. `obstacles` keep the privileged ones from running.
+pub(crate) fn levels(report: &mut Report, filter: Option<&str>, obstacles: &[String]) -> Result<()> {
     let executables = runner::build()?;
-    let obstacles = obstacles(obstacle);
     for remark in needs::remarks() {
         println!("note: {remark}");
     }
     for level in Level::ALL {
         let members: Vec<_> = executables.iter().filter(|executable| executable.level == level).collect();
         let tally = if level.is_privileged() && !obstacles.is_empty() {
-            skip(level, &members, filter, &obstacles)?
+            skip(level, &members, filter, obstacles)?
         } else {
             run_level(level, &members, filter)?
         };
@@ -42,11 +41,6 @@ pub(crate) fn levels(report: &mut Report, filter: Option<&str>, obstacle: Option
         report.add("examples in the documentation", doc_tests());
     }
     Ok(())
-}
-
-fn obstacles(known: Option<String>) -> Vec<String> {
-    let missing = needs::missing().into_iter().map(|lack| format!("{} ({})", lack.what, lack.help));
-    known.into_iter().chain(missing).collect()
 }
 
 fn run_level(level: Level, members: &[&Executable], filter: Option<&str>) -> Result<Tally> {

@@ -47,14 +47,17 @@ pub(super) fn install(scope: Scope) -> Result<()> {
     if missing.is_empty() {
         return Ok(());
     }
+    let names: Vec<_> = missing.iter().map(|package| package.name.as_str()).collect();
+    let Some(root) = Root::detect() else {
+        bail!(
+            "packages are missing and this isn't root, nor is sudo usable; as root, run: apt-get install -y {}",
+            names.join(" ")
+        );
+    };
     eprintln!("installing from Debian's archive:");
     for package in &missing {
         eprintln!("  {} {}", package.name, package.why);
     }
-    let names: Vec<_> = missing.iter().map(|package| package.name.as_str()).collect();
-    let Some(root) = Root::detect() else {
-        bail!("this isn't root and sudo isn't usable; as root, run: apt-get install -y {}", names.join(" "));
-    };
     let apt = find("apt-get").context("`apt-get` is gone")?;
     run(root.command(&apt).args(["-q", "update"]))?;
     let (available, unavailable): (Vec<_>, Vec<_>) = names.into_iter().partition(|name| is_available(name));
