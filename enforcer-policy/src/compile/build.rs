@@ -24,15 +24,25 @@ const OTHER_BREADTHS: [u32; 3] = [4 * NARROW, 32 * NARROW, NARROW / 4];
 
 /// Compiles a policy set. `numbers` keeps what is compiled next consistent with this; on an error it is as before.
 pub fn compile(inputs: &Inputs<'_>, numbers: &mut Numbers) -> Result<Compiled, CompileError> {
+    compile_with_breadth(inputs, numbers, NARROW)
+}
+
+/// As [`compile`], with sides that more than `narrow` kinds of endpoints match taken as broad: small random sets have hardly any
+/// broad side otherwise. What the tables answer must not depend on it.
+pub fn compile_with_breadth(
+    inputs: &Inputs<'_>,
+    numbers: &mut Numbers,
+    narrow: u32,
+) -> Result<Compiled, CompileError> {
     let mut draft = numbers.clone();
     draft.begin();
-    let compiled = whole(inputs, &mut draft)?;
+    let compiled = whole(inputs, &mut draft, narrow)?;
     draft.finish();
     *numbers = draft;
     Ok(compiled)
 }
 
-fn whole(inputs: &Inputs<'_>, numbers: &mut Numbers) -> Result<Compiled, CompileError> {
+fn whole(inputs: &Inputs<'_>, numbers: &mut Numbers, narrow: u32) -> Result<Compiled, CompileError> {
     let set = inputs.set;
     let live = live_rules(set, inputs.clock);
     fits("rules", live.len(), limits::RULES)?;
@@ -68,7 +78,7 @@ fn whole(inputs: &Inputs<'_>, numbers: &mut Numbers) -> Result<Compiled, Compile
     let (workloads, owners) = workloads(set, &mut cells, numbers)?;
     let found = Found::new(set, inputs.host, &workloads, &owners, host_identity, &mut cells)?;
 
-    let tables = tables(&found, &mut cells, &links, &rule_table, &rules)?;
+    let tables = tables(&found, &mut cells, narrow, &links, &rule_table, &rules)?;
     let rule_index = (0..).zip(&rules).map(|(index, rule)| (rule.number, index)).collect();
     let mut state = State {
         cells,
@@ -91,13 +101,14 @@ fn whole(inputs: &Inputs<'_>, numbers: &mut Numbers) -> Result<Compiled, Compile
 fn tables(
     found: &Found,
     cells: &mut Cells,
+    narrow: u32,
     links: &[Link],
     rules: &[Rule],
     infos: &[RuleInfo],
 ) -> Result<Tables, CompileError> {
     let names: FxHashMap<u32, &RuleInfo> = infos.iter().map(|info| (info.number, info)).collect();
     let name = |number: u32| names.get(&number).map_or_else(String::new, |info| info.name());
-    let usual = match found.tables(cells, NARROW, links, rules, &name) {
+    let usual = match found.tables(cells, narrow, links, rules, &name) {
         Err(error @ CompileError::Limit { .. }) => error,
         other => return other,
     };

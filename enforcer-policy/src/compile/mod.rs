@@ -38,7 +38,7 @@ use rustc_hash::FxHashMap;
 use std::collections::{BTreeMap, HashMap};
 use std::net::IpAddr;
 
-pub use build::compile;
+pub use build::{compile, compile_with_breadth};
 pub use error::CompileError;
 pub use image::{Delta, Image, SubjectPlan};
 pub use names::{IdentityInfo, IdentityKind, RuleInfo};

@@ -181,7 +181,8 @@ fn too_many(figure: u64) -> CompileError {
 /// Whether a flow between such endpoints is judged at the sender's hook, and at the receiver's. A group's packets are
 /// judged at the hooks of its members, whoever they are.
 fn judged(from: u8, to: u8) -> (bool, bool) {
-    let sends = from & used::UNICAST != 0;
+    // A class without uses is one that wasn't there.
+    let sends = from & used::UNICAST != 0 && to != 0;
     (sends && from & used::HOOKED != 0, sends && to & (used::HOOKED | used::MULTICAST) != 0)
 }
 

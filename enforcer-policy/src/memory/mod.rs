@@ -1,6 +1,7 @@
 //! The tables of the verdict function in ordinary memory: what `explain`, `audit` and the tests judge by.
 
 mod family;
+pub mod frame;
 mod prefixes;
 
 use crate::compile::{Delta, Image};
