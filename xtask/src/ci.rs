@@ -86,6 +86,8 @@ fn clippy() -> Result<()> {
 
 fn documentation() -> Result<()> {
     let mut command = cargo();
-    command.args(["doc", "--workspace", "--no-deps", "--quiet"]).env("RUSTDOCFLAGS", "-Dwarnings");
+    // The readers are those who carry this on: private items are documented for them, and may be linked to.
+    command.args(["doc", "--workspace", "--no-deps", "--document-private-items", "--quiet"]);
+    command.env("RUSTDOCFLAGS", "-Dwarnings -Arustdoc::private-intra-doc-links");
     run_command(&mut command)
 }

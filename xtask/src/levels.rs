@@ -1,7 +1,8 @@
 //! The levels of tests, and which test executable belongs to which.
 //!
 //! A file in a package's `tests` directory called `level<N>_<what>.rs` belongs to that level. What the package
-//! `enforcer-tests` holds besides is level 3. Everything else is a unit test.
+//! `enforcer-tests` holds besides is level 3. The reference evaluator's own tests, which lie beside it, are level 0.
+//! Everything else is a unit test.
 
 use std::fmt;
 
@@ -15,6 +16,10 @@ pub(crate) enum Level {
     Worlds,
     Benches,
 }
+
+/// A level that lies in an executable with others: its package and target, and how its tests' names start.
+pub(crate) const INSIDE: [(&str, &str, &str, Level); 1] =
+    [("enforcer-policy", "enforcer_policy", "reference::", Level::Reference)];
 
 impl Level {
     pub(crate) const ALL: [Self; 6] =

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail};
 use cargo_metadata::{Message, PackageId, TargetKind};
 
-use crate::levels::Level;
+use crate::levels::{INSIDE, Level};
 use crate::shell::{Root, cargo, target_dir};
 use crate::tally::Tally;
 
@@ -20,13 +20,23 @@ const DEADLINE: Duration = Duration::from_secs(900);
 const LAST_WORDS: Duration = Duration::from_secs(1);
 
 /// A built test or bench.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Executable {
     pub(crate) level: Level,
+    /// Which of its tests belong to this level.
+    part: Part,
     name: String,
     path: PathBuf,
     package_dir: PathBuf,
     has_libtest: bool,
+}
+
+/// Tests of one executable, by how their names start.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Part {
+    All,
+    Only(&'static str),
+    Except(&'static str),
 }
 
 /// Builds every test and bench of the workspace.
@@ -45,13 +55,23 @@ pub(crate) fn build() -> Result<Vec<Executable>> {
         let package = package_name(&artifact.package_id);
         let is_bench = artifact.target.is_kind(TargetKind::Bench);
         let dir = artifact.manifest_path.parent().context("a manifest lies in no directory")?;
-        executables.push(Executable {
+        let whole = Executable {
             level: Level::of(&package, &artifact.target.name, is_bench),
+            part: Part::All,
             name: format!("{package}/{}", artifact.target.name),
             path: path.into_std_path_buf(),
             package_dir: dir.as_std_path().to_owned(),
             has_libtest: !is_bench,
-        });
+        };
+        let inside =
+            INSIDE.iter().find(|(owner, target, ..)| *owner == package && *target == artifact.target.name);
+        match inside {
+            Some((.., prefix, level)) => {
+                executables.push(Executable { level: *level, part: Part::Only(prefix), ..whole.clone() });
+                executables.push(Executable { part: Part::Except(prefix), ..whole });
+            }
+            None => executables.push(whole),
+        }
     }
     let status = child.wait().context("cannot wait for cargo")?;
     if !status.success() {
@@ -67,7 +87,7 @@ impl Executable {
         println!("\n--- {}", self.name);
         let root = if self.level.is_privileged() { Root::detect() } else { None };
         let mut command = root.map_or_else(|| Command::new(&self.path), |root| root.command(&self.path));
-        command.args(filter);
+        command.args(self.selection(filter));
         let outcome = watch(self.prepare(&mut command))
             .with_context(|| format!("cannot run `{}`", self.path.display()))?;
         Ok(self.judge(outcome))
@@ -76,12 +96,23 @@ impl Executable {
     /// How many tests it holds, without running any.
     pub(crate) fn count(&self, filter: Option<&str>) -> Result<usize> {
         let mut command = Command::new(&self.path);
-        command.args(["--list", "--format", "terse"]).args(filter);
+        command.args(["--list", "--format", "terse"]).args(self.selection(filter));
         let output = self
             .prepare(&mut command)
             .output()
             .with_context(|| format!("cannot run `{}`", self.path.display()))?;
         Ok(String::from_utf8_lossy(&output.stdout).lines().filter(|line| line.ends_with(": test")).count())
+    }
+
+    /// libtest takes any of several filters, not all of them: what lies inside another executable is left to the
+    /// rest of it where there is a filter already.
+    fn selection<'a>(&self, filter: Option<&'a str>) -> Vec<&'a str> {
+        match (self.part, filter) {
+            (Part::Only(prefix), None) => vec![prefix],
+            (Part::Only(prefix), Some(_)) => vec!["--skip", "", prefix],
+            (Part::Except(prefix), None) => vec!["--skip", prefix],
+            (Part::All | Part::Except(_), filter) => Vec::from_iter(filter),
+        }
     }
 
     fn prepare<'a>(&self, command: &'a mut Command) -> &'a mut Command {
@@ -183,6 +214,7 @@ mod tests {
     fn executable(has_libtest: bool) -> Executable {
         Executable {
             level: Level::Units,
+            part: Part::All,
             name: "sh".into(),
             path: "/bin/sh".into(),
             package_dir: "/".into(),
@@ -195,6 +227,17 @@ mod tests {
         let name = |repr: &str| package_name(&PackageId { repr: repr.to_owned() });
         assert_eq!(name("path+file:///src/xtask#0.1.0"), "xtask");
         assert_eq!(name("path+file:///src/tests#enforcer-tests@0.1.0"), "enforcer-tests");
+    }
+
+    #[test]
+    fn the_parts_of_an_executable_share_its_tests() {
+        let part = |part| Executable { part, ..executable(true) };
+        assert_eq!(part(Part::All).selection(Some("x")), ["x"]);
+        assert_eq!(part(Part::Only("reference::")).selection(None), ["reference::"]);
+        assert_eq!(part(Part::Except("reference::")).selection(None), ["--skip", "reference::"]);
+        // Together the tests that match, once.
+        assert_eq!(part(Part::Except("reference::")).selection(Some("x")), ["x"]);
+        assert_eq!(part(Part::Only("reference::")).selection(Some("x"))[..2], ["--skip", ""]);
     }
 
     #[test]
