@@ -44,7 +44,7 @@ pub struct Workload {
 }
 
 impl World {
-    /// A world for the test function around `here`; use the macro [`world!`](crate::world).
+    /// A world for the test function around `here`; use the macro [`world!`](crate::world!).
     #[must_use]
     pub fn of<F>(_here: F) -> Self {
         let path = std::any::type_name::<F>();
