@@ -15,7 +15,7 @@ pub struct FlowKey<const N: usize> {
     pub local: Address<N>,
     /// The peer's address.
     pub remote: Address<N>,
-    /// The subject's port, network order; see [`crate::judge`] for ICMP.
+    /// The subject's port, network order; see [`crate::judge()`] for ICMP.
     pub local_port: u16,
     /// The peer's port, network order.
     pub remote_port: u16,
