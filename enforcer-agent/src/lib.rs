@@ -1,5 +1,17 @@
 //! The daemon and the command line as a library.
 
+pub mod client;
+pub mod command;
+pub mod daemon;
 pub mod datapath;
+pub mod exit;
+mod files;
+mod flow_line;
 pub mod kernel;
 pub mod links;
+pub mod output;
+mod pipeline;
+pub mod protocol;
+pub mod selection;
+mod unsupported;
+mod verdicts;

@@ -1,2 +1,5 @@
 //! The `enforcer` binary.
-fn main() {}
+
+fn main() -> enforcer_agent::exit::Exit {
+    enforcer_agent::command::main()
+}

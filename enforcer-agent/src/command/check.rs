@@ -1,0 +1,141 @@
+//! `enforcer check`.
+
+use super::{Failure, findings, input};
+use crate::daemon::clock::Instants;
+use crate::exit::Exit;
+use crate::output::{Format, OutputArgs, Printer};
+use crate::pipeline::{Ready, Surroundings, prepare};
+use crate::protocol::{Finding, TestReport};
+use crate::verdicts;
+use enforcer_policy::compile::Numbers;
+use enforcer_policy::model::PolicySet;
+use serde::Serialize;
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+/// Parse, check and compile policy files, and run their FlowTests
+///
+/// All errors in all files are reported at once. Nothing is changed, and no daemon is needed.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:\n  enforcer check policies/\n  enforcer check -o json base.yaml team/\n\n\
+                        Exit codes: 0 good; 1 a FlowTest fails; 2 could not read; 3 invalid.")]
+pub(super) struct Args {
+    /// Files or directories; `-` is stdin
+    #[arg(required = true, value_name = "PATH")]
+    paths: Vec<PathBuf>,
+    #[command(flatten)]
+    output: OutputArgs,
+}
+
+#[derive(Serialize)]
+struct Report<'a> {
+    schema: &'static str,
+    valid: bool,
+    files: usize,
+    documents: BTreeMap<&'static str, usize>,
+    diagnostics: &'a [Finding],
+    tests: &'a TestReport,
+}
+
+pub(super) fn run(args: Args) -> Result<Exit, Failure> {
+    let files = input::parsed(&args.paths)?;
+    let now = Instants::now();
+    let prepared = prepare(&files, &Surroundings::default(), now, &mut Numbers::default());
+    let (valid, set, found, mut tests) = match prepared {
+        Ok(ready) => {
+            let tests = verdicts::run_tests(&ready, now);
+            let Ready { set, mut warnings, not_yet_enforced, .. } = ready;
+            warnings.extend(not_yet_enforced);
+            (true, set, warnings, tests)
+        }
+        Err(found) => (false, PolicySet::default(), found, TestReport::default()),
+    };
+    tests.cases.retain(|case| !case.passed);
+    let mut out = Printer::new(args.output.format);
+    match args.output.format {
+        Format::Human => {
+            findings::show(&found);
+            let errors = found.iter().filter(|finding| finding.is_error()).count();
+            for case in &tests.cases {
+                out.line(super::test::line(case, out.colour))?;
+            }
+            if valid {
+                let word = if tests.failed == 0 { "ok" } else { "failed" };
+                out.line(format_args!(
+                    "{word}: {}, {}",
+                    summary(files.len(), &set),
+                    super::test::summary(&tests)
+                ))?;
+            } else {
+                out.line(format_args!(
+                    "invalid: {}, {}",
+                    count(errors, "error"),
+                    count(files.len(), "file")
+                ))?;
+            }
+        }
+        Format::Json | Format::Jsonl => {
+            let mut diagnostics = &found[..];
+            if args.output.format == Format::Jsonl {
+                found.iter().try_for_each(|finding| out.document(finding))?;
+                diagnostics = &[];
+            }
+            let (files, documents, tests) = (files.len(), documents(&set), &tests);
+            out.document(&Report {
+                schema: "enforcer.check/v1",
+                valid,
+                files,
+                documents,
+                diagnostics,
+                tests,
+            })?;
+        }
+    }
+    out.flush()?;
+    Ok(exit(valid, tests.failed))
+}
+
+fn exit(valid: bool, failed: usize) -> Exit {
+    match (valid, failed) {
+        (false, _) => Exit::Invalid,
+        (true, 0) => Exit::Yes,
+        (true, _) => Exit::No,
+    }
+}
+
+fn documents(set: &PolicySet) -> BTreeMap<&'static str, usize> {
+    [
+        ("Workload", set.workloads.len()),
+        ("AddressGroup", set.groups.len()),
+        ("FlowPolicy", set.policies.len()),
+        ("Segment", set.segments.len()),
+        ("FlowTest", set.tests.len()),
+        ("AgentConfig", set.configs.len()),
+    ]
+    .into()
+}
+
+fn summary(files: usize, set: &PolicySet) -> String {
+    let parts = [
+        (files, "file"),
+        (set.workloads.len(), "workload"),
+        (set.groups.len(), "address group"),
+        (set.policies.len(), "flow policy"),
+        (set.segments.len(), "segment"),
+    ];
+    parts
+        .iter()
+        .filter(|(number, _)| *number > 0)
+        .map(|(number, what)| count(*number, what))
+        .collect::<Vec<_>>()
+        .join(", ")
+}
+
+/// `1 file`, `2 files`, `2 flow policies`.
+pub(super) fn count(number: usize, what: &str) -> String {
+    match (number, what.strip_suffix('y')) {
+        (1, _) => format!("1 {what}"),
+        (_, Some(stem)) => format!("{number} {stem}ies"),
+        (_, None) => format!("{number} {what}s"),
+    }
+}

@@ -1,0 +1,104 @@
+//! The command line: what may be typed, and which file does it. One file per subcommand.
+
+mod apply;
+mod check;
+mod completions;
+mod daemon;
+mod explain;
+mod failure;
+mod findings;
+mod input;
+mod man;
+mod observe;
+mod rollback;
+mod run;
+mod status;
+mod stop;
+mod test;
+
+use crate::exit::Exit;
+use crate::output::{Closed, note};
+use clap::{CommandFactory, Parser, Subcommand};
+use std::path::PathBuf;
+
+pub use failure::Failure;
+
+/// Network microsegmentation: drops packets between workloads that no policy allows.
+#[derive(Debug, Parser)]
+#[command(name = "enforcer", version, propagate_version = true, disable_help_subcommand = true)]
+#[command(
+    after_help = "Exit codes: 0 yes or clean; 1 the answer is no; 2 could not answer; 3 policy invalid."
+)]
+pub struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    Run(run::Args),
+    Stop(stop::Args),
+    Status(status::Args),
+    Check(check::Args),
+    Test(test::Args),
+    Apply(apply::Args),
+    Rollback(rollback::Args),
+    Explain(explain::Args),
+    Observe(observe::Args),
+    Completions(completions::Args),
+    Man(man::Args),
+}
+
+/// How a client finds the daemon.
+#[derive(Debug, clap::Args)]
+pub struct SocketArgs {
+    /// Control socket of the daemon
+    #[arg(long, env = "ENFORCER_SOCKET", value_name = "PATH")]
+    pub socket: Option<PathBuf>,
+}
+
+impl Cli {
+    /// The definition that help, completions and manual pages are made from.
+    pub fn definition() -> clap::Command {
+        Self::command()
+    }
+
+    fn run(self) -> Result<Exit, Failure> {
+        match self.command {
+            Command::Run(args) => run::run(args),
+            Command::Stop(args) => stop::run(args),
+            Command::Status(args) => status::run(args),
+            Command::Check(args) => check::run(args),
+            Command::Test(args) => test::run(args),
+            Command::Apply(args) => apply::run(args),
+            Command::Rollback(args) => rollback::run(args),
+            Command::Explain(args) => explain::run(args),
+            Command::Observe(args) => observe::run(args),
+            Command::Completions(args) => completions::run(args),
+            Command::Man(args) => man::run(args),
+        }
+    }
+}
+
+/// Reads the arguments, does what they say, and tells stderr what went wrong.
+#[must_use]
+pub fn main() -> Exit {
+    match Cli::parse().run() {
+        Ok(exit) => exit,
+        Err(failure) if failure.error.is::<Closed>() => Exit::Yes,
+        Err(failure) => {
+            note(&failure);
+            failure.exit
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_definition_is_sound() {
+        Cli::definition().debug_assert();
+    }
+}

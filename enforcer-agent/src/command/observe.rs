@@ -1,0 +1,100 @@
+//! `enforcer observe`.
+
+use super::{Failure, SocketArgs, daemon};
+use crate::client::Lines;
+use crate::exit::Exit;
+use crate::flow_line::flow_line;
+use crate::output::{Format, OutputArgs, Printer, note};
+use crate::protocol::{FlowRecord, Missed, ObserveLine};
+use anyhow::Context;
+use clap::ValueEnum;
+use hyper::Method;
+use serde::Serialize;
+
+/// Show flows as they are judged
+///
+/// Every packet that opens a flow, every change of an open flow's verdict, and denied packets up to a rate. What was left
+/// out is counted and said at the end.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:\n  enforcer observe\n  enforcer observe -f --verdict denied\n  \
+                        enforcer observe -f -o jsonl --workload ledger")]
+pub(super) struct Args {
+    /// Go on with verdicts to come, until interrupted
+    #[arg(short, long)]
+    follow: bool,
+    /// Only this verdict
+    #[arg(long, value_enum)]
+    verdict: Option<Verdict>,
+    /// Only flows from or to this workload
+    #[arg(long, value_name = "NAME")]
+    workload: Option<String>,
+    #[command(flatten)]
+    output: OutputArgs,
+    #[command(flatten)]
+    socket: SocketArgs,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum Verdict {
+    Allowed,
+    Denied,
+    Audited,
+}
+
+#[derive(Serialize)]
+struct Report {
+    schema: &'static str,
+    flows: Vec<FlowRecord>,
+    missed: Missed,
+}
+
+pub(super) fn run(args: Args) -> Result<Exit, Failure> {
+    let mut path = format!("/v1/observe?follow={}", args.follow);
+    if let Some(verdict) = args.verdict.and_then(|verdict| verdict.to_possible_value()) {
+        path = format!("{path}&verdict={}", verdict.get_name());
+    }
+    if let Some(workload) = &args.workload {
+        if !workload.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-._".contains(&byte)) {
+            let failure =
+                Failure::from(anyhow::anyhow!("`{}` is no workload's name", workload.escape_debug()));
+            return Err(failure);
+        }
+        path = format!("{path}&workload={workload}");
+    }
+    let socket = args.socket.path();
+    let mut out = Printer::new(args.output.format);
+    let mut report = Report { schema: "enforcer.observe/v1", flows: Vec::new(), missed: Missed::default() };
+    let ended = daemon::converse(async {
+        let mut lines = Lines::open(&socket, Method::GET, &path, None::<&()>).await?;
+        let mut interrupted = std::pin::pin!(tokio::signal::ctrl_c());
+        loop {
+            let line = tokio::select! {
+                line = lines.next() => line?,
+                pressed = &mut interrupted => {
+                    pressed.context("could not wait for an interrupt")?;
+                    None
+                }
+            };
+            match line {
+                None => return Ok(()),
+                Some(ObserveLine::Missed { missed, .. }) => report.missed.add(missed),
+                Some(ObserveLine::Flow(record)) => match args.output.format {
+                    Format::Human => out.line(flow_line(&record, out.colour))?,
+                    Format::Jsonl => out.document(&record)?,
+                    Format::Json => report.flows.push(*record),
+                },
+            }
+            if args.follow {
+                out.flush()?;
+            }
+        }
+    });
+    if ended.is_ok() && args.output.format == Format::Json {
+        out.document(&report)?;
+    }
+    out.flush()?;
+    ended?;
+    let Missed { lost, suppressed } = report.missed;
+    note(format_args!("{lost} events were lost, {suppressed} denied packets were counted without an event"));
+    Ok(Exit::Yes)
+}

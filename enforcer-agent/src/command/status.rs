@@ -1,0 +1,140 @@
+//! `enforcer status`.
+
+use super::{Failure, SocketArgs, daemon, findings};
+use crate::client::call;
+use crate::exit::Exit;
+use crate::output::{Format, OutputArgs, Printer};
+use crate::protocol::{InterfaceStatus, State, Status, WorkloadStatus};
+use crate::selection;
+use comfy_table::{ContentArrangement, Table, presets};
+use enforcer_policy::diagnostic::shown;
+use hyper::Method;
+
+/// Show what is enforced, since when, and what has been counted
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:\n  enforcer status\n  enforcer status -o json\n\n\
+                        Exit codes: 0 enforcing; 1 degraded; 2 daemon unreachable.")]
+pub(super) struct Args {
+    #[command(flatten)]
+    output: OutputArgs,
+    #[command(flatten)]
+    socket: SocketArgs,
+}
+
+pub(super) fn run(args: Args) -> Result<Exit, Failure> {
+    let socket = args.socket.path();
+    let status: Status = daemon::converse(call(&socket, Method::GET, "/v1/status", None::<&()>))?;
+    let mut out = Printer::new(args.output.format);
+    match args.output.format {
+        Format::Human => {
+            if let Some(degraded) = &status.degraded {
+                findings::show(&degraded.diagnostics);
+            }
+            findings::show(status.warnings.iter().chain(&status.not_yet_enforced));
+            show(&status, &mut out)?;
+        }
+        Format::Json | Format::Jsonl => out.document(&status)?,
+    }
+    out.flush()?;
+    Ok(if status.state == State::Enforcing { Exit::Yes } else { Exit::No })
+}
+
+fn show(status: &Status, out: &mut Printer) -> anyhow::Result<()> {
+    let state = match (status.state, &status.degraded) {
+        (State::Enforcing, _) => "enforcing".to_owned(),
+        (State::Degraded, Some(degraded)) => format!("degraded since {}: {}", degraded.since, degraded.why),
+        (State::Degraded, None) => "degraded: nothing is in force".to_owned(),
+    };
+    out.line(state)?;
+    let since = status.since.as_deref().unwrap_or("-");
+    out.line(format_args!(
+        "epoch {}, generation {}, in force since {since}; {} policies, {} applied files",
+        status.epoch, status.generation, status.policies, status.applied_files
+    ))?;
+    let events = &status.events;
+    out.line(format_args!(
+        "events: {} sent, {} lost, {} suppressed",
+        events.sent, events.lost, events.suppressed
+    ))?;
+    workloads(status, out)?;
+    let mut rules = table(&["RULE", "PACKETS", "BYTES", "FLOWS", "AUDITED", "WRITTEN AT"]);
+    for rule in &status.rules {
+        let place = format!("{}:{}", rule.file.escape_debug(), rule.line);
+        let counts = &rule.counts;
+        let cells =
+            [counts.packets, counts.bytes, counts.flows, counts.audited].map(|count| count.to_string());
+        rules.add_row([vec![shown(&rule.rule)], cells.to_vec(), vec![place]].concat());
+    }
+    section(&rules, out)?;
+    let mut reasons = table(&["REASON", "DETAIL", "PACKETS", "BYTES", "AUDITED"]);
+    for reason in &status.reasons {
+        let counts = [reason.counts.packets, reason.counts.bytes, reason.counts.audited]
+            .map(|count| count.to_string());
+        reasons.add_row([vec![shown(&reason.reason), shown(&reason.detail)], counts.to_vec()].concat());
+    }
+    section(&reasons, out)?;
+    let mut tables = table(&["TABLE", "USED", "LIMIT"]);
+    for usage in &status.tables {
+        tables.add_row([shown(&usage.table), usage.used.to_string(), usage.limit.to_string()]);
+    }
+    section(&tables, out)
+}
+
+fn workloads(status: &Status, out: &mut Printer) -> anyhow::Result<()> {
+    let mut workloads = table(&["WORKLOAD", "LABELS", "MODE", "BY", "INTERFACES", "ADDRESSES"]);
+    for workload in &status.workloads {
+        workloads.add_row(workload_row(workload));
+    }
+    section(&workloads, out)?;
+    let mut unclaimed = table(&["UNCLAIMED INTERFACE (denies everything)"]);
+    for interface in &status.unclaimed {
+        unclaimed.add_row([interface_cell(interface)]);
+    }
+    section(&unclaimed, out)
+}
+
+fn workload_row(workload: &WorkloadStatus) -> [String; 6] {
+    let interfaces: Vec<String> = workload.interfaces.iter().map(interface_cell).collect();
+    let addresses: Vec<String> = workload.addresses.iter().map(ToString::to_string).collect();
+    [
+        shown(&workload.name),
+        selection::labels(&workload.labels),
+        shown(&workload.mode),
+        workload
+            .segment
+            .as_ref()
+            .map_or_else(|| "default".to_owned(), |segment| format!("segment {}", shown(segment))),
+        if interfaces.is_empty() { "none here".to_owned() } else { interfaces.join(" ") },
+        addresses.join(" "),
+    ]
+}
+
+fn interface_cell(interface: &InterfaceStatus) -> String {
+    let name = shown(&interface.name);
+    match (&interface.error, &interface.hook) {
+        (Some(error), _) => format!("{name} ({})", error.escape_debug()),
+        (None, Some(hook)) => format!("{name} ({})", shown(hook)),
+        (None, None) => format!("{name} (not attached)"),
+    }
+}
+
+fn table(header: &[&str]) -> Table {
+    let mut table = Table::new();
+    table
+        .load_preset(presets::NOTHING)
+        .set_content_arrangement(ContentArrangement::Disabled)
+        .set_header(header);
+    table
+}
+
+/// A table that has rows, under an empty line.
+fn section(table: &Table, out: &mut Printer) -> anyhow::Result<()> {
+    if table.row_count() == 0 {
+        return Ok(());
+    }
+    out.line("")?;
+    for line in table.lines() {
+        out.line(line.trim())?;
+    }
+    Ok(())
+}

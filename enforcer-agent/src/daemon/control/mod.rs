@@ -1,0 +1,138 @@
+//! The control socket: HTTP/1.1 with JSON bodies, for root alone.
+//!
+//! A client can cost no more than its connection: their number, the size and time of what they send and the time for an
+//! answer are bounded. What an observer doesn't read is lost to it, and counted.
+
+mod body;
+mod observe;
+mod route;
+mod socket;
+#[cfg(test)]
+mod tests;
+
+use super::engine::Handle;
+use super::events::Feed;
+use anyhow::Result;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::net::{UnixListener, UnixStream};
+use tokio::sync::Semaphore;
+use tracing::{debug, warn};
+
+pub use socket::bind;
+
+/// Bounds on what clients may cost.
+#[derive(Debug, Clone, Copy)]
+pub struct Bounds {
+    /// Connections at once.
+    pub connections: usize,
+    /// Observers among them.
+    pub observers: usize,
+    /// Time for a request's head.
+    pub head: Duration,
+    /// Time for a request's body.
+    pub body: Duration,
+    /// Time for everything but observing.
+    pub exchange: Duration,
+    /// Bytes of a policy set.
+    pub policies: usize,
+    /// Bytes of any other body.
+    pub small: usize,
+}
+
+impl Default for Bounds {
+    fn default() -> Self {
+        Self {
+            connections: 64,
+            observers: 16,
+            head: Duration::from_secs(5),
+            body: Duration::from_secs(20),
+            exchange: Duration::from_secs(300),
+            policies: 128 << 20,
+            small: 64 << 10,
+        }
+    }
+}
+
+/// What every request may use.
+pub(super) struct Context {
+    engine: Handle,
+    feed: Feed,
+    bounds: Bounds,
+    observers: Arc<Semaphore>,
+}
+
+/// Answers until the listener fails.
+pub async fn serve(listener: UnixListener, engine: Handle, feed: Feed, bounds: Bounds) -> Result<()> {
+    let places = Arc::new(Semaphore::new(bounds.connections));
+    let observers = Arc::new(Semaphore::new(bounds.observers));
+    let context = Arc::new(Context { engine, feed, bounds, observers });
+    loop {
+        let stream = match listener.accept().await {
+            Ok((stream, _)) => stream,
+            Err(error) => {
+                // Out of descriptors, most likely: others must end first.
+                warn!(%error, "could not accept a connection on the control socket");
+                tokio::time::sleep(Duration::from_millis(100)).await;
+                continue;
+            }
+        };
+        if !trusted(&stream) {
+            continue;
+        }
+        let Ok(place) = Arc::clone(&places).try_acquire_owned() else {
+            warn!("too many connections on the control socket: one more was refused");
+            continue;
+        };
+        let context = Arc::clone(&context);
+        tokio::spawn(async move {
+            connection(stream, context).await;
+            drop(place);
+        });
+    }
+}
+
+/// The socket's mode keeps others out; this does too where somebody changed it.
+fn trusted(stream: &UnixStream) -> bool {
+    match stream.peer_cred() {
+        Ok(peer) if peer.uid() == 0 || peer.uid() == rustix::process::geteuid().as_raw() => true,
+        Ok(peer) => {
+            warn!(uid = peer.uid(), "refused a client of the control socket that isn't root");
+            false
+        }
+        Err(error) => {
+            warn!(%error, "could not tell who a client of the control socket is");
+            false
+        }
+    }
+}
+
+async fn connection(stream: UnixStream, context: Arc<Context>) {
+    let observing = Arc::new(tokio::sync::Notify::new());
+    let service = service_fn(|request| route::answer(request, Arc::clone(&context), Arc::clone(&observing)));
+    let connection = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(context.bounds.head)
+        .keep_alive(false)
+        .max_buf_size(64 << 10)
+        .serve_connection(TokioIo::new(stream), service);
+    tokio::pin!(connection);
+    let limit = tokio::time::sleep(context.bounds.exchange);
+    let ended = tokio::select! {
+        ended = &mut connection => ended,
+        () = limit => return debug!("a client of the control socket took too long"),
+        () = observing.notified() => connection.await,
+    };
+    if let Err(error) = ended {
+        debug!(%error, "a connection on the control socket ended early");
+    }
+}
+
+/// Whether somebody answers at this socket already.
+pub(super) fn answered(path: &Path) -> bool {
+    std::os::unix::net::UnixStream::connect(path).is_ok()
+}

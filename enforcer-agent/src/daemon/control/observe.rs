@@ -1,0 +1,127 @@
+//! `GET /v1/observe`: recent verdicts, and those to come.
+
+use super::Context;
+use super::body::{Answer, Denied, line, stream};
+use crate::daemon::events::{Item, Subscription};
+use crate::protocol::{FlowRecord, Missed, ObserveLine};
+use http_body_util::channel::Sender;
+use hyper::StatusCode;
+use hyper::body::Bytes;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Lines that may wait to be written; beyond them the observer loses.
+const WAITING: usize = 256;
+
+/// How long an observer that has gone may keep its place.
+const NUDGE: Duration = Duration::from_secs(1);
+
+/// What an observer wants to see.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct Query {
+    follow: bool,
+    verdict: Option<String>,
+    workload: Option<String>,
+}
+
+impl Query {
+    pub(super) fn parse(query: &str) -> Result<Self, Denied> {
+        let mut parsed = Self::default();
+        for pair in query.split('&').filter(|pair| !pair.is_empty()) {
+            match pair.split_once('=') {
+                Some(("follow", "true")) => parsed.follow = true,
+                Some(("follow", "false")) => parsed.follow = false,
+                Some(("verdict", word @ ("allowed" | "denied" | "audited"))) => {
+                    parsed.verdict = Some(word.to_owned())
+                }
+                // Names of documents need no escapes.
+                Some(("workload", name)) => parsed.workload = Some(name.to_owned()),
+                _ => return Err(Denied::new(StatusCode::BAD_REQUEST, "the query isn't what is asked for")),
+            }
+        }
+        Ok(parsed)
+    }
+
+    fn wants(&self, record: &FlowRecord) -> bool {
+        let is = |end: &crate::protocol::End, name: &str| end.workload.as_deref() == Some(name);
+        self.verdict.as_ref().is_none_or(|word| *word == record.verdict)
+            && self
+                .workload
+                .as_ref()
+                .is_none_or(|name| is(&record.source, name) || is(&record.destination, name))
+    }
+}
+
+pub(super) fn start(context: &Context, query: Query) -> Result<Answer, Denied> {
+    let Ok(place) = Arc::clone(&context.observers).try_acquire_owned() else {
+        return Err(Denied::new(StatusCode::TOO_MANY_REQUESTS, "there are too many observers already"));
+    };
+    let subscription = context.feed.subscribe();
+    let (body, answer) = stream(WAITING);
+    tokio::spawn(async move {
+        // An observer that has gone ends this, and nothing else does.
+        let _ = write(body, subscription, query).await;
+        drop(place);
+    });
+    Ok(answer)
+}
+
+async fn write(
+    mut body: Sender<Bytes>,
+    mut subscription: Subscription,
+    query: Query,
+) -> Result<(), http_body_util::channel::SendError> {
+    let mut missed = subscription.missed_before();
+    for record in subscription.recent() {
+        let record = record.resolve();
+        if query.wants(&record) {
+            body.send_data(line(&ObserveLine::Flow(Box::new(record)))).await?;
+        }
+    }
+    loop {
+        if !query.follow {
+            break;
+        }
+        let item = tokio::select! {
+            item = subscription.next() => item,
+            // An observer that has gone is only noticed by writing to it; nothing is sent for this.
+            () = tokio::time::sleep(NUDGE) => {
+                body.send_data(Bytes::new()).await?;
+                continue;
+            }
+        };
+        match item {
+            Some(Item::Record(record)) => {
+                let record = record.resolve();
+                if query.wants(&record) {
+                    body.send_data(line(&ObserveLine::Flow(Box::new(record)))).await?;
+                }
+            }
+            Some(Item::Missed(more)) => {
+                missed = Missed::default();
+                body.send_data(line(&ObserveLine::missed(more))).await?;
+            }
+            None => break,
+        }
+    }
+    if missed != Missed::default() {
+        body.send_data(line(&ObserveLine::missed(missed))).await?;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn queries() {
+        let parsed = Query::parse("follow=true&verdict=denied&workload=web").ok().unwrap();
+        assert_eq!(
+            parsed,
+            Query { follow: true, verdict: Some("denied".to_owned()), workload: Some("web".to_owned()) }
+        );
+        assert!(Query::parse("verdict=maybe").is_err());
+        assert!(Query::parse("else=1").is_err());
+    }
+}

@@ -1,0 +1,92 @@
+//! Which request is answered by what.
+
+use super::body::{Answer, Denied, document, line, read, stream};
+use super::{Context, observe};
+use crate::daemon::engine::{Message, Refused};
+use crate::protocol::{ApplyRequest, ExplainRequest, StopRequest};
+use hyper::body::Incoming;
+use hyper::{Method, Request, StatusCode};
+use std::convert::Infallible;
+use std::sync::Arc;
+use tokio::sync::{Notify, mpsc, oneshot};
+
+/// Answers one request. `observing` lifts the time limit of its connection.
+pub(super) async fn answer(
+    request: Request<Incoming>,
+    context: Arc<Context>,
+    observing: Arc<Notify>,
+) -> Result<Answer, Infallible> {
+    Ok(dispatch(request, &context, &observing).await.unwrap_or_else(Answer::from))
+}
+
+async fn dispatch(
+    request: Request<Incoming>,
+    context: &Context,
+    observing: &Notify,
+) -> Result<Answer, Denied> {
+    let (head, body) = request.into_parts();
+    let bounds = &context.bounds;
+    match (&head.method, head.uri.path()) {
+        (&Method::GET, "/v1/status") => {
+            let status = ask(context, Message::Status).await?;
+            Ok(document(&status))
+        }
+        (&Method::POST, "/v1/apply") => {
+            let request: ApplyRequest = read(body, bounds.policies, bounds.body).await?;
+            lines(context, |replies| Message::Apply { request, replies }).await
+        }
+        (&Method::POST, "/v1/rollback") => lines(context, |replies| Message::Rollback { replies }).await,
+        (&Method::POST, "/v1/explain") => {
+            let request: ExplainRequest = read(body, bounds.small, bounds.body).await?;
+            let explained = ask(context, |reply| Message::Explain { request, reply }).await?;
+            explained.map(|reply| document(&reply)).map_err(refused)
+        }
+        (&Method::POST, "/v1/stop") => {
+            let request: StopRequest = read(body, bounds.small, bounds.body).await?;
+            let stopped = ask(context, |reply| Message::Stop { detach: request.detach, reply }).await?;
+            stopped.map(|reply| document(&reply)).map_err(refused)
+        }
+        (&Method::GET, "/v1/observe") => {
+            let query = observe::Query::parse(head.uri.query().unwrap_or_default())?;
+            let answer = observe::start(context, query)?;
+            observing.notify_one();
+            Ok(answer)
+        }
+        (_, "/v1/status" | "/v1/apply" | "/v1/rollback" | "/v1/explain" | "/v1/stop" | "/v1/observe") => {
+            Err(Denied::new(StatusCode::METHOD_NOT_ALLOWED, "this is asked for in another way"))
+        }
+        _ => Err(Denied::new(StatusCode::NOT_FOUND, "there is nothing of this name")),
+    }
+}
+
+fn refused(refused: Refused) -> Denied {
+    Denied::new(StatusCode::UNPROCESSABLE_ENTITY, refused.message).help(refused.help)
+}
+
+/// One question to the engine, one answer.
+async fn ask<T>(context: &Context, message: impl FnOnce(oneshot::Sender<T>) -> Message) -> Result<T, Denied> {
+    let (sender, receiver) = oneshot::channel();
+    context.engine.send(message(sender)).map_err(|_| Denied::ending())?;
+    receiver.await.map_err(|_| Denied::ending())
+}
+
+/// A request that is answered by several documents, each as soon as it is there.
+async fn lines<T: serde::Serialize + Send + 'static>(
+    context: &Context,
+    message: impl FnOnce(mpsc::UnboundedSender<T>) -> Message,
+) -> Result<Answer, Denied> {
+    let (sender, mut receiver) = mpsc::unbounded_channel();
+    context.engine.send(message(sender)).map_err(|_| Denied::ending())?;
+    let Some(first) = receiver.recv().await else { return Err(Denied::ending()) };
+    let (mut body, answer) = stream(4);
+    tokio::spawn(async move {
+        let mut next = Some(first);
+        while let Some(document) = next {
+            if body.send_data(line(&document)).await.is_err() {
+                return;
+            }
+            next = receiver.recv().await;
+        }
+    });
+    Ok(answer)
+}

@@ -1,0 +1,245 @@
+//! Which device belongs to which workload, and what has been hooked.
+
+use super::Engine;
+use crate::datapath::Hook;
+use enforcer_common::maps::Subject;
+use enforcer_policy::compile::SubjectPlan;
+use enforcer_policy::diagnostic::shown;
+use enforcer_policy::model::WorkloadMatch;
+use std::collections::{BTreeMap, HashMap};
+use tracing::{info, warn};
+
+/// A device as the kernel reports it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Link {
+    /// Index.
+    pub ifindex: u32,
+    /// Name.
+    pub name: String,
+    /// Whether its packets begin with an Ethernet header.
+    pub ethernet: bool,
+}
+
+/// A device and what has become of it.
+#[derive(Debug, Clone)]
+pub(super) struct Interface {
+    pub(super) link: Link,
+    /// The workload it belongs to.
+    pub(super) workload: Option<String>,
+    pub(super) hook: Option<Hook>,
+    pub(super) error: Option<String>,
+    /// What the tables say of it.
+    subject: Option<Subject>,
+}
+
+/// Every device of the host.
+#[derive(Debug, Default)]
+pub(super) struct Interfaces {
+    by_index: BTreeMap<u32, Interface>,
+    claims: Claims,
+}
+
+/// Which workload claims a name: whole names first, then the longest glob.
+#[derive(Debug, Default)]
+struct Claims {
+    exact: HashMap<String, usize>,
+    globs: Vec<(String, usize)>,
+}
+
+impl Claims {
+    fn of(plans: &[SubjectPlan]) -> Self {
+        let mut claims = Self::default();
+        for (number, plan) in plans.iter().enumerate() {
+            for matched in &plan.matches {
+                let WorkloadMatch::Interface(pattern) = matched else { continue };
+                if pattern.glob {
+                    claims.globs.push((pattern.text.clone(), number));
+                } else {
+                    claims.exact.entry(pattern.text.clone()).or_insert(number);
+                }
+            }
+        }
+        claims.globs.sort_by_key(|(text, _)| std::cmp::Reverse(text.len()));
+        claims
+    }
+
+    fn plan<'a>(&self, name: &str, plans: &'a [SubjectPlan]) -> Option<&'a SubjectPlan> {
+        let glob =
+            || self.globs.iter().find(|(text, _)| name.starts_with(text.as_str())).map(|(_, number)| number);
+        self.exact.get(name).or_else(glob).and_then(|number| plans.get(*number))
+    }
+}
+
+impl Interfaces {
+    /// Devices by index.
+    pub(super) fn all(&self) -> impl Iterator<Item = &Interface> {
+        self.by_index.values()
+    }
+
+    /// How many devices are hooked.
+    pub(super) fn attached(&self) -> usize {
+        self.by_index.values().filter(|interface| interface.hook.is_some()).count()
+    }
+
+    /// Devices that could not be hooked or let go of.
+    pub(super) fn unsettled(&self) -> Vec<Link> {
+        self.by_index.values().filter(|one| one.error.is_some()).map(|one| one.link.clone()).collect()
+    }
+
+    /// What has to be written for the tables to say `wanted`.
+    pub(super) fn changed(&self, wanted: &[(u32, Subject)]) -> Vec<(u32, Option<Subject>)> {
+        let wanted: HashMap<u32, Subject> = wanted.iter().copied().collect();
+        let told =
+            self.by_index.iter().map(|(ifindex, one)| (*ifindex, one.subject, wanted.get(ifindex).copied()));
+        told.filter(|(_, is, wanted)| is != wanted).map(|(ifindex, _, wanted)| (ifindex, wanted)).collect()
+    }
+
+    /// The tables say `wanted`, and nothing of any other device.
+    pub(super) fn written(&mut self, wanted: &[(u32, Subject)]) {
+        for interface in self.by_index.values_mut() {
+            interface.subject = None;
+        }
+        for (ifindex, subject) in wanted {
+            if let Some(interface) = self.by_index.get_mut(ifindex) {
+                interface.subject = Some(*subject);
+            }
+        }
+    }
+}
+
+/// What the tables say of a device: what was compiled for its workload, and what only the device itself tells.
+fn whose(plan: &SubjectPlan, link: &Link) -> Subject {
+    let mut subject = plan.subject;
+    if !link.ethernet {
+        subject.flags |= Subject::NO_LINK_HEADER;
+    }
+    subject
+}
+
+impl Engine {
+    /// The subjects of every device that these plans claim.
+    pub(super) fn subjects(&self, plans: &[SubjectPlan]) -> Vec<(u32, Subject)> {
+        let claims = Claims::of(plans);
+        let claimed = |interface: &Interface| {
+            let plan = claims.plan(&interface.link.name, plans)?;
+            Some((interface.link.ifindex, whose(plan, &interface.link)))
+        };
+        self.interfaces.all().filter_map(claimed).collect()
+    }
+
+    /// Hooks every device that the set in force claims, and lets go of those that it doesn't.
+    pub(super) fn settle(&mut self) {
+        let Some(live) = &self.live else { return };
+        self.interfaces.claims = Claims::of(&live.compiled.subjects);
+        let hooked: HashMap<u32, Hook> = match self.datapath.attached() {
+            Ok(attached) => attached.into_iter().map(|found| (found.ifindex, found.hook)).collect(),
+            Err(error) => {
+                warn!(%error, "could not tell which interfaces are attached");
+                HashMap::new()
+            }
+        };
+        let indexes: Vec<u32> = self.interfaces.by_index.keys().copied().collect();
+        for ifindex in indexes {
+            self.settle_one(ifindex, hooked.get(&ifindex).copied());
+        }
+        for ifindex in hooked.keys().filter(|ifindex| !self.interfaces.by_index.contains_key(ifindex)) {
+            if let Err(error) = self.datapath.detach(*ifindex) {
+                warn!(ifindex, %error, "could not let go of an interface that has gone");
+            }
+        }
+    }
+
+    /// Brings one device's hook in line with who claims it. Its subject stands in the tables already.
+    fn settle_one(&mut self, ifindex: u32, hooked: Option<Hook>) {
+        let (Some(live), Some(interface)) = (&self.live, self.interfaces.by_index.get_mut(&ifindex)) else {
+            return;
+        };
+        let plan = self.interfaces.claims.plan(&interface.link.name, &live.compiled.subjects);
+        interface.workload = plan.map(|plan| plan.workload.clone());
+        interface.hook = hooked;
+        interface.error = None;
+        let name = shown(&interface.link.name);
+        match (plan, hooked) {
+            (Some(plan), None) => match self.datapath.attach(ifindex, &interface.link.name) {
+                Ok(attachment) => {
+                    interface.hook = Some(attachment.hook);
+                    info!(
+                        interface = name,
+                        ifindex,
+                        workload = plan.workload,
+                        hook = attachment.hook.word(),
+                        "attached"
+                    );
+                }
+                Err(error) => {
+                    warn!(interface = name, ifindex, workload = plan.workload, %error, "could not attach");
+                    interface.error = Some(error.to_string());
+                }
+            },
+            (None, Some(_)) => match self.datapath.detach(ifindex) {
+                Ok(_) => {
+                    interface.hook = None;
+                    info!(interface = name, ifindex, "detached: no workload claims it any more");
+                }
+                Err(error) => {
+                    warn!(interface = name, ifindex, %error, "could not detach");
+                    interface.error = Some(error.to_string());
+                }
+            },
+            (Some(_), Some(_)) | (None, None) => {}
+        }
+    }
+
+    /// A device is there, has another name, or its properties changed.
+    pub(super) fn link_up(&mut self, link: Link) {
+        let ifindex = link.ifindex;
+        let before = self.interfaces.by_index.remove(&ifindex);
+        if let Some(before) = before.as_ref().filter(|before| before.link == link && before.error.is_none()) {
+            self.interfaces.by_index.insert(ifindex, before.clone());
+            return;
+        }
+        let (hook, subject) = before.map_or((None, None), |before| (before.hook, before.subject));
+        let mut interface = Interface { link, workload: None, hook, error: None, subject };
+        let mut told = true;
+        if let Some(live) = &self.live {
+            let plan = self.interfaces.claims.plan(&interface.link.name, &live.compiled.subjects);
+            let wanted = plan.map(|plan| whose(plan, &interface.link));
+            // Whose it is comes first, so that its first packet already meets its own rules.
+            if wanted != interface.subject {
+                match self.datapath.set_subject(ifindex, wanted) {
+                    Ok(_) => interface.subject = wanted,
+                    Err(error) => {
+                        warn!(ifindex, %error, "could not say whose an interface is");
+                        interface.error = Some(error.to_string());
+                        told = false;
+                    }
+                }
+            }
+        }
+        let claimed = self.live.is_some();
+        self.interfaces.by_index.insert(ifindex, interface);
+        // Where the tables don't know it, it is hooked all the same: unknown is denied.
+        if claimed {
+            let error = self.interfaces.by_index.get(&ifindex).and_then(|one| one.error.clone());
+            self.settle_one(ifindex, hook);
+            if !told && let Some(interface) = self.interfaces.by_index.get_mut(&ifindex) {
+                interface.error = error;
+            }
+        }
+    }
+
+    /// A device has gone. Its index may be given to another one.
+    pub(super) fn link_gone(&mut self, ifindex: u32) {
+        let Some(gone) = self.interfaces.by_index.remove(&ifindex) else { return };
+        if gone.workload.is_none() && gone.hook.is_none() {
+            return;
+        }
+        info!(interface = shown(&gone.link.name), ifindex, "an interface has gone");
+        if let Err(error) = self.datapath.set_subject(ifindex, None) {
+            warn!(ifindex, %error, "could not forget whose an interface was");
+        }
+        if let Err(error) = self.datapath.detach(ifindex) {
+            warn!(ifindex, %error, "could not let go of an interface that has gone");
+        }
+    }
+}

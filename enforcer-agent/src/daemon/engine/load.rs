@@ -1,0 +1,244 @@
+//! The live set on its way into force: read, prepared, installed; and what happens where it can't be.
+
+use super::live::Live;
+use super::{Degraded, Engine, Link};
+use crate::daemon::clock::Instants;
+use crate::daemon::notify;
+use crate::daemon::state::LastGood;
+use crate::datapath::DatapathError;
+use crate::pipeline::{Ready, Surroundings, check, prepare};
+use crate::protocol::{Finding, PolicyFile};
+use enforcer_policy::compile::Numbers;
+use enforcer_policy::document::{ParsedFile, parse_file};
+use enforcer_policy::source::Source;
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Instant;
+use tracing::{error, info, warn};
+
+impl Engine {
+    /// Puts the first set in force: the live set, else the last good one. Where neither can be, what the kernel was
+    /// left with goes on.
+    pub fn start(&mut self, links: Vec<Link>, host: Vec<IpAddr>) {
+        for link in links {
+            self.link_up(link);
+        }
+        self.host = host;
+        let last_good = match self.state.last_good::<Numbers>() {
+            Ok(last_good) => last_good,
+            Err(error) => {
+                warn!(error = format!("{error:#}"), "could not read the last good set");
+                None
+            }
+        };
+        if let Some(good) = &last_good {
+            self.numbers = good.numbers.clone();
+            self.generation = good.generation;
+        }
+        self.look(true);
+        if self.live.is_some() {
+            return;
+        }
+        let Some(good) = last_good else { return };
+        let files = parse(&good.files);
+        let now = Instants::now();
+        match prepare(files.iter().map(Arc::as_ref), &self.surroundings(), now, &mut self.numbers) {
+            Ok(ready) => match self.put_in_force(files, ready) {
+                Ok(()) => warn!(since = good.since, "the last good set is in force"),
+                Err(error) => error!(%error, "could not put the last good set in force"),
+            },
+            Err(findings) => {
+                let first = findings.iter().find(|finding| finding.is_error());
+                error!(
+                    error = first.map(|finding| &*finding.message),
+                    "the last good set isn't good any more"
+                );
+            }
+        }
+    }
+
+    pub(super) fn surroundings(&self) -> Surroundings {
+        Surroundings { host: self.host.clone(), default_mode: self.settings.default_mode }
+    }
+
+    /// The files of the live set as they are now: watched ones, then the applied set.
+    pub(super) fn gather(&mut self, applied: &[PolicyFile]) -> Result<Vec<Arc<ParsedFile>>, Vec<Finding>> {
+        self.looked = Instant::now();
+        let loaded = self.cache.load(&self.settings.policies);
+        if !loaded.unreadable.is_empty() {
+            let told =
+                loaded.unreadable.iter().map(|problem| Finding::placeless("error", problem.to_string()));
+            return Err(told.collect());
+        }
+        if loaded.missing != self.missing {
+            for path in &loaded.missing {
+                info!(path = %path.display(), "a policy path isn't there (yet)");
+            }
+            self.missing = loaded.missing;
+        }
+        let mut files = loaded.files;
+        files.extend(parse(applied));
+        Ok(files)
+    }
+
+    /// Looks at the policy files, and puts what they say in force if that is something new (or `anyway`).
+    pub(super) fn look(&mut self, anyway: bool) {
+        if let Some(damage) = &self.applied_damage {
+            let finding = Finding::placeless("error", format!("the applied set can't be read: {damage}"));
+            return self.degrade("the applied set can't be read", vec![finding]);
+        }
+        let applied = std::mem::take(&mut self.applied);
+        let gathered = self.gather(&applied.files);
+        self.applied = applied;
+        let files = match gathered {
+            Ok(files) => files,
+            Err(findings) => return self.degrade("policy files can't be read", findings),
+        };
+        if !anyway && self.live.as_ref().is_some_and(|live| live.is_of(&files)) {
+            // What is in force is what is wanted; what was wrong in between is gone.
+            self.recover();
+            return;
+        }
+        self.load(files, "the policy files changed");
+    }
+
+    /// Compiles what is in force anew, because something around it changed.
+    pub(super) fn refresh(&mut self, why: &str) {
+        let Some(live) = &self.live else { return };
+        self.load_again(live.files.clone(), why);
+    }
+
+    /// Puts these files in force, or says why they can't be.
+    fn load(&mut self, files: Vec<Arc<ParsedFile>>, why: &str) {
+        let began = Instant::now();
+        let now = Instants::now();
+        let sound = match check(files.iter().map(Arc::as_ref), now) {
+            Ok(sound) => sound,
+            Err(findings) => return self.degrade("the live set is invalid", findings),
+        };
+        let sound = match self.change_in_place(&files, sound) {
+            None => return self.recover(),
+            Some(sound) => sound,
+        };
+        match sound.compile(&self.surroundings(), now, &mut self.numbers) {
+            Ok(ready) => match self.put_in_force(files, ready) {
+                Ok(()) => {
+                    info!(why, took = ?began.elapsed(), "{}", self.summary());
+                    self.recover();
+                }
+                Err(error) => {
+                    self.degrade("the live set can't be put in force", vec![datapath_finding(&error)])
+                }
+            },
+            Err(findings) => self.degrade("the live set can't be compiled", findings),
+        }
+    }
+
+    /// As [`Engine::load`], for files that are in force: whether the live set is degraded has nothing to do with it.
+    fn load_again(&mut self, files: Vec<Arc<ParsedFile>>, why: &str) {
+        let prepared =
+            prepare(files.iter().map(Arc::as_ref), &self.surroundings(), Instants::now(), &mut self.numbers);
+        let put = match prepared {
+            Ok(ready) => self.put_in_force(files, ready).map_err(|error| vec![datapath_finding(&error)]),
+            Err(findings) => Err(findings),
+        };
+        match put {
+            Ok(()) => info!(why, "{}", self.summary()),
+            Err(findings) => self.degrade("the set in force can't be brought up to date", findings),
+        }
+    }
+
+    /// Switches to a prepared set. On an error, what was in force still is.
+    pub(super) fn put_in_force(
+        &mut self,
+        files: Vec<Arc<ParsedFile>>,
+        ready: Ready,
+    ) -> Result<(), DatapathError> {
+        let subjects = self.subjects(&ready.compiled.subjects);
+        self.names.learn(ready.compiled.identities.values(), &ready.compiled.rules);
+        self.datapath.install(&ready.compiled.image, &subjects)?;
+        self.interfaces.written(&subjects);
+        self.live = Some(Live::new(files, ready, Instants::now().wall));
+        self.generation += 1;
+        self.unkept = true;
+        self.settle();
+        Ok(())
+    }
+
+    /// The live set is in force.
+    pub(super) fn recover(&mut self) {
+        if let Some(degraded) = self.degraded.take() {
+            info!(was = degraded.why, "no longer degraded");
+        }
+        notify::status(&self.summary());
+    }
+
+    /// The live set isn't in force; the last good one stays.
+    pub(super) fn degrade(&mut self, why: &str, findings: Vec<Finding>) {
+        for finding in findings.iter().filter(|finding| finding.is_error()).take(20) {
+            error!("{}", finding.one_line());
+        }
+        warn!(
+            why,
+            "degraded: {}",
+            if self.live.is_some() { "the last good set stays in force" } else { "nothing new is in force" }
+        );
+        let since = self.degraded.as_ref().map_or_else(jiff::Timestamp::now, |degraded| degraded.since);
+        self.degraded = Some(Degraded { why: why.to_owned(), since, findings });
+        notify::status(&self.summary());
+    }
+
+    /// The machine's own addresses changed.
+    pub(super) fn host_addresses(&mut self, mut addresses: Vec<IpAddr>) {
+        addresses.sort_unstable();
+        addresses.dedup();
+        if addresses == self.host {
+            return;
+        }
+        self.host = addresses;
+        if !self.host_in_place() {
+            self.refresh("the machine's own addresses changed");
+        }
+    }
+
+    /// Keeps what is in force as the last good set.
+    pub(super) fn keep(&mut self) {
+        let Some(live) = self.live.as_ref().filter(|_| self.unkept) else { return };
+        let good = LastGood {
+            schema: "enforcer.last-good/v1".to_owned(),
+            generation: self.generation,
+            since: live.since.to_string(),
+            files: live.policy_files(),
+            numbers: self.numbers.clone(),
+        };
+        // Tried again with the next change; until then an older set is kept, which was good too.
+        self.unkept = false;
+        if let Err(error) = self.state.keep(&good) {
+            warn!(error = format!("{error:#}"), "could not keep the set in force as the last good one");
+        }
+    }
+}
+
+/// Kept or sent files, parsed.
+pub(super) fn parse(files: &[PolicyFile]) -> Vec<Arc<ParsedFile>> {
+    files.iter().map(|file| Arc::new(parse_file(&Source::new(&*file.name, &*file.text)))).collect()
+}
+
+pub(super) fn datapath_finding(error: &DatapathError) -> Finding {
+    let finding = Finding::placeless("error", chain(error));
+    match error.help() {
+        Some(help) => finding.help(help),
+        None => finding,
+    }
+}
+
+/// An error with what caused it, outermost first.
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut told = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        told = format!("{told}: {error}");
+        cause = error.source();
+    }
+    told
+}

@@ -1,0 +1,326 @@
+//! The single owner of what is enforced. Everything else sends it messages; it takes them one by one, in order.
+//!
+//! Architecture Invariant: nothing in the daemon changes the packet path but the engine, and the engine decides nothing about
+//! packets: it carries what the compiler made to the datapath.
+
+mod apply;
+mod explain;
+mod interfaces;
+mod live;
+mod load;
+mod report;
+#[cfg(test)]
+mod tests;
+mod workloads;
+
+use super::clock::Instants;
+use super::config::Settings;
+use super::events::Feed;
+use super::names::Names;
+use super::notify;
+use super::state::{Applied, StateDir};
+use crate::datapath::Datapath;
+use crate::files::Cache;
+use crate::protocol::{
+    ApplyReply, ApplyRequest, ExplainReply, ExplainRequest, Finding, Missed, Plan, Status, StopReply,
+};
+use enforcer_policy::compile::Numbers;
+use interfaces::Interfaces;
+use live::Live;
+use std::net::IpAddr;
+use std::path::PathBuf;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SendError, Sender, channel};
+use std::time::{Duration, Instant};
+use tokio::sync::{mpsc, oneshot};
+use tracing::{debug, error, info};
+
+pub use interfaces::Link;
+
+/// Tracked flows that are over are forgotten this often.
+const SWEEP: Duration = Duration::from_secs(5);
+/// Policy files are looked at this often even if nobody says that they changed.
+const LOOK: Duration = Duration::from_secs(30);
+/// The engine does its round this often when it has nothing else to do.
+const ROUND: Duration = Duration::from_secs(1);
+
+/// What the engine can be asked.
+#[derive(Debug)]
+pub enum Message {
+    /// Policy files may have changed.
+    Files,
+    /// Everything is to be read anew, files as well as what was thought unchanged.
+    Reload,
+    /// A device is there, has another name, or its properties changed.
+    LinkUp(Link),
+    /// A device has gone.
+    LinkGone(u32),
+    /// The machine's own addresses, all of them.
+    Host(Vec<IpAddr>),
+    /// Somebody set the wall clock.
+    ClockStepped,
+    /// What is enforced?
+    Status(oneshot::Sender<Status>),
+    /// Why is a flow judged as it is?
+    Explain {
+        /// Which flow.
+        request: ExplainRequest,
+        /// The answer.
+        reply: oneshot::Sender<Result<ExplainReply, Refused>>,
+    },
+    /// A new applied set.
+    Apply {
+        /// Its files.
+        request: ApplyRequest,
+        /// The plan, then what came of it.
+        replies: mpsc::UnboundedSender<ApplyLine>,
+    },
+    /// Back to the applied set before the last one.
+    Rollback {
+        /// The plan, then what came of it.
+        replies: mpsc::UnboundedSender<ApplyLine>,
+    },
+    /// End, and where `detach` is set, take everything away first.
+    Stop {
+        /// Whether nothing is to be enforced afterwards.
+        detach: bool,
+        /// What came of it.
+        reply: oneshot::Sender<Result<StopReply, Refused>>,
+    },
+    /// End; what is enforced stays enforced.
+    End,
+}
+
+/// Why the engine did not do what it was asked.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Refused {
+    /// What went wrong.
+    pub message: String,
+    /// The way out.
+    pub help: Option<String>,
+}
+
+/// A line of the answer to `apply` and `rollback`.
+#[derive(Debug, Clone, serde::Serialize, serde::Deserialize)]
+#[serde(untagged)]
+pub enum ApplyLine {
+    /// What will change.
+    Plan(Box<Plan>),
+    /// What came of it.
+    Reply(Box<ApplyReply>),
+}
+
+/// How others reach the engine.
+#[derive(Debug, Clone)]
+pub struct Handle(Sender<Message>);
+
+impl Handle {
+    /// A way to the engine, and its end of it.
+    #[must_use]
+    pub fn new() -> (Self, Receiver<Message>) {
+        let (sender, receiver) = channel();
+        (Self(sender), receiver)
+    }
+
+    /// Queues a message. Never waits.
+    pub fn send(&self, message: Message) -> Result<(), SendError<Message>> {
+        self.0.send(message)
+    }
+}
+
+/// Why the live set isn't what is in force.
+#[derive(Debug, Clone)]
+struct Degraded {
+    why: String,
+    since: jiff::Timestamp,
+    findings: Vec<Finding>,
+}
+
+/// The single owner of what is enforced.
+pub struct Engine {
+    settings: Settings,
+    datapath: Box<dyn Datapath>,
+    state: StateDir,
+    cache: Cache,
+    /// Policy paths that aren't there.
+    missing: Vec<PathBuf>,
+    applied: Applied,
+    /// The applied set can't be read: it may not be taken for empty.
+    applied_damage: Option<String>,
+    names: Names,
+    feed: Feed,
+    interfaces: Interfaces,
+    host: Vec<IpAddr>,
+    numbers: Numbers,
+    live: Option<Live>,
+    degraded: Option<Degraded>,
+    generation: u64,
+    started: jiff::Timestamp,
+    /// What is in force is not yet kept as the last good set.
+    unkept: bool,
+    /// How often the round is done.
+    every: Duration,
+    rounded: Instant,
+    swept: Instant,
+    looked: Instant,
+}
+
+impl Engine {
+    /// An engine that has put nothing in force yet.
+    pub fn new(
+        settings: Settings,
+        datapath: Box<dyn Datapath>,
+        state: StateDir,
+        names: Names,
+        feed: Feed,
+    ) -> Self {
+        let (applied, applied_damage) = match state.applied() {
+            Ok(applied) => (applied, None),
+            Err(error) => (Applied::default(), Some(format!("{error:#}"))),
+        };
+        Self {
+            settings,
+            datapath,
+            state,
+            cache: Cache::default(),
+            missing: Vec::new(),
+            applied,
+            applied_damage,
+            names,
+            feed,
+            interfaces: Interfaces::default(),
+            host: Vec::new(),
+            numbers: Numbers::default(),
+            live: None,
+            degraded: None,
+            generation: 0,
+            started: jiff::Timestamp::now(),
+            unkept: false,
+            every: notify::watchdog().map_or(ROUND, |watchdog| watchdog.min(ROUND)),
+            rounded: Instant::now(),
+            swept: Instant::now(),
+            looked: Instant::now(),
+        }
+    }
+
+    /// Takes messages until it is told to end.
+    pub fn run(mut self, messages: &Receiver<Message>) {
+        loop {
+            match messages.recv_timeout(self.patience()) {
+                Ok(message) => {
+                    if self.handle(message).is_break() {
+                        break;
+                    }
+                    // Messages without pause must not keep the rest from being done.
+                    if self.rounded.elapsed() >= self.every {
+                        self.round();
+                    }
+                }
+                Err(RecvTimeoutError::Timeout) => self.round(),
+                Err(RecvTimeoutError::Disconnected) => break,
+            }
+        }
+        self.keep();
+    }
+
+    /// How long nothing needs to be done.
+    fn patience(&self) -> Duration {
+        let expiry = self.live.as_ref().and_then(|live| live.next_expiry);
+        let until = expiry.map(|expiry| expiry.duration_since(Instants::now().wall));
+        let until = until.map_or(self.every, |until| Duration::try_from(until).unwrap_or_default());
+        // A little late rather than early: an expiry that isn't past yet would be met again at once.
+        (until + Duration::from_millis(1)).min(if self.unkept {
+            Duration::from_millis(50)
+        } else {
+            self.every
+        })
+    }
+
+    fn handle(&mut self, message: Message) -> std::ops::ControlFlow<()> {
+        match message {
+            Message::Files => self.look(false),
+            Message::Reload => {
+                notify::reloading();
+                self.cache = Cache::default();
+                self.look(true);
+                notify::ready(&self.summary());
+            }
+            Message::LinkUp(link) => self.link_up(link),
+            Message::LinkGone(ifindex) => self.link_gone(ifindex),
+            Message::Host(addresses) => self.host_addresses(addresses),
+            Message::ClockStepped => {
+                info!("the wall clock was set: expiries are counted anew");
+                self.refresh("the wall clock was set");
+            }
+            // Whoever asked may have gone; that is no matter.
+            Message::Status(reply) => drop(reply.send(self.status())),
+            Message::Explain { request, reply } => drop(reply.send(self.explain(&request))),
+            Message::Apply { request, replies } => self.apply(request, &replies),
+            Message::Rollback { replies } => self.rollback(&replies),
+            Message::Stop { detach, reply } => return self.stop(detach, reply),
+            Message::End => return std::ops::ControlFlow::Break(()),
+        }
+        std::ops::ControlFlow::Continue(())
+    }
+
+    /// What is to be done now and then.
+    fn round(&mut self) {
+        self.rounded = Instant::now();
+        notify::alive();
+        let now = Instants::now().wall;
+        if self.live.as_ref().and_then(|live| live.next_expiry).is_some_and(|expiry| expiry <= now) {
+            self.refresh("a policy has expired");
+        }
+        match self.datapath.event_counters() {
+            Ok(counted) => self.feed.counted(Missed { lost: counted.lost, suppressed: counted.suppressed }),
+            Err(error) => debug!(%error, "could not read the event counters"),
+        }
+        if self.swept.elapsed() >= SWEEP {
+            self.swept = Instant::now();
+            if let Err(error) = self.datapath.sweep_flows() {
+                debug!(%error, "could not sweep the flow tables");
+            }
+        }
+        if self.looked.elapsed() >= LOOK {
+            self.look(false);
+        }
+        for link in self.interfaces.unsettled() {
+            self.link_up(link);
+        }
+        self.keep();
+    }
+
+    fn stop(
+        &mut self,
+        detach: bool,
+        reply: oneshot::Sender<Result<StopReply, Refused>>,
+    ) -> std::ops::ControlFlow<()> {
+        if detach && let Err(errors) = self.datapath.remove_all() {
+            let told: Vec<String> = errors.iter().map(ToString::to_string).collect();
+            error!(errors = told.join("; "), "could not take everything away");
+            let help = errors.iter().find_map(|error| error.help().map(str::to_owned));
+            drop(reply.send(Err(Refused { message: told.join("; "), help })));
+            return std::ops::ControlFlow::Continue(());
+        }
+        info!(detach, "stopping");
+        self.keep();
+        self.unkept = false;
+        drop(reply.send(Ok(StopReply { schema: "enforcer.stop/v1".to_owned(), detached: detach })));
+        std::ops::ControlFlow::Break(())
+    }
+
+    /// One line on how things stand.
+    pub(super) fn summary(&self) -> String {
+        let epoch = self.datapath.current().unwrap_or(0);
+        match (&self.degraded, &self.live) {
+            (Some(degraded), _) => format!("degraded: {}", degraded.why),
+            (None, Some(live)) => {
+                format!(
+                    "enforcing {} policies, epoch {epoch}, {} interfaces",
+                    live.set.policies.len(),
+                    self.interfaces.attached()
+                )
+            }
+            (None, None) => "nothing is in force".to_owned(),
+        }
+    }
+}

@@ -1,0 +1,168 @@
+//! What `status` tells.
+
+use super::Engine;
+use crate::datapath::Usage;
+use crate::protocol::{
+    Counts, DegradedStatus, Events, Finding, InterfaceStatus, ReasonStatus, RuleStatus, State, Status,
+    TableStatus, WorkloadStatus,
+};
+use enforcer_common::Reason;
+use enforcer_common::maps::RuleCounter;
+use enforcer_policy::model::SegmentMode;
+use std::collections::BTreeMap;
+use tracing::warn;
+
+impl Engine {
+    /// What is enforced, since when, and what has been counted.
+    pub(super) fn status(&mut self) -> Status {
+        let mut warnings: Vec<Finding> =
+            self.settings.idle.iter().map(|idle| Finding::placeless("warning", idle.clone())).collect();
+        let missing = self.missing.iter().map(|path| path.display().to_string().escape_debug().to_string());
+        warnings.extend(missing.map(|path| {
+            Finding::placeless("warning", format!("the policy path `{path}` isn't there (yet)"))
+        }));
+        let rules = self.rules(&mut warnings);
+        let reasons = self.reasons(&mut warnings);
+        let events = match self.datapath.event_counters() {
+            Ok(counted) => Events { sent: counted.sent, lost: counted.lost, suppressed: counted.suppressed },
+            Err(error) => {
+                warnings.push(unread("the event counters", &error));
+                Events::default()
+            }
+        };
+        let tables = self.tables(&mut warnings);
+        let live = self.live.as_ref();
+        warnings.extend(live.iter().flat_map(|live| live.warnings.clone()));
+        let documents: BTreeMap<String, usize> = live.map_or_else(BTreeMap::new, |live| {
+            let set = &live.set;
+            [
+                ("Workload", set.workloads.len()),
+                ("AddressGroup", set.groups.len()),
+                ("FlowPolicy", set.policies.len()),
+                ("Segment", set.segments.len()),
+                ("FlowTest", set.tests.len()),
+            ]
+            .map(|(kind, count)| (kind.to_owned(), count))
+            .into()
+        });
+        Status {
+            schema: "enforcer.status/v1".to_owned(),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            state: if self.degraded.is_some() || live.is_none() { State::Degraded } else { State::Enforcing },
+            degraded: self.degraded.as_ref().map(|degraded| DegradedStatus {
+                why: degraded.why.clone(),
+                since: degraded.since.to_string(),
+                diagnostics: degraded.findings.clone(),
+            }),
+            since: live.map(|live| live.since.to_string()),
+            started: self.started.to_string(),
+            epoch: self.datapath.current().unwrap_or(0),
+            generation: self.generation,
+            policies: live.map_or(0, |live| live.set.policies.len()),
+            documents,
+            applied_files: self.applied.files.len(),
+            workloads: self.workloads(),
+            unclaimed: self
+                .interfaces
+                .all()
+                .filter(|one| one.workload.is_none() && one.hook.is_some())
+                .map(shown)
+                .collect(),
+            rules,
+            reasons,
+            events,
+            tables,
+            not_yet_enforced: live.map_or_else(Vec::new, |live| live.not_yet_enforced.clone()),
+            warnings,
+        }
+    }
+
+    fn workloads(&self) -> Vec<WorkloadStatus> {
+        let Some(live) = &self.live else { return Vec::new() };
+        let mut interfaces: BTreeMap<&str, Vec<InterfaceStatus>> = BTreeMap::new();
+        for interface in self.interfaces.all() {
+            if let Some(workload) = &interface.workload {
+                interfaces.entry(workload).or_default().push(shown(interface));
+            }
+        }
+        let described = live.compiled.subjects.iter().map(|plan| WorkloadStatus {
+            name: plan.workload.clone(),
+            labels: live
+                .compiled
+                .identity(plan.identity)
+                .map_or_else(BTreeMap::new, |identity| identity.labels.clone()),
+            mode: match plan.mode {
+                SegmentMode::Off => "off",
+                SegmentMode::Audit => "audit",
+                SegmentMode::Enforce => "enforce",
+            }
+            .to_owned(),
+            segment: plan.segment.clone(),
+            addresses: plan.addresses.clone(),
+            interfaces: interfaces.remove(plan.workload.as_str()).unwrap_or_default(),
+        });
+        described.collect()
+    }
+
+    fn rules(&self, warnings: &mut Vec<Finding>) -> Vec<RuleStatus> {
+        let Some(live) = &self.live else { return Vec::new() };
+        let rules = &live.compiled.rules;
+        let highest = rules.iter().map(|rule| rule.number + 1).max().unwrap_or(0);
+        let counters = self.datapath.rule_counters(highest).unwrap_or_else(|error| {
+            warnings.push(unread("the rules' counters", &error));
+            Vec::new()
+        });
+        let counted = rules.iter().map(|rule| RuleStatus {
+            rule: rule.name(),
+            file: rule.origin.file.to_string(),
+            line: rule.origin.line,
+            counts: counters.get(rule.number as usize).map_or_else(Counts::default, counts),
+        });
+        counted.collect()
+    }
+
+    fn tables(&self, warnings: &mut Vec<Finding>) -> Vec<TableStatus> {
+        let usage = self.datapath.usage().unwrap_or_else(|error| {
+            warnings.push(unread("how full the tables are", &error));
+            Vec::new()
+        });
+        let told = |usage: Usage| TableStatus {
+            table: usage.table.to_owned(),
+            used: usage.used,
+            limit: usage.limit,
+        };
+        usage.into_iter().map(told).collect()
+    }
+
+    fn reasons(&self, warnings: &mut Vec<Finding>) -> Vec<ReasonStatus> {
+        let counters = self.datapath.reason_counters().unwrap_or_else(|error| {
+            warnings.push(unread("the reasons' counters", &error));
+            Vec::new()
+        });
+        let counted = Reason::ALL.iter().filter_map(|reason| {
+            let counts = counts(counters.get(*reason as usize)?);
+            let (word, detail) = (reason.word().to_owned(), reason.detail().to_owned());
+            (counts.packets > 0).then_some(ReasonStatus { reason: word, detail, counts })
+        });
+        counted.collect()
+    }
+}
+
+fn counts(counter: &RuleCounter) -> Counts {
+    Counts { packets: counter.packets, bytes: counter.bytes, flows: counter.flows, audited: counter.audited }
+}
+
+fn shown(interface: &super::interfaces::Interface) -> InterfaceStatus {
+    InterfaceStatus {
+        name: interface.link.name.clone(),
+        ifindex: interface.link.ifindex,
+        attached: interface.hook.is_some(),
+        hook: interface.hook.map(|hook| hook.word().to_owned()),
+        error: interface.error.clone(),
+    }
+}
+
+fn unread(what: &str, error: &crate::datapath::DatapathError) -> Finding {
+    warn!(%error, "could not read {what}");
+    Finding::placeless("warning", format!("could not read {what}: {error}"))
+}

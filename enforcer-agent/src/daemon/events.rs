@@ -1,0 +1,229 @@
+//! Verdicts on their way from the kernel to whoever observes. Names are given to a record only when somebody reads it.
+//!
+//! Nothing here can hold up the packet path or the engine: who reads too slowly loses, and is told how much.
+
+use super::clock::Instants;
+use super::names::Names;
+use super::record::record;
+use crate::protocol::{FlowRecord, Missed};
+use enforcer_common::event::FlowEvent;
+use jiff::Timestamp;
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, PoisonError};
+use tokio::sync::broadcast::error::RecvError;
+use tokio::sync::{broadcast, watch};
+
+/// Records that `observe` shows of the past.
+const RECENT: usize = 4_096;
+/// Records that may wait for a slow observer.
+const WAITING: usize = 8_192;
+
+/// One judged packet, not yet named.
+#[derive(Debug, Clone)]
+pub struct Judged {
+    event: FlowEvent,
+    at: Timestamp,
+    names: Names,
+}
+
+impl Judged {
+    /// The document that observers get.
+    #[must_use]
+    pub fn resolve(&self) -> FlowRecord {
+        record(&self.event, self.at, &self.names)
+    }
+}
+
+/// Where records come together and are handed out.
+#[derive(Debug, Clone)]
+pub struct Feed {
+    recent: Arc<Mutex<VecDeque<Judged>>>,
+    live: broadcast::Sender<Judged>,
+    /// What the kernel left out, and what came too fast for this process.
+    missed: watch::Sender<Missed>,
+    lagged: Arc<std::sync::atomic::AtomicU64>,
+    names: Names,
+}
+
+/// What a subscription gives.
+#[derive(Debug)]
+pub enum Item {
+    /// A judged packet.
+    Record(Judged),
+    /// More was missed.
+    Missed(Missed),
+}
+
+/// One observer's view.
+#[derive(Debug)]
+pub struct Subscription {
+    recent: Vec<Judged>,
+    live: broadcast::Receiver<Judged>,
+    missed: watch::Receiver<Missed>,
+    told: Missed,
+}
+
+impl Feed {
+    /// A feed that names records with `names`.
+    #[must_use]
+    pub fn new(names: Names) -> Self {
+        Self {
+            recent: Arc::default(),
+            live: broadcast::channel(WAITING).0,
+            missed: watch::channel(Missed::default()).0,
+            lagged: Arc::default(),
+            names,
+        }
+    }
+
+    /// Takes records from the kernel until there are no more.
+    pub async fn pump(self, mut kernel: broadcast::Receiver<FlowEvent>) {
+        loop {
+            match kernel.recv().await {
+                Ok(event) => self.push(event),
+                Err(RecvError::Lagged(count)) => {
+                    self.lagged.fetch_add(count, std::sync::atomic::Ordering::Relaxed);
+                    self.missed.send_modify(|missed| missed.lost += count);
+                }
+                Err(RecvError::Closed) => return,
+            }
+        }
+    }
+
+    fn push(&self, event: FlowEvent) {
+        let at = Instants::now().wall_of(event.time);
+        let judged = Judged { event, at, names: self.names.clone() };
+        {
+            let mut recent = self.recent.lock().unwrap_or_else(PoisonError::into_inner);
+            if recent.len() == RECENT {
+                recent.pop_front();
+            }
+            recent.push_back(judged.clone());
+            // Inside the lock, so that a subscription sees each record once: in the past or in what is to come.
+            let _ = self.live.send(judged);
+        }
+    }
+
+    /// What the kernel counts as left out, as of now.
+    pub fn counted(&self, kernel: Missed) {
+        let lagged = self.lagged.load(std::sync::atomic::Ordering::Relaxed);
+        let total = Missed { lost: kernel.lost + lagged, suppressed: kernel.suppressed };
+        self.missed.send_if_modified(|missed| std::mem::replace(missed, total) != total);
+    }
+
+    /// The past, and everything from now on.
+    #[must_use]
+    pub fn subscribe(&self) -> Subscription {
+        let recent = self.recent.lock().unwrap_or_else(PoisonError::into_inner);
+        let missed = self.missed.subscribe();
+        let told = *missed.borrow();
+        Subscription { recent: recent.iter().cloned().collect(), live: self.live.subscribe(), missed, told }
+    }
+}
+
+impl Subscription {
+    /// Records of the past, oldest first; once.
+    pub fn recent(&mut self) -> Vec<Judged> {
+        std::mem::take(&mut self.recent)
+    }
+
+    /// Everything missed up to the moment of subscribing.
+    #[must_use]
+    pub fn missed_before(&self) -> Missed {
+        self.told
+    }
+
+    /// The next record or loss; `None` when the daemon ends.
+    pub async fn next(&mut self) -> Option<Item> {
+        tokio::select! {
+            biased;
+            received = self.live.recv() => match received {
+                Ok(judged) => Some(Item::Record(judged)),
+                Err(RecvError::Lagged(lost)) => Some(Item::Missed(Missed { lost, suppressed: 0 })),
+                Err(RecvError::Closed) => None,
+            },
+            changed = self.missed.changed() => {
+                changed.ok()?;
+                let now = *self.missed.borrow_and_update();
+                let more = Missed {
+                    lost: now.lost.saturating_sub(self.told.lost),
+                    suppressed: now.suppressed.saturating_sub(self.told.suppressed),
+                };
+                self.told = now;
+                Some(Item::Missed(more))
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn event(epoch: u32) -> FlowEvent {
+        FlowEvent {
+            time: Instants::now().boot,
+            epoch,
+            subject: 1,
+            identity: 0,
+            peer: 0,
+            cause: enforcer_common::Cause::reason(enforcer_common::Reason::NoRule).0,
+            bytes: 60,
+            source: [u32::from_ne_bytes([10, 0, 0, 1]), 0, 0, 0],
+            destination: [u32::from_ne_bytes([10, 0, 0, 2]), 0, 0, 0],
+            source_port: 40_000,
+            destination_port: 443,
+            protocol: 6,
+            family: 4,
+            direction: 0,
+            word: 1,
+            passes: 0,
+            flags: FlowEvent::NEW,
+            reserved: [0; 6],
+        }
+    }
+
+    #[tokio::test]
+    async fn an_observer_that_does_not_read_loses_and_is_told_exactly_how_much() {
+        let feed = Feed::new(Names::default());
+        let mut slow = feed.subscribe();
+        let count = WAITING as u32 + 100;
+        for epoch in 0..count {
+            feed.push(event(epoch));
+        }
+        let (mut seen, mut lost) = (0, 0);
+        while seen + lost < u64::from(count) {
+            match slow.next().await.unwrap() {
+                Item::Record(_) => seen += 1,
+                Item::Missed(missed) => lost += missed.lost,
+            }
+        }
+        assert_eq!((seen, lost), (WAITING as u64, 100));
+    }
+
+    #[tokio::test]
+    async fn the_past_is_bounded_and_flows_into_the_present() {
+        let feed = Feed::new(Names::default());
+        for epoch in 0..RECENT as u32 + 10 {
+            feed.push(event(epoch));
+        }
+        let mut observer = feed.subscribe();
+        let recent = observer.recent();
+        assert_eq!((recent.len(), recent[0].resolve().epoch), (RECENT, 10));
+        feed.push(event(99_999));
+        let Some(Item::Record(next)) = observer.next().await else { panic!("a record was sent") };
+        assert_eq!(next.resolve().epoch, 99_999);
+    }
+
+    #[tokio::test]
+    async fn what_the_kernel_left_out_is_told_once() {
+        let feed = Feed::new(Names::default());
+        feed.counted(Missed { lost: 1, suppressed: 5 });
+        let mut observer = feed.subscribe();
+        assert_eq!(observer.missed_before(), Missed { lost: 1, suppressed: 5 });
+        feed.counted(Missed { lost: 1, suppressed: 5 });
+        feed.counted(Missed { lost: 2, suppressed: 9 });
+        let Some(Item::Missed(more)) = observer.next().await else { panic!("more was missed") };
+        assert_eq!(more, Missed { lost: 1, suppressed: 4 });
+    }
+}

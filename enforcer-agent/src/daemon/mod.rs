@@ -1,0 +1,149 @@
+//! The daemon: who runs in it, and in which order they start and end.
+//!
+//! One thread owns what is enforced ([`engine`]); everything else (policy files, links, clock, signals, the control socket)
+//! only sends it messages. None of them is in the packet path: if any of them fails, or all, what is
+//! enforced stays enforced.
+
+pub mod clock;
+pub mod config;
+pub mod control;
+mod devices;
+pub mod engine;
+pub mod events;
+mod lock;
+mod names;
+mod notify;
+mod record;
+mod state;
+mod watch;
+
+use crate::datapath::Datapath;
+use crate::kernel::{Kernel, KernelConfig};
+use anyhow::{Context, Result};
+use config::Settings;
+use devices::Devices;
+use engine::{Engine, Handle, Message};
+use events::Feed;
+use lock::Lock;
+use names::Names;
+use state::StateDir;
+use std::thread;
+use std::time::Duration;
+use tokio::runtime::Runtime;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tracing::{info, warn};
+
+/// Runs until it is told to end. What is enforced then stays enforced, unless it was told otherwise.
+pub fn run(settings: Settings) -> Result<()> {
+    let state = StateDir::open(&settings.state)?;
+    let _lock = Lock::take(&settings.state)?;
+    let kernel = KernelConfig { bpffs: settings.bpffs.clone(), ..KernelConfig::default() };
+    let datapath = Kernel::open(&kernel)?;
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
+    let runtime = runtime.context("could not start the daemon's runtime")?;
+    serve(settings, state, Box::new(datapath), &runtime)
+}
+
+/// Everything but the choice of a packet path.
+fn serve(
+    settings: Settings,
+    state: StateDir,
+    mut datapath: Box<dyn Datapath>,
+    runtime: &Runtime,
+) -> Result<()> {
+    let _inside = runtime.enter();
+    let names = Names::default();
+    let feed = Feed::new(names.clone());
+    match datapath.events() {
+        Ok(records) => drop(runtime.spawn(feed.clone().pump(records))),
+        Err(error) => warn!(%error, "no verdicts can be observed"),
+    }
+    let listener = control::bind(&settings.socket)?;
+    let (handle, messages) = Handle::new();
+    let socket = settings.socket.clone();
+    let watcher = watch::Watcher::new(settings.policies.clone());
+    let mut engine = Engine::new(settings, datapath, state, names, feed.clone());
+    let (devices, found) = runtime.block_on(Devices::open())?;
+    engine.start(found, devices.host());
+    notify::ready(&engine.summary());
+    let engine = thread::Builder::new()
+        .name("engine".to_owned())
+        .spawn(move || engine.run(&messages))
+        .context("could not start the engine's thread")?;
+
+    let files = handle.clone();
+    watch("policy files", move || {
+        let mut watcher = watcher?;
+        loop {
+            watcher.changed()?;
+            files.send(Message::Files)?;
+        }
+    })?;
+    let clock = handle.clone();
+    watch("the wall clock", move || {
+        let steps = clock::Steps::new()?;
+        loop {
+            steps.next()?;
+            clock.send(Message::ClockStepped)?;
+        }
+    })?;
+    let links = handle.clone();
+    runtime.spawn(async move {
+        if let Err(error) = devices.run(links).await {
+            warn!(error = format!("{error:#}"), "no longer watching network devices");
+        }
+    });
+    runtime.spawn(signals(Signals::listen()?, handle.clone()));
+    runtime.spawn(control::serve(listener, handle.clone(), feed, control::Bounds::default()));
+
+    let ended = engine.join();
+    notify::stopping();
+    // Whoever is told last hears it before the socket goes.
+    runtime.block_on(tokio::time::sleep(Duration::from_millis(20)));
+    drop(std::fs::remove_file(socket));
+    ended.map_err(|_| anyhow::anyhow!("the engine failed; what was enforced stays enforced"))
+}
+
+/// A thread that waits for something and tells the engine. If it fails, the daemon goes on without it, and says so.
+fn watch(what: &'static str, watching: impl FnOnce() -> Result<()> + Send + 'static) -> Result<()> {
+    let body = move || {
+        if let Err(error) = watching() {
+            warn!(error = format!("{error:#}"), "no longer watching {what}");
+        }
+    };
+    let spawned = thread::Builder::new().name(what.to_owned()).spawn(body);
+    spawned.map(drop).with_context(|| format!("could not start watching {what}"))
+}
+
+/// The signals that mean something to the daemon.
+struct Signals {
+    hangup: Signal,
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Signals {
+    fn listen() -> Result<Self> {
+        let listen = |kind| signal(kind).context("could not listen for signals");
+        Ok(Self {
+            hangup: listen(SignalKind::hangup())?,
+            terminate: listen(SignalKind::terminate())?,
+            interrupt: listen(SignalKind::interrupt())?,
+        })
+    }
+}
+
+async fn signals(mut signals: Signals, handle: Handle) {
+    loop {
+        let message = tokio::select! {
+            _ = signals.hangup.recv() => Message::Reload,
+            _ = signals.terminate.recv() => Message::End,
+            _ = signals.interrupt.recv() => Message::End,
+        };
+        let ends = matches!(message, Message::End);
+        info!(ends, "received a signal");
+        if handle.send(message).is_err() || ends {
+            return;
+        }
+    }
+}

@@ -1,0 +1,70 @@
+//! A kernel record with its names: the document that observers get.
+
+use super::names::Names;
+use crate::protocol::{FlowRecord, Icmp};
+use enforcer_common::event::FlowEvent;
+use enforcer_common::maps::Direction;
+use enforcer_common::{Cause, Word};
+use jiff::{Timestamp, Unit};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+/// Gives a kernel record its names.
+#[must_use]
+pub(super) fn record(event: &FlowEvent, at: Timestamp, names: &Names) -> FlowRecord {
+    let egress = event.direction == Direction::Egress as u8;
+    let (sender, receiver) = if egress { (event.identity, event.peer) } else { (event.peer, event.identity) };
+    let ported = matches!(event.protocol, 6 | 17 | 132);
+    let port = |number: u16| ported.then_some(number);
+    let icmp = matches!((event.family, event.protocol), (4, 1) | (6, 58)).then(|| {
+        let [kind, code] = event.destination_port.to_be_bytes();
+        Icmp { kind, code }
+    });
+    FlowRecord {
+        schema: "enforcer.flow/v1".to_owned(),
+        time: at.round(Unit::Millisecond).map_or_else(|_| at.to_string(), |at| format!("{at:.3}")),
+        direction: if egress { "egress" } else { "ingress" }.to_owned(),
+        verdict: Word::from_code(event.word).word().to_owned(),
+        passes: event.passes != 0,
+        cause: names.cause(Cause(event.cause)),
+        protocol: (event.family != 0).then(|| protocol(event.protocol)),
+        icmp,
+        source: names.end(sender, address(event.family, event.source), port(event.source_port)),
+        destination: names.end(
+            receiver,
+            address(event.family, event.destination),
+            port(event.destination_port),
+        ),
+        packets: 1,
+        bytes: u64::from(event.bytes),
+        epoch: event.epoch,
+        ifindex: event.subject,
+        new: event.flags & FlowEvent::NEW != 0,
+        changed: event.flags & FlowEvent::CHANGED != 0,
+    }
+}
+
+fn protocol(number: u8) -> String {
+    match number {
+        1 => "icmp".to_owned(),
+        6 => "tcp".to_owned(),
+        17 => "udp".to_owned(),
+        58 => "icmpv6".to_owned(),
+        132 => "sctp".to_owned(),
+        other => format!("proto/{other}"),
+    }
+}
+
+/// Addresses stand as they do in the packet: words in network order.
+fn address(family: u8, words: [u32; 4]) -> Option<IpAddr> {
+    match family {
+        4 => Some(Ipv4Addr::from(words[0].to_ne_bytes()).into()),
+        6 => {
+            let mut bytes = [0; 16];
+            for (place, word) in bytes.chunks_exact_mut(4).zip(words) {
+                place.copy_from_slice(&word.to_ne_bytes());
+            }
+            Some(Ipv6Addr::from(bytes).into())
+        }
+        _ => None,
+    }
+}

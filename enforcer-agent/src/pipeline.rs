@@ -1,0 +1,109 @@
+//! Files to something that can be put in force: parsed, checked, compiled. The command line and the daemon
+//! both go through here, so what `check` accepts the daemon accepts.
+
+use crate::daemon::clock::Instants;
+use crate::protocol::Finding;
+use crate::unsupported;
+use enforcer_policy::check::assemble;
+use enforcer_policy::compile::{Clock, Compiled, Inputs, Numbers, compile};
+use enforcer_policy::document::ParsedFile;
+use enforcer_policy::model::{PolicySet, SegmentMode};
+use std::net::IpAddr;
+
+/// What a set is compiled for.
+#[derive(Debug, Clone)]
+pub(crate) struct Surroundings {
+    /// The machine's own addresses.
+    pub host: Vec<IpAddr>,
+    /// Mode of workloads that no segment selects.
+    pub default_mode: SegmentMode,
+}
+
+impl Default for Surroundings {
+    fn default() -> Self {
+        Self { host: Vec::new(), default_mode: SegmentMode::Enforce }
+    }
+}
+
+/// A set that can be put in force.
+#[derive(Debug)]
+pub(crate) struct Ready {
+    /// Its documents.
+    pub set: PolicySet,
+    /// Its tables.
+    pub compiled: Compiled,
+    /// What is allowed but probably not meant.
+    pub warnings: Vec<Finding>,
+    /// What it asks for and this build doesn't do.
+    pub not_yet_enforced: Vec<Finding>,
+}
+
+/// A set of documents without errors.
+#[derive(Debug)]
+pub(crate) struct Sound {
+    /// The documents.
+    pub set: PolicySet,
+    /// What is allowed but probably not meant.
+    pub warnings: Vec<Finding>,
+    /// What it asks for and this build doesn't do.
+    pub not_yet_enforced: Vec<Finding>,
+}
+
+/// Checks files as one set; everything that is wrong with it, at once.
+pub(crate) fn check<'a>(
+    files: impl IntoIterator<Item = &'a ParsedFile>,
+    now: Instants,
+) -> Result<Sound, Vec<Finding>> {
+    let files: Vec<&ParsedFile> = files.into_iter().collect();
+    let checked = assemble(files.iter().copied(), now.wall);
+    let findings: Vec<Finding> = checked.diagnostics.iter().map(Finding::from).collect();
+    if checked.has_errors() {
+        return Err(findings);
+    }
+    let sources = || files.iter().map(|file| file.source());
+    let not_yet_enforced = unsupported::matches(&checked.set, sources());
+    let mut warnings = findings;
+    warnings.extend(unsupported::configs(&checked.set, sources()));
+    Ok(Sound { set: checked.set, warnings, not_yet_enforced })
+}
+
+impl Sound {
+    /// Compiles the set. `numbers` change only where that succeeds.
+    pub(crate) fn compile(
+        self,
+        around: &Surroundings,
+        now: Instants,
+        numbers: &mut Numbers,
+    ) -> Result<Ready, Vec<Finding>> {
+        let inputs = Inputs {
+            set: &self.set,
+            host: &around.host,
+            default_mode: around.default_mode,
+            clock: Clock { now: now.wall, boot_ns: now.boot },
+        };
+        let mut next = numbers.clone();
+        match compile(&inputs, &mut next) {
+            Ok(compiled) => {
+                *numbers = next;
+                let Self { set, warnings, not_yet_enforced } = self;
+                Ok(Ready { set, compiled, warnings, not_yet_enforced })
+            }
+            Err(error) => {
+                let finding = Finding::placeless("error", error.to_string()).help(error.help());
+                let mut findings = self.warnings;
+                findings.push(finding);
+                Err(findings)
+            }
+        }
+    }
+}
+
+/// [`check`] and [`Sound::compile`] in one.
+pub(crate) fn prepare<'a>(
+    files: impl IntoIterator<Item = &'a ParsedFile>,
+    around: &Surroundings,
+    now: Instants,
+    numbers: &mut Numbers,
+) -> Result<Ready, Vec<Finding>> {
+    check(files, now)?.compile(around, now, numbers)
+}

@@ -1,0 +1,121 @@
+//! `apply` and `rollback`: the files that go in, the plan, and what came of it.
+
+use super::Finding;
+use serde::{Deserialize, Serialize};
+
+/// One policy file as the user has it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PolicyFile {
+    /// Path as the user named it.
+    pub name: String,
+    /// The whole text.
+    pub text: String,
+}
+
+/// Asks for `apply`.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ApplyRequest {
+    /// The applied set from now on, as a whole.
+    pub files: Vec<PolicyFile>,
+    /// Whether to show the plan only.
+    #[serde(default)]
+    pub dry_run: bool,
+}
+
+/// A pair of ends and ports whose verdict changes.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Change {
+    /// The line for people.
+    pub text: String,
+    /// The same for programs.
+    #[serde(flatten)]
+    pub fields: serde_json::Map<String, serde_json::Value>,
+}
+
+/// What will change; comes before anything does.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Plan {
+    /// `enforcer.plan/v1`.
+    pub schema: String,
+    /// Connectivity that changes.
+    pub changes: Vec<Change>,
+    /// Changes beyond those listed.
+    pub more: u64,
+    /// Warnings about the set.
+    pub warnings: Vec<Finding>,
+    /// How the set's FlowTests came out.
+    pub tests: TestReport,
+}
+
+/// How FlowTests came out.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TestReport {
+    /// Cases that came out as expected.
+    pub passed: usize,
+    /// Cases that didn't.
+    pub failed: usize,
+    /// Every case that was asked for; those that failed always.
+    pub cases: Vec<TestResult>,
+}
+
+/// One case.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TestResult {
+    /// `metadata.name` of the FlowTest.
+    pub test: String,
+    /// Which of its cases, from 0.
+    pub case: usize,
+    /// Where it is written.
+    pub file: String,
+    /// Line in that file.
+    pub line: u32,
+    /// Who opens the flow.
+    pub from: String,
+    /// Who is reached.
+    pub to: String,
+    /// Protocol and port.
+    pub port: String,
+    /// `allow`, `deny` or `audit`.
+    pub expected: String,
+    /// The verdict: `allowed`, `denied` or `audited`.
+    pub seen: String,
+    /// The deciding rule or reason.
+    pub cause: super::CauseRecord,
+    /// Whether it came out as expected.
+    pub passed: bool,
+}
+
+/// What came of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Outcome {
+    /// It is in force.
+    Applied,
+    /// It would be.
+    DryRun,
+    /// The whole live set isn't valid with it.
+    Invalid,
+    /// FlowTests fail with it.
+    TestsFailed,
+    /// The kernel could not take it, or the daemon could not keep it.
+    Failed,
+}
+
+/// The last document of `apply` and `rollback`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ApplyReply {
+    /// `enforcer.apply/v1`.
+    pub schema: String,
+    /// What came of it.
+    pub outcome: Outcome,
+    /// Epoch in force now.
+    pub epoch: u32,
+    /// Why it isn't in force.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub diagnostics: Vec<Finding>,
+    /// Tests that failed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tests: Option<TestReport>,
+}

@@ -1,0 +1,164 @@
+//! One judged packet as it is observed: the JSON twin of the line for people.
+
+use enforcer_policy::diagnostic::shown;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::fmt;
+use std::net::IpAddr;
+
+/// `enforcer.flow/v1`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FlowRecord {
+    /// `enforcer.flow/v1`.
+    pub schema: String,
+    /// When, RFC 3339, UTC.
+    pub time: String,
+    /// `egress` or `ingress`, as the subject sees it.
+    pub direction: String,
+    /// `allowed`, `denied` or `audited`.
+    pub verdict: String,
+    /// Whether the packet went on: an `audited` one may or may not.
+    pub passes: bool,
+    /// Why.
+    pub cause: CauseRecord,
+    /// `tcp`, `udp`, …, or `proto/N`; absent where the packet wasn't read that far.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub protocol: Option<String>,
+    /// The message, for ICMP.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub icmp: Option<Icmp>,
+    /// Who sent it.
+    pub source: End,
+    /// Whom it was sent to.
+    pub destination: End,
+    /// Packets this record stands for.
+    pub packets: u64,
+    /// Their bytes.
+    pub bytes: u64,
+    /// Epoch of the verdict.
+    pub epoch: u32,
+    /// Interface index of the hook.
+    pub ifindex: u32,
+    /// Whether it opened a flow.
+    pub new: bool,
+    /// Whether the verdict of an open flow changed with it.
+    pub changed: bool,
+}
+
+/// Why a packet met its verdict: a rule or a reason.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CauseRecord {
+    /// `policy#index`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rule: Option<String>,
+    /// Where the rule is written.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub file: Option<String>,
+    /// Line in that file.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub line: Option<u32>,
+    /// What the rule says it is for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub why: Option<String>,
+    /// One stable word, where no rule decided.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+    /// The finer name, where it differs from the reason.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub detail: Option<String>,
+}
+
+impl fmt::Display for CauseRecord {
+    /// The rule with its place, or the reason with its finer name.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(rule) = &self.rule {
+            f.write_str(&shown(rule))?;
+            if let (Some(file), Some(line)) = (&self.file, self.line) {
+                write!(f, "  {}:{line}", shown_path(file))?;
+            }
+            return Ok(());
+        }
+        f.write_str(self.reason.as_deref().unwrap_or("unknown"))?;
+        self.detail.iter().try_for_each(|detail| write!(f, " ({detail})"))
+    }
+}
+
+/// A path as it may be shown: whole, but nothing that a terminal would act on.
+fn shown_path(path: &str) -> String {
+    let pieces: Vec<String> = path.split('/').map(shown).collect();
+    pieces.join("/")
+}
+
+/// ICMP type and code.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Icmp {
+    /// Type.
+    #[serde(rename = "type")]
+    pub kind: u8,
+    /// Code.
+    pub code: u8,
+}
+
+/// One end of a flow.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct End {
+    /// Address; absent where the packet isn't IP.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ip: Option<IpAddr>,
+    /// Port, for protocols that have them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub port: Option<u16>,
+    /// The workload it is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub workload: Option<String>,
+    /// The address group it is in.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub group: Option<String>,
+    /// `host`, `world` or `multicast`, where it is neither.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub entity: Option<String>,
+    /// Identity labels.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub labels: BTreeMap<String, String>,
+}
+
+/// Verdicts that were counted but have no record.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Missed {
+    /// Didn't fit on their way to this observer.
+    pub lost: u64,
+    /// Left out because denied packets came faster than they are reported.
+    pub suppressed: u64,
+}
+
+impl Missed {
+    /// Adds more of both.
+    pub fn add(&mut self, other: Self) {
+        self.lost += other.lost;
+        self.suppressed += other.suppressed;
+    }
+}
+
+/// One line of `GET /v1/observe`.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum ObserveLine {
+    /// A judged packet.
+    Flow(Box<FlowRecord>),
+    /// What was missed since the last such line.
+    Missed {
+        /// `enforcer.missed/v1`.
+        schema: String,
+        /// How much.
+        #[serde(flatten)]
+        missed: Missed,
+    },
+}
+
+impl ObserveLine {
+    /// The line that tells of `missed`.
+    #[must_use]
+    pub fn missed(missed: Missed) -> Self {
+        Self::Missed { schema: "enforcer.missed/v1".to_owned(), missed }
+    }
+}

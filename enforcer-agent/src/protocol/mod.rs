@@ -1,0 +1,55 @@
+//! What goes over the control socket, and what `-o json` prints: the same documents.
+//! Fields are only ever added; each top document names its schema.
+
+mod apply;
+mod explain;
+mod finding;
+mod flow;
+mod status;
+
+pub use apply::{ApplyReply, ApplyRequest, Change, Outcome, Plan, PolicyFile, TestReport, TestResult};
+pub use explain::{ExplainReply, ExplainRequest};
+pub use finding::Finding;
+pub use flow::{CauseRecord, End, FlowRecord, Icmp, Missed, ObserveLine};
+pub use status::{
+    Counts, DegradedStatus, Events, InterfaceStatus, ReasonStatus, RuleStatus, State, Status, TableStatus,
+    WorkloadStatus,
+};
+
+/// Refused with this body: what was wrong with the request, or why the daemon could not do it.
+#[derive(Debug, Clone, serde::Serialize, serde::Deserialize)]
+pub struct Refusal {
+    /// `enforcer.error/v1`.
+    pub schema: String,
+    /// What went wrong.
+    pub message: String,
+    /// The way out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub help: Option<String>,
+}
+
+impl Refusal {
+    /// A refusal without a way out.
+    #[must_use]
+    pub fn new(message: impl Into<String>) -> Self {
+        Self { schema: "enforcer.error/v1".to_owned(), message: message.into(), help: None }
+    }
+}
+
+/// Answers `stop`.
+#[derive(Debug, Clone, serde::Serialize, serde::Deserialize)]
+pub struct StopReply {
+    /// `enforcer.stop/v1`.
+    pub schema: String,
+    /// Whether everything was taken off; otherwise it goes on enforcing without the daemon.
+    pub detached: bool,
+}
+
+/// Asks for `stop`.
+#[derive(Debug, Clone, Copy, Default, serde::Serialize, serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct StopRequest {
+    /// Take all programs, links and maps away.
+    #[serde(default)]
+    pub detach: bool,
+}

@@ -1,0 +1,169 @@
+//! `enforcer.status/v1`.
+
+use super::Finding;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+
+/// Whether the live set is the one in force.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum State {
+    /// It is.
+    Enforcing,
+    /// It isn't valid or could not be put in force; the last good one is.
+    Degraded,
+}
+
+/// What is enforced, since when, and what has been counted.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Status {
+    /// `enforcer.status/v1`.
+    pub schema: String,
+    /// Version of the daemon.
+    pub version: String,
+    /// Whether the live set is in force.
+    pub state: State,
+    /// Why it isn't.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub degraded: Option<DegradedStatus>,
+    /// When the generation in force was put there, RFC 3339; absent where there is none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub since: Option<String>,
+    /// When the daemon started.
+    pub started: String,
+    /// Epoch in force; 0 for none.
+    pub epoch: u32,
+    /// Policy sets put in force since the state directory was made.
+    pub generation: u64,
+    /// Documents in force, by kind.
+    pub documents: BTreeMap<String, usize>,
+    /// FlowPolicies in force.
+    pub policies: usize,
+    /// Files in the applied set.
+    pub applied_files: usize,
+    /// Workloads that may run here.
+    pub workloads: Vec<WorkloadStatus>,
+    /// Hooked interfaces that no workload claims: they deny everything.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub unclaimed: Vec<InterfaceStatus>,
+    /// Counters of rules.
+    pub rules: Vec<RuleStatus>,
+    /// Counters of reasons.
+    pub reasons: Vec<ReasonStatus>,
+    /// What became of event records.
+    pub events: Events,
+    /// How full the tables are.
+    pub tables: Vec<TableStatus>,
+    /// What the documents ask for and this build doesn't do.
+    pub not_yet_enforced: Vec<Finding>,
+    /// Other warnings.
+    pub warnings: Vec<Finding>,
+}
+
+/// Why the live set is not in force.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct DegradedStatus {
+    /// In one line.
+    pub why: String,
+    /// Since when.
+    pub since: String,
+    /// Everything that is wrong.
+    pub diagnostics: Vec<Finding>,
+}
+
+/// A workload that may run on this host.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct WorkloadStatus {
+    /// `metadata.name`.
+    pub name: String,
+    /// Identity labels.
+    pub labels: BTreeMap<String, String>,
+    /// `off`, `audit` or `enforce`.
+    pub mode: String,
+    /// The segment that decided the mode; absent where the default did.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub segment: Option<String>,
+    /// What it may send from.
+    pub addresses: Vec<IpAddr>,
+    /// Its interfaces on this host.
+    pub interfaces: Vec<InterfaceStatus>,
+}
+
+/// An interface of a workload.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct InterfaceStatus {
+    /// Name.
+    pub name: String,
+    /// Index.
+    pub ifindex: u32,
+    /// Whether its packets are judged.
+    pub attached: bool,
+    /// How: `tcx` or `clsact`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hook: Option<String>,
+    /// Why it isn't attached.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub error: Option<String>,
+}
+
+/// Counters.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Counts {
+    /// Packets.
+    pub packets: u64,
+    /// Their bytes.
+    pub bytes: u64,
+    /// New flows among them.
+    pub flows: u64,
+    /// Packets reported as `audited` among them.
+    pub audited: u64,
+}
+
+/// A rule's counters.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct RuleStatus {
+    /// `policy#index`.
+    pub rule: String,
+    /// Where it is written.
+    pub file: String,
+    /// Line in that file.
+    pub line: u32,
+    /// What it has decided.
+    #[serde(flatten)]
+    pub counts: Counts,
+}
+
+/// A reason's counters.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct ReasonStatus {
+    /// The policy language's word.
+    pub reason: String,
+    /// The finer name.
+    pub detail: String,
+    /// What it has decided.
+    #[serde(flatten)]
+    pub counts: Counts,
+}
+
+/// What became of event records.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Events {
+    /// Handed to the daemon.
+    pub sent: u64,
+    /// Didn't fit.
+    pub lost: u64,
+    /// Over the rate for denied packets.
+    pub suppressed: u64,
+}
+
+/// How full a table is.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct TableStatus {
+    /// What stands in it.
+    pub table: String,
+    /// Entries in use.
+    pub used: u64,
+    /// Entries it can hold.
+    pub limit: u64,
+}
