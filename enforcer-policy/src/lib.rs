@@ -8,6 +8,8 @@ pub mod check;
 pub mod compile;
 pub mod diagnostic;
 pub mod document;
+pub mod explain;
+pub mod flowtests;
 pub mod memory;
 pub mod model;
 pub mod reference;

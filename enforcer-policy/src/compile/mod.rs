@@ -44,6 +44,7 @@ pub use image::{Delta, Image, SubjectPlan};
 pub use names::{IdentityInfo, IdentityKind, RuleInfo};
 pub use numbers::Numbers;
 pub use ports::TUNNELS;
+pub(crate) use regions::is_multicast_block;
 
 /// The present instant on both clocks: expiries are written as wall time and kept as boot time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -132,6 +133,16 @@ impl Compiled {
     /// The identity with this number; none for 0, which is the world and every multicast destination.
     pub fn identity(&self, number: u32) -> Option<&IdentityInfo> {
         self.identities.get(&number)
+    }
+
+    /// The workload that has this address.
+    pub(crate) fn owner(&self, address: IpAddr) -> Option<&str> {
+        self.state.owners.get(&address).map(String::as_str)
+    }
+
+    /// Index of the AddressGroup with the longest prefix that holds this address.
+    pub(crate) fn group(&self, address: IpAddr) -> Option<usize> {
+        self.state.cells.region(address)?.group.map(|group| group as usize)
     }
 
     /// The plan of the workload with this name, if it has a hook.

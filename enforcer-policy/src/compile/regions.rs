@@ -14,7 +14,7 @@ pub(super) fn number(address: IpAddr) -> u128 {
 }
 
 /// Whether a block lies inside multicast space, so that it names groups: 224.0.0.0/4, 255.255.255.255, ff00::/8.
-pub(super) fn is_multicast_block(block: &IpNet) -> bool {
+pub(crate) fn is_multicast_block(block: &IpNet) -> bool {
     match block {
         IpNet::V4(v4) => {
             let first = v4.network().to_bits();

@@ -81,6 +81,14 @@ impl<const N: usize> Family<N> {
         self.prefixes[bank].update(prefixes);
     }
 
+    pub(super) fn forget(&mut self) {
+        self.established.clear();
+        self.embryonic.clear();
+        self.embryonic_order.clear();
+        self.fragments.clear();
+        self.fragments_order.clear();
+    }
+
     pub(super) fn flows(&self, tier: Tier) -> usize {
         match tier {
             Tier::Established => self.established.len(),

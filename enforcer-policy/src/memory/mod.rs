@@ -130,6 +130,13 @@ impl MemoryTables {
         self.banks[self.control.bank() as usize].subjects.remove(&number);
     }
 
+    /// Forgets every flow, fragment and record, as if nothing had been judged; counters stay.
+    pub fn forget_flows(&mut self) {
+        self.v4.forget();
+        self.v6.forget();
+        self.events.clear();
+    }
+
     /// Makes every flow be judged again.
     pub fn next_epoch(&mut self) {
         self.control = Control::new(self.control.epoch() + 1, self.control.bank());
