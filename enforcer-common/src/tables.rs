@@ -25,6 +25,9 @@ pub trait Tables: FamilyTables<1> + FamilyTables<4> {
     /// Decision `index` of a bank.
     fn decision(&self, bank: u32, index: u32) -> Option<Decision>;
 
+    /// Number of the decision that a port set has for `protocol << 16 | port` now; 0 for none.
+    fn port_decision(&self, bank: u32, set: PortSet, key: u32) -> u32;
+
     /// The clocks, as a handle of their own so that they can be read while an entry is held.
     fn clock(&self) -> Self::Clock;
 

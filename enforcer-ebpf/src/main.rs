@@ -11,8 +11,9 @@ mod tables;
 
 use aya_ebpf::bindings::{TC_ACT_SHOT, TC_ACT_UNSPEC};
 use aya_ebpf::{macros::classifier, programs::TcContext};
+use enforcer_common::Hook;
+use enforcer_common::judge::judge_in;
 use enforcer_common::maps::Direction;
-use enforcer_common::{Hook, judge};
 
 /// What the workload sends: on the ingress side of its host-side device.
 #[classifier]
@@ -30,7 +31,11 @@ pub fn enforcer_ingress(ctx: TcContext) -> i32 {
 fn verdict(ctx: &TcContext, direction: Direction) -> i32 {
     let packet = packet::Skb::new(ctx);
     let hook = Hook { subject: packet.interface(), direction };
-    let outcome = judge(&packet, hook, &mut tables::Kernel);
+    let Some(scratch) = maps::SCRATCH.get_ptr_mut(0) else { return TC_ACT_SHOT };
+    // SAFETY: this CPU's own slot. Programs at these hooks run with bottom halves off, so none interrupts another on
+    // its CPU; zeroed map memory is a value of the type.
+    let scratch = unsafe { &mut *scratch };
+    let outcome = judge_in(&packet, hook, scratch, &mut tables::Kernel);
     #[cfg(feature = "log")]
     aya_log_ebpf::debug!(
         ctx,

@@ -7,6 +7,7 @@ use aya_ebpf::bindings::BPF_F_NO_PREALLOC;
 use aya_ebpf::macros::map;
 use aya_ebpf::maps::{Array, HashMap, LpmTrie, LruHashMap, PerCpuArray, RingBuf};
 use enforcer_common::flow::{FlowEntry, FlowKey, FragmentEntry, FragmentKey};
+use enforcer_common::judge::Scratch;
 use enforcer_common::maps::{
     AddressKey, Control, Endpoint, EventCounter, Generation, PairKey, PrefixData, ReasonCounter, RuleCounter,
     Subject, SubjectKey, limits,
@@ -71,3 +72,5 @@ pub(crate) static REASONS: PerCpuArray<ReasonCounter> =
 pub(crate) static EVENTS: RingBuf = RingBuf::with_byte_size(1 << 20, 0);
 #[map]
 pub(crate) static EVENT_COUNTS: PerCpuArray<EventCounter> = PerCpuArray::with_max_entries(1, 0);
+#[map]
+pub(crate) static SCRATCH: PerCpuArray<Scratch> = PerCpuArray::with_max_entries(1, 0);

@@ -7,6 +7,7 @@ use aya_ebpf::maps::lpm_trie::Key;
 use enforcer_common::address::Address;
 use enforcer_common::event::FlowEvent;
 use enforcer_common::flow::{FlowEntry, FlowKey, FragmentEntry, FragmentKey, Tier};
+use enforcer_common::judge::port_decision;
 use enforcer_common::maps::{
     AddressKey, Control, Endpoint, Generation, PairKey, RuleCounter, Subject, SubjectKey, limits,
 };
@@ -17,6 +18,14 @@ const SECOND: u64 = 1_000_000_000;
 
 /// The maps, all of them static.
 pub(crate) struct Kernel;
+
+/// The search through a port set. A global function: the verifier walks its loops once, by themselves, instead of
+/// once for every path that leads here (kernel 5.6 and later).
+#[inline(never)]
+#[unsafe(no_mangle)]
+pub extern "C" fn enforcer_port_decision(bank: u32, first: u32, len: u32, key: u32) -> u32 {
+    port_decision(bank & 1, PortSet { first, len }, key, &Kernel)
+}
 
 /// The kernel's clocks.
 #[derive(Clone, Copy)]
@@ -72,6 +81,11 @@ impl Tables for Kernel {
     #[inline(always)]
     fn decision(&self, bank: u32, index: u32) -> Option<Decision> {
         DECISIONS.get(bank * limits::DECISIONS + index).copied()
+    }
+
+    #[inline(always)]
+    fn port_decision(&self, bank: u32, set: PortSet, key: u32) -> u32 {
+        enforcer_port_decision(bank, set.first, set.len, key)
     }
 
     #[inline(always)]

@@ -28,9 +28,24 @@ pub(super) struct Decided {
 }
 
 /// Decides the flow of `key` as the packet that opens it, going in `direction`. `otherwise` is what it is called where no rule
-/// decides and nothing more special holds. `Err` is a denial at the boundary that no rule can lift.
+/// decides and nothing more special holds.
 #[inline(always)]
 pub(super) fn decide<const N: usize, T: Tables + FamilyTables<N>>(
+    context: &Context,
+    key: &FlowKey<N>,
+    direction: Direction,
+    otherwise: Reason,
+    tables: &T,
+) -> Decided {
+    match by_rules(context, key, direction, otherwise, tables) {
+        Ok(decided) => decided,
+        Err(reason) => Decided { outcome: Outcome::deny(reason), deadline: u64::MAX, peer: 0 },
+    }
+}
+
+/// As [`decide`]; `Err` is a denial at the boundary that no rule can lift.
+#[inline(always)]
+fn by_rules<const N: usize, T: Tables + FamilyTables<N>>(
     context: &Context,
     key: &FlowKey<N>,
     direction: Direction,
@@ -152,26 +167,34 @@ fn endpoint<const N: usize, T: Tables + FamilyTables<N>>(
 /// The decision of a port set for `key`, as of now.
 #[inline(always)]
 fn ask<T: Tables>(bank: u32, set: PortSet, key: u32, tables: &T) -> Decision {
-    let index = search(bank, set, key, tables);
-    if index == 0 {
-        return Decision::NONE;
+    match tables.port_decision(bank, set, key) {
+        0 => Decision::NONE,
+        index => tables.decision(bank, index).unwrap_or(Decision::NONE),
     }
-    let Some(mut decision) = tables.decision(bank, index) else { return Decision::NONE };
+}
+
+/// Number of the decision that answers for `key` now, 0 for none: what [`Tables::port_decision`] does. The kernel's tables wrap it in a
+/// function of its own that the verifier walks once, whoever calls it.
+#[inline(always)]
+pub fn port_decision<T: Tables>(bank: u32, set: PortSet, key: u32, tables: &T) -> u32 {
+    let mut index = search(bank, set, key, tables);
+    let Some(mut decision) = tables.decision(bank, index) else { return 0 };
     if decision.deadline == u64::MAX {
-        return decision;
+        return index;
     }
     let now = tables.clock().boot();
     for _ in 0..Decision::CHAIN {
         if now < decision.deadline {
-            return decision;
+            return index;
         }
-        match tables.decision(bank, decision.next) {
+        index = decision.next;
+        match tables.decision(bank, index) {
             Some(next) => decision = next,
-            None => return Decision::NONE,
+            None => return 0,
         }
     }
     // A longer chain is refused when it is compiled.
-    Decision::NONE
+    0
 }
 
 /// The last break point at or below `key`; 0 where there is none. Arithmetic instead of branches, so that the verifier walks
@@ -190,16 +213,16 @@ fn search<T: Tables>(bank: u32, set: PortSet, key: u32, tables: &T) -> u32 {
         position += step & inside & reached;
         step >>= 1;
     }
-    match tables.interval(bank, set.first.wrapping_add(position as u32)) {
-        Some(interval) if interval.start <= key => interval.decision,
-        _ => 0,
-    }
+    let Some(last) = tables.interval(bank, set.first.wrapping_add(position as u32)) else { return 0 };
+    // Below the first break point nothing answers: number 0.
+    last.decision & below(last.start as u64, key as u64 + 1) as u32
 }
 
-/// All ones where `a < b`, else zero; for numbers below 2^63.
+/// All ones where `a < b`, else zero; for numbers below 2^63. The difference is hidden from the compiler, which would make a
+/// branch of it again.
 #[inline(always)]
-const fn below(a: u64, b: u64) -> u64 {
-    ((a.wrapping_sub(b) as i64) >> 63) as u64
+fn below(a: u64, b: u64) -> u64 {
+    (core::hint::black_box(a.wrapping_sub(b)) as i64 >> 63) as u64
 }
 
 #[inline(always)]

@@ -1,138 +1,178 @@
 //! The flow table: a packet of a flow that is known, and the packet that opens one.
 
-use super::decide::{Decided, decide};
-use super::{Context, Ruling, past, standing};
+use super::decide::Decided;
+use super::{Context, Ruling, Sight, past, standing};
 use crate::Reason;
 use crate::event::FlowEvent;
 use crate::flow::{FlowEntry, FlowKey, Tier, ticks};
 use crate::maps::Direction;
-use crate::parse::{IcmpKind, Transport, flags, protocol};
+use crate::parse::{IcmpKind, flags, protocol};
 use crate::tables::{Clock, FamilyTables, Tables};
 use crate::verdict::Outcome;
 
-/// What an entry says to a packet.
-enum Known {
-    /// Judged under today's epoch.
-    Current(Outcome),
-    /// To be judged again; opened in this direction.
-    Stale(Direction, Outcome),
-    /// Over, or never there.
-    Gone,
+/// How far a packet got without the rules.
+pub(super) enum Step {
+    /// To its verdict.
+    Done(Ruling),
+    /// The rules have to be asked.
+    Ask(Ask),
+}
+
+/// A question to the rules. All of them are asked in one place, because the kernel's verifier walks every copy of it; and every field
+/// always has a value, because the verifier refuses to copy one that has none.
+#[derive(Clone, Copy)]
+pub(super) struct Ask {
+    pub(super) why: Why,
+    /// Direction of the packet that opened, or opens, the flow.
+    pub(super) opened: Direction,
+    /// What it is called where no rule decides and nothing more special holds.
+    pub(super) otherwise: Reason,
+    /// [`Why::Again`]: where the entry is.
+    tier: Tier,
+    /// [`Why::Again`]: the verdict it held.
+    before: Outcome,
+    /// [`Why::Again`]: the packet is the flow's own, with these TCP flags.
+    own: bool,
+    flags: u8,
+}
+
+impl Ask {
+    /// How does a packet fare that stands for itself?
+    #[inline(always)]
+    pub(super) const fn message(opened: Direction, otherwise: Reason) -> Self {
+        Self { why: Why::Message, opened, otherwise, ..Self::OPEN }
+    }
+
+    /// May a flow be opened?
+    pub(super) const OPEN: Self = Self {
+        why: Why::Open,
+        opened: Direction::Egress,
+        otherwise: Reason::NoRule,
+        tier: Tier::Embryonic,
+        before: Outcome::deny(Reason::NoRule),
+        own: false,
+        flags: 0,
+    };
+}
+
+/// What is done with the answer.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Why {
+    /// The packet opens a flow.
+    Open,
+    /// The flow's entry is of another epoch, or its deadline has passed.
+    Again,
+    /// The packet stands for itself.
+    Message,
 }
 
 /// Judges a packet that isn't about another one.
 #[inline(always)]
 pub(super) fn flow<const N: usize, T: Tables + FamilyTables<N>>(
     context: &Context,
-    key: &FlowKey<N>,
-    transport: &Transport,
+    sight: &Sight<N>,
     tables: &mut T,
-) -> Result<Ruling, Reason> {
+) -> Result<Step, Reason> {
+    let (key, transport) = (&sight.key, &sight.transport);
     let tcp = key.protocol == protocol::TCP;
-    if tcp && transport.flags & (flags::SYN | flags::ACK) == flags::SYN {
-        return open(context, key, tables);
+    // A SYN asks the rules before the table, so that a denied one costs no look-up in it.
+    let syn = tcp && transport.flags & (flags::SYN | flags::ACK) == flags::SYN;
+    if !syn {
+        if let Some(step) = known(context, key, Some(transport.flags), tables) {
+            return Ok(step);
+        }
+        if tcp || transport.icmp == IcmpKind::Answer {
+            return Err(Reason::State);
+        }
     }
-    if let Some(ruling) = known(Tier::Established, context, key, transport.flags, tables) {
-        return Ok(ruling);
+    let opened = context.hook.direction;
+    if opened == Direction::Egress && serves_dhcp(key) {
+        return Err(Reason::RogueServer);
     }
-    if let Some(ruling) = known(Tier::Embryonic, context, key, transport.flags, tables) {
-        return Ok(ruling);
-    }
-    if tcp || transport.icmp == IcmpKind::Answer {
-        return Err(Reason::State);
-    }
-    open(context, key, tables)
+    Ok(Step::Ask(Ask { opened, ..Ask::OPEN }))
 }
 
-/// A packet of a flow that may be in `tier`.
+/// What is known of a flow; `None` where it isn't tracked, or is over. `own` carries the TCP flags of a packet of the flow itself, which
+/// is counted to it; a packet that is about the flow, or a later part of one, isn't.
 #[inline(always)]
-fn known<const N: usize, T: Tables + FamilyTables<N>>(
+pub(super) fn known<const N: usize, T: Tables + FamilyTables<N>>(
+    context: &Context,
+    key: &FlowKey<N>,
+    own: Option<u8>,
+    tables: &mut T,
+) -> Option<Step> {
+    if let Some(step) = consult(Tier::Established, context, key, own, tables) {
+        return Some(step);
+    }
+    consult(Tier::Embryonic, context, key, own, tables)
+}
+
+#[inline(always)]
+fn consult<const N: usize, T: Tables + FamilyTables<N>>(
     tier: Tier,
     context: &Context,
     key: &FlowKey<N>,
-    set: u8,
+    own: Option<u8>,
     tables: &mut T,
-) -> Option<Ruling> {
+) -> Option<Step> {
     let clock = tables.clock();
-    let mut grown = false;
-    let found = match tables.flow(tier, key) {
-        None => return None,
-        Some(entry) => {
-            let found = look(entry, context, key.protocol, clock);
-            if let Known::Current(outcome) = found
-                && outcome.passes
-            {
-                note(entry, context, key.protocol, set, clock);
-                grown = matches!(tier, Tier::Embryonic) && established(entry, context, key.protocol);
-            }
-            found
-        }
-    };
-    let (outcome, changed) = match found {
-        Known::Gone => return None,
-        Known::Current(outcome) => (outcome, false),
-        Known::Stale(opened, before) => {
-            let outcome = judge_again(tier, context, key, opened, tables);
-            let changed = outcome.passes != before.passes || outcome.word != before.word;
-            if outcome.passes
-                && let Some(entry) = tables.flow(tier, key)
-            {
-                note(entry, context, key.protocol, set, clock);
-            }
-            (outcome, changed)
-        }
-    };
-    if grown {
-        tables.promote_flow(key);
-    }
-    if changed {
-        return Some(Ruling::told(outcome, 0, FlowEvent::CHANGED));
-    }
-    Some(if outcome.passes { Ruling::quiet(outcome) } else { Ruling::told(outcome, 0, 0) })
-}
-
-/// What an entry is worth to a packet that came now.
-#[inline(always)]
-fn look<C: Clock>(entry: &FlowEntry, context: &Context, number: u8, clock: C) -> Known {
-    if entry.expired(ticks(clock.coarse()), number) {
-        return Known::Gone;
+    let entry = tables.flow(tier, key)?;
+    if entry.expired(ticks(clock.coarse()), key.protocol) {
+        return None;
     }
     let outcome = standing(entry);
-    if entry.epoch == context.control.epoch() && !past(entry.deadline, clock) {
-        return Known::Current(outcome);
+    if entry.epoch != context.control.epoch() || past(entry.deadline, clock) {
+        let opened = if entry.opened == 0 { Direction::Egress } else { Direction::Ingress };
+        let (own, flags) = (own.is_some(), own.unwrap_or(0));
+        let why = Why::Again;
+        return Some(Step::Ask(Ask { why, opened, tier, before: outcome, own, flags, ..Ask::OPEN }));
     }
-    Known::Stale(if entry.opened == 0 { Direction::Egress } else { Direction::Ingress }, outcome)
+    if !outcome.passes {
+        return Some(Step::Done(Ruling::told(outcome, 0, 0)));
+    }
+    if let Some(set) = own {
+        note(entry, context, key.protocol, set, clock);
+        if matches!(tier, Tier::Embryonic) && established(entry, context, key.protocol) {
+            tables.promote_flow(key);
+        }
+    }
+    Some(Step::Done(Ruling::quiet(outcome)))
 }
 
-/// Judges a flow anew, as the packet that opened it would be judged now, and remembers the verdict.
+/// Takes the rules' answer.
 #[inline(always)]
-fn judge_again<const N: usize, T: Tables + FamilyTables<N>>(
-    tier: Tier,
+pub(super) fn answered<const N: usize, T: Tables + FamilyTables<N>>(
     context: &Context,
-    key: &FlowKey<N>,
-    opened: Direction,
+    sight: &Sight<N>,
     tables: &mut T,
-) -> Outcome {
-    let decided = match decide(context, key, opened, Reason::NoRule, tables) {
-        Ok(decided) => decided,
-        Err(reason) => Decided {
-            outcome: super::apply_mode(context, Outcome::deny(reason)),
-            deadline: u64::MAX,
-            peer: 0,
-        },
-    };
-    if let Some(entry) = tables.flow(tier, key) {
-        renew(entry, context, &decided);
+) -> Result<Ruling, Reason> {
+    let (key, ask, decided) = (sight.target(), &sight.ask, &sight.decided);
+    match ask.why {
+        Why::Message => Ok(Ruling::told(decided.outcome, decided.peer, 0)),
+        Why::Open => open(context, key, decided, tables),
+        Why::Again => {
+            let outcome = super::apply_mode(context, decided.outcome);
+            let clock = tables.clock();
+            if let Some(entry) = tables.flow(ask.tier, key) {
+                renew(entry, context, outcome, decided.deadline);
+                if ask.own && outcome.passes {
+                    note(entry, context, key.protocol, ask.flags, clock);
+                }
+            }
+            if outcome.passes != ask.before.passes || outcome.word as u8 != ask.before.word as u8 {
+                return Ok(Ruling::told(outcome, decided.peer, FlowEvent::CHANGED));
+            }
+            Ok(if outcome.passes { Ruling::quiet(outcome) } else { Ruling::told(outcome, decided.peer, 0) })
+        }
     }
-    decided.outcome
 }
 
 #[inline(always)]
-fn renew(entry: &mut FlowEntry, context: &Context, decided: &Decided) {
+fn renew(entry: &mut FlowEntry, context: &Context, outcome: Outcome, deadline: u64) {
     // The epoch goes last: another CPU that sees it sees the verdict too, or judges once more.
-    entry.cause = decided.outcome.cause.0;
-    entry.verdict = packed(decided.outcome);
-    entry.deadline = decided.deadline;
+    entry.cause = outcome.cause.0;
+    entry.verdict = packed(outcome);
+    entry.deadline = deadline;
     entry.epoch = context.control.epoch();
 }
 
@@ -176,26 +216,23 @@ fn established(entry: &FlowEntry, context: &Context, number: u8) -> bool {
     replied && (number != protocol::TCP || entry.opened == context.hook.direction as u8)
 }
 
-/// A packet that may open a flow: the rules decide before the table is asked, so that a denied one costs no look-up in it.
+/// Remembers a flow that the rules let open.
 #[inline(always)]
 fn open<const N: usize, T: Tables + FamilyTables<N>>(
     context: &Context,
     key: &FlowKey<N>,
+    decided: &Decided,
     tables: &mut T,
 ) -> Result<Ruling, Reason> {
     let direction = context.hook.direction;
-    if direction == Direction::Egress && serves_dhcp(key) {
-        return Err(Reason::RogueServer);
-    }
-    let decided = decide(context, key, direction, Reason::NoRule, tables)?;
     if !decided.outcome.passes {
         return Ok(Ruling::told(decided.outcome, decided.peer, 0));
     }
     // Only a SYN gets here with an entry alive: a retransmission, or a new connection on an old tuple.
     if key.protocol == protocol::TCP {
         let clock = tables.clock();
-        if join(Tier::Established, context, key, &decided, clock, tables)
-            || join(Tier::Embryonic, context, key, &decided, clock, tables)
+        if join(Tier::Established, context, key, decided, clock, tables)
+            || join(Tier::Embryonic, context, key, decided, clock, tables)
         {
             return Ok(Ruling::quiet(decided.outcome));
         }
@@ -239,7 +276,7 @@ fn join<const N: usize, T: Tables + FamilyTables<N>, C: Clock>(
         }
         return false;
     }
-    renew(entry, context, decided);
+    renew(entry, context, decided.outcome, decided.deadline);
     note(entry, context, key.protocol, flags::SYN, clock);
     true
 }
@@ -249,30 +286,4 @@ fn join<const N: usize, T: Tables + FamilyTables<N>, C: Clock>(
 fn serves_dhcp<const N: usize>(key: &FlowKey<N>) -> bool {
     let (from, to): (u16, u16) = if N == 1 { (67, 68) } else { (547, 546) };
     key.protocol == protocol::UDP && key.local_port == from.to_be() && key.remote_port == to.to_be()
-}
-
-/// The verdict that stands for a key, judged again where it is stale; `None` where no flow is alive.
-#[inline(always)]
-pub(super) fn standing_verdict<const N: usize, T: Tables + FamilyTables<N>>(
-    context: &Context,
-    key: &FlowKey<N>,
-    tables: &mut T,
-) -> Option<Outcome> {
-    in_tier(Tier::Established, context, key, tables)
-        .or_else(|| in_tier(Tier::Embryonic, context, key, tables))
-}
-
-#[inline(always)]
-fn in_tier<const N: usize, T: Tables + FamilyTables<N>>(
-    tier: Tier,
-    context: &Context,
-    key: &FlowKey<N>,
-    tables: &mut T,
-) -> Option<Outcome> {
-    let clock = tables.clock();
-    match look(tables.flow(tier, key)?, context, key.protocol, clock) {
-        Known::Gone => None,
-        Known::Current(outcome) => Some(outcome),
-        Known::Stale(opened, _) => Some(judge_again(tier, context, key, opened, tables)),
-    }
 }

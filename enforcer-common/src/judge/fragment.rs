@@ -1,11 +1,10 @@
 //! Datagrams in parts: the first part is judged, the rest follow it in order or not at all.
 
-use super::flow::standing_verdict;
-use super::{Context, Ruling, past};
+use super::flow::{Step, known};
+use super::{Context, Ruling, Sight, past};
 use crate::Reason;
-use crate::flow::{FlowEntry, FlowKey, FragmentEntry, FragmentKey, ticks};
+use crate::flow::{FlowEntry, FragmentEntry, FragmentKey, ticks};
 use crate::packet::Packet;
-use crate::parse::Network;
 use crate::tables::{Clock, FamilyTables, Tables};
 use crate::verdict::{Cause, Outcome, Word};
 
@@ -13,7 +12,8 @@ use crate::verdict::{Cause, Outcome, Word};
 const POISONED: u32 = u32::MAX;
 
 #[inline(always)]
-fn datagram<const N: usize>(context: &Context, net: &Network, key: &FlowKey<N>) -> FragmentKey<N> {
+fn datagram<const N: usize>(context: &Context, sight: &Sight<N>) -> FragmentKey<N> {
+    let (net, key) = (&sight.net, &sight.key);
     let direction = context.hook.direction;
     FragmentKey {
         subject: context.hook.subject | (direction as u32) << 31,
@@ -28,15 +28,14 @@ fn datagram<const N: usize>(context: &Context, net: &Network, key: &FlowKey<N>) 
 #[inline(always)]
 pub(super) fn first<const N: usize, T: Tables + FamilyTables<N>>(
     context: &Context,
-    net: &Network,
-    key: &FlowKey<N>,
+    sight: &Sight<N>,
     ruling: Ruling,
     tables: &mut T,
 ) -> Result<Ruling, Reason> {
     if !ruling.outcome.passes {
         return Ok(ruling);
     }
-    let datagram = datagram(context, net, key);
+    let datagram = datagram(context, sight);
     let now = ticks(tables.clock().coarse());
     // A second first part would choose the ports anew for what follows.
     if let Some(entry) = tables.fragment(&datagram)
@@ -45,13 +44,13 @@ pub(super) fn first<const N: usize, T: Tables + FamilyTables<N>>(
         entry.next = POISONED;
         return Err(Reason::FragmentOverlap);
     }
-    let (source_port, destination_port) = key.ports(context.hook.direction);
+    let (source_port, destination_port) = sight.key.ports(context.hook.direction);
     let entry = FragmentEntry {
         epoch: context.control.epoch(),
         cause: ruling.outcome.cause.0,
         deadline: u64::MAX,
         seen: now,
-        next: net.fragment.len,
+        next: sight.net.fragment.len,
         source_port,
         destination_port,
         verdict: ruling.outcome.word as u8 | FlowEntry::PASSES,
@@ -65,17 +64,16 @@ pub(super) fn first<const N: usize, T: Tables + FamilyTables<N>>(
 pub(super) fn later<const N: usize, P: Packet, T: Tables + FamilyTables<N>>(
     packet: &P,
     context: &Context,
-    net: &Network,
-    key: &mut FlowKey<N>,
+    sight: &mut Sight<N>,
     tables: &mut T,
-) -> Result<Ruling, Reason> {
-    if net.end > packet.len() {
+) -> Result<Step, Reason> {
+    if sight.net.end > packet.len() {
         return Err(Reason::Malformed);
     }
     let clock = tables.clock();
     let now = ticks(clock.coarse());
-    let offset = net.fragment.offset;
-    let entry = tables.fragment(&datagram(context, net, key)).ok_or(Reason::FragmentUnknown)?;
+    let offset = sight.net.fragment.offset;
+    let entry = tables.fragment(&datagram(context, sight)).ok_or(Reason::FragmentUnknown)?;
     if now.wrapping_sub(entry.seen) > FragmentEntry::LIMIT {
         return Err(Reason::FragmentUnknown);
     }
@@ -86,17 +84,14 @@ pub(super) fn later<const N: usize, P: Packet, T: Tables + FamilyTables<N>>(
     if offset > entry.next {
         return Err(Reason::FragmentOrder);
     }
-    entry.next = offset + net.fragment.len;
+    entry.next = offset + sight.net.fragment.len;
     let verdict = *entry;
-    key.set_ports(context.hook.direction, verdict.source_port, verdict.destination_port);
+    sight.key.set_ports(context.hook.direction, verdict.source_port, verdict.destination_port);
     if verdict.epoch == context.control.epoch() && !past(verdict.deadline, clock) {
         let word = Word::from_code(verdict.verdict & !FlowEntry::PASSES);
-        return Ok(Ruling::quiet(Outcome { passes: true, word, cause: Cause(verdict.cause) }));
+        let outcome = Outcome { passes: true, word, cause: Cause(verdict.cause) };
+        return Ok(Step::Done(Ruling::quiet(outcome)));
     }
     // Another epoch: the flow the datagram belongs to knows whether it still passes.
-    match standing_verdict(context, key, tables) {
-        Some(outcome) if outcome.passes => Ok(Ruling::quiet(outcome)),
-        Some(outcome) => Ok(Ruling::told(outcome, 0, 0)),
-        None => Err(Reason::FragmentUnknown),
-    }
+    known(context, &sight.key, None, tables).ok_or(Reason::FragmentUnknown)
 }

@@ -14,15 +14,21 @@ mod fragment;
 mod neighbour;
 mod related;
 
+pub use decide::port_decision;
+
 use crate::Reason;
 use crate::address::record;
 use crate::event::FlowEvent;
 use crate::flow::{FlowEntry, FlowKey};
 use crate::maps::{Control, Direction, Subject, mode};
 use crate::packet::Packet;
-use crate::parse::{IcmpKind, Link, ethertype, is_tag, link, network, protocol, transport};
+use crate::parse::{
+    IcmpKind, Link, Network, Transport, ethertype, is_tag, link, network, protocol, transport,
+};
 use crate::tables::{Clock, FamilyTables, Tables};
 use crate::verdict::{Cause, Outcome, Word};
+use decide::Decided;
+use flow::{Ask, Step};
 
 /// Where a packet is judged.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -74,9 +80,68 @@ impl Ruling {
     }
 }
 
+/// Room for what is found out about a packet, apart from the stack: kernel programs keep it in a map, both because their stack is
+/// small and because the verifier then forgets how each value came about and walks what follows once.
+pub struct Scratch {
+    four: Sight<1>,
+    six: Sight<4>,
+}
+
+impl Scratch {
+    /// Nothing found out.
+    pub const EMPTY: Self = Self { four: Sight::EMPTY, six: Sight::EMPTY };
+}
+
+/// What is found out about an IP packet.
+struct Sight<const N: usize> {
+    key: FlowKey<N>,
+    net: Network,
+    transport: Transport,
+    /// The flow an ICMP error quotes, where `quotes`.
+    about: FlowKey<N>,
+    quotes: bool,
+    ask: Ask,
+    decided: Decided,
+}
+
+impl<const N: usize> Sight<N> {
+    const EMPTY: Self = Self {
+        key: FlowKey::of(0),
+        net: Network::NONE,
+        transport: Transport::NONE,
+        about: FlowKey::of(0),
+        quotes: false,
+        ask: Ask::OPEN,
+        decided: Decided { outcome: Outcome::deny(Reason::NoRule), deadline: u64::MAX, peer: 0 },
+    };
+
+    /// The flow the rules are asked about.
+    #[inline(always)]
+    fn target(&self) -> &FlowKey<N> {
+        if self.quotes { &self.about } else { &self.key }
+    }
+}
+
+/// Ends a stage: what follows reads everything anew.
+#[inline(always)]
+fn settle<T>(sight: &mut T) -> &mut T {
+    core::hint::black_box(sight)
+}
+
 /// Judges one packet at one hook, counts it and reports it.
 #[inline(always)]
 pub fn judge<P: Packet, T: Tables>(packet: &P, hook: Hook, tables: &mut T) -> Outcome {
+    judge_in(packet, hook, &mut Scratch { four: Sight::EMPTY, six: Sight::EMPTY }, tables)
+}
+
+/// As [`judge`], with room that the caller has. What it holds before doesn't matter.
+#[inline(always)]
+pub fn judge_in<P: Packet, T: Tables>(
+    packet: &P,
+    hook: Hook,
+    scratch: &mut Scratch,
+    tables: &mut T,
+) -> Outcome {
     let control = tables.control();
     let len = packet.len();
     let known = tables.subject(control.bank(), hook.subject);
@@ -92,31 +157,26 @@ pub fn judge<P: Packet, T: Tables>(packet: &P, hook: Hook, tables: &mut T) -> Ou
     }
     let mut context = Context { hook, control, len, mode: subject.mode, link: Link::NONE };
     let refused = match link(packet, subject.flags & Subject::NO_LINK_HEADER != 0) {
-        Err(reason) => reason,
+        Err(reason) => Err(reason),
         Ok(link) => {
             context.link = link;
             let checked = subject.flags & Subject::HAS_MAC != 0 && hook.direction == Direction::Egress;
             if checked && link.source != subject.mac {
-                Reason::SpoofedMac
+                Err(Reason::SpoofedMac)
             } else {
                 match link.ethertype {
-                    ethertype::IPV4 => return family::<1, P, T>(packet, &context, tables),
-                    ethertype::IPV6 => return family::<4, P, T>(packet, &context, tables),
-                    ethertype::ARP => return resolution(packet, &context, tables),
-                    tag if is_tag(tag) => Reason::Vlan,
-                    _ => Reason::Ethertype,
+                    ethertype::IPV4 => return family(packet, &context, &mut scratch.four, tables),
+                    ethertype::IPV6 => return family(packet, &context, &mut scratch.six, tables),
+                    ethertype::ARP => arp::arp(packet, &context, tables),
+                    tag if is_tag(tag) => Err(Reason::Vlan),
+                    _ => Err(Reason::Ethertype),
                 }
             }
         }
     };
-    conclude::<1, T>(&context, &FlowKey::of(hook.subject), 0, Ruling::deny(refused), tables)
-}
-
-/// Judges an ARP message.
-#[inline(always)]
-fn resolution<P: Packet, T: Tables>(packet: &P, context: &Context, tables: &mut T) -> Outcome {
-    let ruling = arp::arp(packet, context, tables).unwrap_or_else(Ruling::deny);
-    conclude::<1, T>(context, &FlowKey::of(context.hook.subject), 0, ruling, tables)
+    scratch.four.key = FlowKey::of(hook.subject);
+    let ruling = refused.unwrap_or_else(Ruling::deny);
+    conclude(&context, &scratch.four.key, 0, ruling, tables)
 }
 
 /// Judges an IP packet of one family. A function of its own in the kernel, so that the two families don't share a stack frame.
@@ -124,43 +184,81 @@ fn resolution<P: Packet, T: Tables>(packet: &P, context: &Context, tables: &mut 
 fn family<const N: usize, P: Packet, T: Tables + FamilyTables<N>>(
     packet: &P,
     context: &Context,
+    sight: &mut Sight<N>,
     tables: &mut T,
 ) -> Outcome {
-    let mut key = FlowKey::<N>::of(context.hook.subject);
-    let ruling = rule(packet, context, &mut key, tables).unwrap_or_else(Ruling::deny);
-    conclude(context, &key, if N == 1 { 4 } else { 6 }, ruling, tables)
+    sight.key = FlowKey::of(context.hook.subject);
+    let parsed = parse(packet, context, sight);
+    let sight = settle(sight);
+    let ruling = match parsed {
+        Ok(()) => rule(packet, context, sight, tables).unwrap_or_else(Ruling::deny),
+        Err(reason) => Ruling::deny(reason),
+    };
+    let sight = settle(sight);
+    conclude(context, &sight.key, if N == 1 { 4 } else { 6 }, ruling, tables)
 }
 
+/// Reads the headers.
+#[inline(always)]
+fn parse<const N: usize, P: Packet>(
+    packet: &P,
+    context: &Context,
+    sight: &mut Sight<N>,
+) -> Result<(), Reason> {
+    let direction = context.hook.direction;
+    let (net, addresses) = network::<N, P>(packet, context.link.network)?;
+    (sight.key.local, sight.key.remote) = match direction {
+        Direction::Egress => (addresses.source, addresses.destination),
+        Direction::Ingress => (addresses.destination, addresses.source),
+    };
+    sight.key.protocol = net.protocol;
+    sight.net = net;
+    sight.quotes = false;
+    if net.fragment.offset == 0 {
+        let transport = transport::<N, P>(packet, &net)?;
+        sight.key.set_ports(direction, transport.source, transport.destination);
+        sight.transport = transport;
+    }
+    Ok(())
+}
+
+/// Finds the flow, asks the rules where there is none in force, and takes their answer.
 #[inline(always)]
 fn rule<const N: usize, P: Packet, T: Tables + FamilyTables<N>>(
     packet: &P,
     context: &Context,
-    key: &mut FlowKey<N>,
+    sight: &mut Sight<N>,
     tables: &mut T,
 ) -> Result<Ruling, Reason> {
-    let direction = context.hook.direction;
-    let (net, addresses) = network::<N, P>(packet, context.link.network)?;
-    (key.local, key.remote) = match direction {
-        Direction::Egress => (addresses.source, addresses.destination),
-        Direction::Ingress => (addresses.destination, addresses.source),
+    let step = if sight.net.fragment.offset != 0 {
+        fragment::later(packet, context, sight, tables)?
+    } else {
+        match sight.transport.icmp {
+            IcmpKind::Redirect => return Err(Reason::Redirect),
+            IcmpKind::Neighbour => return neighbour::neighbour(packet, context, sight, tables),
+            IcmpKind::Router if context.hook.direction == Direction::Egress => {
+                return Err(Reason::RogueServer);
+            }
+            // Error messages are bounded by what they quote: none is large enough to be sent in parts.
+            IcmpKind::Error if sight.net.fragment.more => return Err(Reason::Malformed),
+            IcmpKind::Error => related::related(packet, context, sight, tables),
+            _ => flow::flow(context, sight, tables)?,
+        }
     };
-    key.protocol = net.protocol;
-    if net.fragment.offset != 0 {
-        return fragment::later(packet, context, &net, key, tables);
-    }
-    let transport = transport::<N, P>(packet, &net)?;
-    key.set_ports(direction, transport.source, transport.destination);
-    let ruling = match transport.icmp {
-        IcmpKind::Redirect => return Err(Reason::Redirect),
-        IcmpKind::Neighbour => return neighbour::neighbour(packet, context, &net, key, tables),
-        IcmpKind::Router if direction == Direction::Egress => return Err(Reason::RogueServer),
-        // Error messages are bounded by what they quote: none is large enough to be sent in parts.
-        IcmpKind::Error if net.fragment.more => return Err(Reason::Malformed),
-        IcmpKind::Error => return related::related(packet, context, &net, key, tables),
-        _ => flow::flow(context, key, &transport, tables)?,
+    let mut sight = sight;
+    let ruling = match step {
+        Step::Done(ruling) => ruling,
+        Step::Ask(ask) => {
+            sight.ask = ask;
+            sight = settle(sight);
+            let Ask { opened, otherwise, .. } = sight.ask;
+            sight.decided = decide::decide(context, sight.target(), opened, otherwise, tables);
+            sight = settle(sight);
+            flow::answered(context, sight, tables)?
+        }
     };
-    if net.fragment.more {
-        return fragment::first(context, &net, key, ruling, tables);
+    if sight.net.fragment.more {
+        return fragment::first(context, sight, ruling, tables);
     }
     Ok(ruling)
 }

@@ -1,13 +1,11 @@
 //! IPv6 neighbour discovery (RFC 4861): the same rule as ARP, and no routers among workloads (RFC 6105).
 
 use super::decide::owned;
-use super::{Context, Ruling};
+use super::{Context, Ruling, Sight};
 use crate::Reason;
 use crate::address::{Address, is_link_local};
-use crate::flow::FlowKey;
 use crate::maps::Direction;
 use crate::packet::Packet;
-use crate::parse::Network;
 use crate::tables::{FamilyTables, Tables};
 use crate::verdict::Outcome;
 
@@ -20,10 +18,10 @@ const NEIGHBOUR_SOLICITATION: u8 = 135;
 pub(super) fn neighbour<const N: usize, P: Packet, T: Tables + FamilyTables<N>>(
     packet: &P,
     context: &Context,
-    net: &Network,
-    key: &FlowKey<N>,
+    sight: &Sight<N>,
     tables: &T,
 ) -> Result<Ruling, Reason> {
+    let (net, key) = (&sight.net, &sight.key);
     let source = key.source(context.hook.direction);
     let header: [u8; 8] = packet.at(net.transport).ok_or(Reason::Short)?;
     if header[1] != 0 || net.hop_limit != 255 || net.fragment.more {

@@ -1,8 +1,7 @@
 //! ICMP errors: let through where they quote a flow that passes.
 
-use super::decide::decide;
-use super::flow::standing_verdict;
-use super::{Context, Ruling};
+use super::flow::{Ask, Step, known};
+use super::{Context, Sight};
 use crate::Reason;
 use crate::address::{Address, is_martian, is_multicast};
 use crate::flow::FlowKey;
@@ -20,22 +19,23 @@ struct Quoted<const N: usize> {
     protocol: u8,
 }
 
-/// Judges an ICMP error: by the flow it quotes, else by the rules as a message of its own.
+/// Judges an ICMP error: by the flow it quotes, whose key takes the place of the packet's own in what follows, else by the rules as
+/// a message of its own.
 #[inline(always)]
 pub(super) fn related<const N: usize, P: Packet, T: Tables + FamilyTables<N>>(
     packet: &P,
     context: &Context,
-    net: &Network,
-    key: &FlowKey<N>,
+    sight: &mut Sight<N>,
     tables: &mut T,
-) -> Result<Ruling, Reason> {
-    if let Some(about) = flow_of(packet, context, net, key)
-        && let Some(outcome) = standing_verdict(context, &about, tables)
-    {
-        return Ok(if outcome.passes { Ruling::quiet(outcome) } else { Ruling::told(outcome, 0, 0) });
+) -> Step {
+    if let Some(quoted) = flow_of(packet, context, &sight.net, &sight.key) {
+        sight.about = quoted;
+        if let Some(step) = known(context, &sight.about, None, tables) {
+            sight.quotes = true;
+            return step;
+        }
     }
-    let decided = decide(context, key, context.hook.direction, Reason::RelatedUnknown, tables)?;
-    Ok(Ruling::told(decided.outcome, decided.peer, 0))
+    Step::Ask(Ask::message(context.hook.direction, Reason::RelatedUnknown))
 }
 
 /// The key of the flow an error is about. An error goes back to who sent the quoted packet; from a subject,

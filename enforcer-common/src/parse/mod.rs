@@ -45,6 +45,12 @@ pub(crate) struct Network {
     pub(crate) fragment: Fragment,
 }
 
+impl Network {
+    /// Nothing parsed.
+    pub(crate) const NONE: Self =
+        Self { protocol: 0, hop_limit: 0, transport: 0, end: 0, fragment: Fragment::WHOLE };
+}
+
 /// The fragment fields; all zero for a whole datagram.
 #[derive(Clone, Copy)]
 pub(crate) struct Fragment {

@@ -24,10 +24,15 @@ pub(crate) struct Transport {
     pub(crate) icmp: IcmpKind,
 }
 
+impl Transport {
+    /// Nothing parsed.
+    pub(crate) const NONE: Self = Self { source: 0, destination: 0, flags: 0, icmp: IcmpKind::Message };
+}
+
 /// Reads the transport header of a whole datagram or a first fragment.
 #[inline(always)]
 pub(crate) fn transport<const N: usize, P: Packet>(packet: &P, net: &Network) -> Result<Transport, Reason> {
-    let mut parsed = Transport { source: 0, destination: 0, flags: 0, icmp: IcmpKind::Message };
+    let mut parsed = Transport::NONE;
     let family_icmp = if N == 1 { protocol::ICMP } else { protocol::ICMPV6 };
     let need = match net.protocol {
         protocol::TCP => {
