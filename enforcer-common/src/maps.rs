@@ -54,6 +54,11 @@ pub struct Endpoint {
     pub kind: u32,
 }
 
+impl Endpoint {
+    /// Known to nobody, selected by nothing.
+    pub const NONE: Self = Self { identity: 0, class: 0, coarse: 0, kind: kind::WORLD };
+}
+
 /// Values of [`Endpoint::kind`].
 pub mod kind {
     /// Addresses nothing names.

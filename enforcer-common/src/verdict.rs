@@ -83,18 +83,26 @@ pub struct Outcome {
     pub word: Word,
     /// Why.
     pub cause: Cause,
+    /// Zero: types that stages of a kernel program hand on have no padding, which would be memory without a value.
+    reserved: u16,
 }
 
 impl Outcome {
+    /// An outcome as it stands.
+    #[inline(always)]
+    pub const fn new(passes: bool, word: Word, cause: Cause) -> Self {
+        Self { passes, word, cause, reserved: 0 }
+    }
+
     /// Dropped for `reason`.
     #[inline(always)]
     pub const fn deny(reason: Reason) -> Self {
-        Self { passes: false, word: Word::Denied, cause: Cause::reason(reason) }
+        Self::new(false, Word::Denied, Cause::reason(reason))
     }
 
     /// Passed for `reason`.
     #[inline(always)]
     pub const fn pass(reason: Reason) -> Self {
-        Self { passes: true, word: Word::Allowed, cause: Cause::reason(reason) }
+        Self::new(true, Word::Allowed, Cause::reason(reason))
     }
 }

@@ -1,10 +1,9 @@
 //! Asking the rules: endpoints to classes, classes to port sets, port sets to decisions.
 
-use super::{Context, encapsulates, everyday};
+use super::{Context, Sight, encapsulates, everyday, settle};
 use crate::Reason;
 use crate::address::{Address, is_martian, is_multicast};
 use crate::answer::{Answer, Decision, PortSet};
-use crate::flow::FlowKey;
 use crate::maps::{Direction, Endpoint, Generation, PairKey, Subject, kind, mode};
 use crate::parse::protocol;
 use crate::tables::{Clock, FamilyTables, Tables};
@@ -25,63 +24,81 @@ pub(super) struct Decided {
     pub(super) deadline: u64,
     /// The peer's identity.
     pub(super) peer: u32,
+    #[expect(dead_code, reason = "fills what would be padding")]
+    pub(super) reserved: u32,
 }
 
-/// Decides the flow of `key` as the packet that opens it, going in `direction`. `otherwise` is what it is called where no rule
-/// decides and nothing more special holds.
+/// Decides the flow that [`Sight::ask`] is about, as the packet that opens it, into [`Sight::decided`].
 #[inline(always)]
-pub(super) fn decide<const N: usize, T: Tables + FamilyTables<N>>(
+pub(super) fn decide<'a, const N: usize, T: Tables + FamilyTables<N>>(
     context: &Context,
-    key: &FlowKey<N>,
-    direction: Direction,
-    otherwise: Reason,
+    sight: &'a mut Sight<N>,
     tables: &T,
-) -> Decided {
-    match by_rules(context, key, direction, otherwise, tables) {
-        Ok(decided) => decided,
-        Err(reason) => Decided { outcome: Outcome::deny(reason), deadline: u64::MAX, peer: 0 },
-    }
+) -> &'a mut Sight<N> {
+    let refused = endpoints(context, sight, tables).err();
+    sight.refused = refused.is_some();
+    let reason = refused.unwrap_or(Reason::NoRule);
+    sight.decided = Decided { outcome: Outcome::deny(reason), deadline: u64::MAX, peer: 0, reserved: 0 };
+    let sight = settle(sight);
+    if sight.refused { sight } else { by_rules(context, sight, tables) }
 }
 
-/// As [`decide`]; `Err` is a denial at the boundary that no rule can lift.
+/// Whose the two ends are, into [`Sight::own`] and [`Sight::peer`]. `Err` is a denial at the boundary that no rule can lift.
 #[inline(always)]
-fn by_rules<const N: usize, T: Tables + FamilyTables<N>>(
+fn endpoints<const N: usize, T: Tables + FamilyTables<N>>(
     context: &Context,
-    key: &FlowKey<N>,
-    direction: Direction,
-    otherwise: Reason,
+    sight: &mut Sight<N>,
     tables: &T,
-) -> Result<Decided, Reason> {
-    let bank = context.control.bank();
-    let own = own(context, &key.local, direction, tables)?;
+) -> Result<(), Reason> {
+    let opened = sight.ask.opened;
+    let key = sight.target();
+    let own = own(context, &key.local, opened, tables)?;
     let to_group = is_multicast(&key.remote);
-    if is_martian(&key.remote) || to_group && direction == Direction::Ingress {
+    if is_martian(&key.remote) || to_group && opened == Direction::Ingress {
         return Err(Reason::Martian);
     }
-    let peer = endpoint(bank, &key.remote, tables);
+    let peer = endpoint(context.control.bank(), &key.remote, tables);
     if to_group && peer.kind != kind::MULTICAST {
         return Err(Reason::Multicast);
     }
+    sight.own = own;
+    sight.peer = peer;
+    Ok(())
+}
 
-    let port = u16::from_be(key.ports(direction).1);
+/// Asks the pair table for the classes the two ends have, narrow and broad, and lets the first answer decide.
+#[inline(always)]
+fn by_rules<'a, const N: usize, T: Tables + FamilyTables<N>>(
+    context: &Context,
+    sight: &'a mut Sight<N>,
+    tables: &T,
+) -> &'a mut Sight<N> {
+    let bank = context.control.bank();
     let flags = tables.generation(bank).map_or(0, |generation| generation.flags);
-    let mut best = Decision::NONE;
-    let mut consider = |flag: u32, subject: u32, peer: u32| {
-        if flags & flag == 0 || subject == 0 || peer == 0 {
-            return;
+    let mut sight = sight;
+    sight.best = Decision::NONE;
+    for combination in 0..4u32 {
+        sight = settle(sight);
+        let subject = if combination & 2 == 0 { sight.own.class } else { sight.own.coarse };
+        let peer = if combination & 1 == 0 { sight.peer.class } else { sight.peer.coarse };
+        if flags & Generation::NARROW_NARROW << combination == 0 || subject == 0 || peer == 0 {
+            continue;
         }
-        if let Some(set) = tables.pair(&PairKey::new(bank, direction, subject, peer)) {
-            merge(&mut best, ask(bank, set, (key.protocol as u32) << 16 | port as u32, tables));
+        let (opened, key) = (sight.ask.opened, sight.target());
+        let port = (key.protocol as u32) << 16 | u16::from_be(key.ports(opened).1) as u32;
+        if let Some(set) = tables.pair(&PairKey::new(bank, opened, subject, peer)) {
+            let found = ask(bank, set, port, tables);
+            merge(&mut sight.best, found);
         }
+    }
+    let sight = settle(sight);
+    sight.decided = Decided {
+        outcome: weigh(context, &sight.best, || silence(sight)),
+        deadline: sight.best.deadline,
+        peer: sight.peer.identity,
+        reserved: 0,
     };
-    consider(Generation::NARROW_NARROW, own.class, peer.class);
-    consider(Generation::NARROW_BROAD, own.class, peer.coarse);
-    consider(Generation::BROAD_NARROW, own.coarse, peer.class);
-    consider(Generation::BROAD_BROAD, own.coarse, peer.coarse);
-
-    let group = own.kind == kind::MULTICAST || to_group;
-    let outcome = weigh(context, &best, || silence(key.protocol, port, group, otherwise));
-    Ok(Decided { outcome, deadline: best.deadline, peer: peer.identity })
+    settle(sight)
 }
 
 /// The subject as an endpoint of the rules, once its address is known to be its own.
@@ -236,16 +253,18 @@ fn merge(best: &mut Decision, other: Decision) {
 
 /// What no rule's silence is called.
 #[inline(always)]
-fn silence(number: u8, port: u16, group: bool, otherwise: Reason) -> Reason {
-    let tunnel = number == protocol::UDP && matches!(port, VXLAN | VXLAN_LINUX | GENEVE);
-    if group {
+fn silence<const N: usize>(sight: &Sight<N>) -> Reason {
+    let key = sight.target();
+    let port = u16::from_be(key.ports(sight.ask.opened).1);
+    let tunnel = key.protocol == protocol::UDP && matches!(port, VXLAN | VXLAN_LINUX | GENEVE);
+    if sight.own.kind == kind::MULTICAST || sight.peer.kind == kind::MULTICAST {
         Reason::Multicast
-    } else if encapsulates(number) || tunnel {
+    } else if encapsulates(key.protocol) || tunnel {
         Reason::Encapsulated
-    } else if !everyday(number) {
+    } else if !everyday(key.protocol) {
         Reason::Protocol
     } else {
-        otherwise
+        sight.ask.otherwise
     }
 }
 
@@ -263,9 +282,9 @@ fn weigh(context: &Context, best: &Decision, silence: impl Fn() -> Reason) -> Ou
     } else {
         (Word::Denied, cause(best.enforced))
     };
-    let outcome = Outcome { passes, word, cause };
+    let outcome = Outcome::new(passes, word, cause);
     if !passes && context.mode == mode::AUDIT {
-        return Outcome { passes: true, word: Word::Audited, cause };
+        return Outcome::new(true, Word::Audited, cause);
     }
     outcome
 }

@@ -34,6 +34,8 @@ pub(super) struct Ask {
     /// [`Why::Again`]: the packet is the flow's own, with these TCP flags.
     own: bool,
     flags: u8,
+    #[expect(dead_code, reason = "fills what would be padding")]
+    reserved: u16,
 }
 
 impl Ask {
@@ -52,6 +54,7 @@ impl Ask {
         before: Outcome::deny(Reason::NoRule),
         own: false,
         flags: 0,
+        reserved: 0,
     };
 }
 

@@ -29,9 +29,9 @@ fn datagram<const N: usize>(context: &Context, sight: &Sight<N>) -> FragmentKey<
 pub(super) fn first<const N: usize, T: Tables + FamilyTables<N>>(
     context: &Context,
     sight: &Sight<N>,
-    ruling: Ruling,
     tables: &mut T,
 ) -> Result<Ruling, Reason> {
+    let ruling = sight.ruling;
     if !ruling.outcome.passes {
         return Ok(ruling);
     }
@@ -89,7 +89,7 @@ pub(super) fn later<const N: usize, P: Packet, T: Tables + FamilyTables<N>>(
     sight.key.set_ports(context.hook.direction, verdict.source_port, verdict.destination_port);
     if verdict.epoch == context.control.epoch() && !past(verdict.deadline, clock) {
         let word = Word::from_code(verdict.verdict & !FlowEntry::PASSES);
-        let outcome = Outcome { passes: true, word, cause: Cause(verdict.cause) };
+        let outcome = Outcome::new(true, word, Cause(verdict.cause));
         return Ok(Step::Done(Ruling::quiet(outcome)));
     }
     // Another epoch: the flow the datagram belongs to knows whether it still passes.

@@ -18,9 +18,10 @@ pub use decide::port_decision;
 
 use crate::Reason;
 use crate::address::record;
+use crate::answer::Decision;
 use crate::event::FlowEvent;
 use crate::flow::{FlowEntry, FlowKey};
-use crate::maps::{Control, Direction, Subject, mode};
+use crate::maps::{Control, Direction, Endpoint, Subject, mode};
 use crate::packet::Packet;
 use crate::parse::{
     IcmpKind, Link, Network, Transport, ethertype, is_tag, link, network, protocol, transport,
@@ -60,18 +61,20 @@ struct Ruling {
     flags: u8,
     /// Whether a record is made.
     report: bool,
+    #[expect(dead_code, reason = "fills what would be padding")]
+    reserved: u16,
 }
 
 impl Ruling {
     #[inline(always)]
     const fn quiet(outcome: Outcome) -> Self {
-        Self { outcome, peer: 0, flags: 0, report: false }
+        Self { outcome, peer: 0, flags: 0, report: false, reserved: 0 }
     }
 
     /// Passed packets are reported by who calls this; dropped ones always (up to a rate).
     #[inline(always)]
     const fn told(outcome: Outcome, peer: u32, flags: u8) -> Self {
-        Self { outcome, peer, flags, report: true }
+        Self { outcome, peer, flags, report: true, reserved: 0 }
     }
 
     #[inline(always)]
@@ -101,7 +104,12 @@ struct Sight<const N: usize> {
     about: FlowKey<N>,
     quotes: bool,
     ask: Ask,
+    own: Endpoint,
+    peer: Endpoint,
+    best: Decision,
     decided: Decided,
+    refused: bool,
+    ruling: Ruling,
 }
 
 impl<const N: usize> Sight<N> {
@@ -112,7 +120,12 @@ impl<const N: usize> Sight<N> {
         about: FlowKey::of(0),
         quotes: false,
         ask: Ask::OPEN,
-        decided: Decided { outcome: Outcome::deny(Reason::NoRule), deadline: u64::MAX, peer: 0 },
+        own: Endpoint::NONE,
+        peer: Endpoint::NONE,
+        best: Decision::NONE,
+        decided: Decided { outcome: Outcome::deny(Reason::NoRule), deadline: u64::MAX, peer: 0, reserved: 0 },
+        refused: false,
+        ruling: Ruling::deny(Reason::NoRule),
     };
 
     /// The flow the rules are asked about.
@@ -157,26 +170,50 @@ pub fn judge_in<P: Packet, T: Tables>(
     }
     let mut context = Context { hook, control, len, mode: subject.mode, link: Link::NONE };
     let refused = match link(packet, subject.flags & Subject::NO_LINK_HEADER != 0) {
-        Err(reason) => Err(reason),
+        Err(reason) => reason,
         Ok(link) => {
             context.link = link;
             let checked = subject.flags & Subject::HAS_MAC != 0 && hook.direction == Direction::Egress;
             if checked && link.source != subject.mac {
-                Err(Reason::SpoofedMac)
+                Reason::SpoofedMac
             } else {
                 match link.ethertype {
                     ethertype::IPV4 => return family(packet, &context, &mut scratch.four, tables),
                     ethertype::IPV6 => return family(packet, &context, &mut scratch.six, tables),
-                    ethertype::ARP => arp::arp(packet, &context, tables),
-                    tag if is_tag(tag) => Err(Reason::Vlan),
-                    _ => Err(Reason::Ethertype),
+                    ethertype::ARP => return resolution(packet, &context, &mut scratch.four, tables),
+                    tag if is_tag(tag) => Reason::Vlan,
+                    _ => Reason::Ethertype,
                 }
             }
         }
     };
-    scratch.four.key = FlowKey::of(hook.subject);
-    let ruling = refused.unwrap_or_else(Ruling::deny);
-    conclude(&context, &scratch.four.key, 0, ruling, tables)
+    stranger(&context, refused, &mut scratch.four, tables)
+}
+
+/// Denies a frame whose IP header wasn't reached.
+#[inline(never)]
+fn stranger<T: Tables>(context: &Context, reason: Reason, sight: &mut Sight<1>, tables: &mut T) -> Outcome {
+    sight.ruling = Ruling::deny(reason);
+    elsewhere(context, sight, tables)
+}
+
+/// Judges an ARP message.
+#[inline(never)]
+fn resolution<P: Packet, T: Tables>(
+    packet: &P,
+    context: &Context,
+    sight: &mut Sight<1>,
+    tables: &mut T,
+) -> Outcome {
+    sight.ruling = arp::arp(packet, context, tables).unwrap_or_else(Ruling::deny);
+    elsewhere(context, sight, tables)
+}
+
+/// Ends the judgement of a frame that isn't IP.
+#[inline(always)]
+fn elsewhere<T: Tables>(context: &Context, sight: &mut Sight<1>, tables: &mut T) -> Outcome {
+    sight.key = FlowKey::of(context.hook.subject);
+    conclude(context, sight, 0, tables)
 }
 
 /// Judges an IP packet of one family. A function of its own in the kernel, so that the two families don't share a stack frame.
@@ -188,19 +225,20 @@ fn family<const N: usize, P: Packet, T: Tables + FamilyTables<N>>(
     tables: &mut T,
 ) -> Outcome {
     sight.key = FlowKey::of(context.hook.subject);
-    let parsed = parse(packet, context, sight);
-    let sight = settle(sight);
-    let ruling = match parsed {
-        Ok(()) => rule(packet, context, sight, tables).unwrap_or_else(Ruling::deny),
-        Err(reason) => Ruling::deny(reason),
-    };
-    let sight = settle(sight);
-    conclude(context, &sight.key, if N == 1 { 4 } else { 6 }, ruling, tables)
+    sight.quotes = false;
+    match headers(packet, context, sight) {
+        Err(reason) => sight.ruling = Ruling::deny(reason),
+        Ok(()) => {
+            let sight = settle(sight);
+            sight.ruling = rule(packet, context, sight, tables).unwrap_or_else(Ruling::deny);
+        }
+    }
+    conclude(context, settle(sight), if N == 1 { 4 } else { 6 }, tables)
 }
 
-/// Reads the headers.
+/// Reads the IP header and, where it is here, the transport header.
 #[inline(always)]
-fn parse<const N: usize, P: Packet>(
+fn headers<const N: usize, P: Packet>(
     packet: &P,
     context: &Context,
     sight: &mut Sight<N>,
@@ -213,9 +251,9 @@ fn parse<const N: usize, P: Packet>(
     };
     sight.key.protocol = net.protocol;
     sight.net = net;
-    sight.quotes = false;
-    if net.fragment.offset == 0 {
-        let transport = transport::<N, P>(packet, &net)?;
+    let sight = settle(sight);
+    if sight.net.fragment.offset == 0 {
+        let transport = transport::<N, P>(packet, &sight.net)?;
         sight.key.set_ports(direction, transport.source, transport.destination);
         sight.transport = transport;
     }
@@ -245,29 +283,27 @@ fn rule<const N: usize, P: Packet, T: Tables + FamilyTables<N>>(
             _ => flow::flow(context, sight, tables)?,
         }
     };
-    let mut sight = sight;
-    let ruling = match step {
-        Step::Done(ruling) => ruling,
+    let sight = match step {
+        Step::Done(ruling) => {
+            sight.ruling = ruling;
+            sight
+        }
         Step::Ask(ask) => {
             sight.ask = ask;
-            sight = settle(sight);
-            let Ask { opened, otherwise, .. } = sight.ask;
-            sight.decided = decide::decide(context, sight.target(), opened, otherwise, tables);
-            sight = settle(sight);
-            flow::answered(context, sight, tables)?
+            let sight = decide::decide(context, settle(sight), tables);
+            sight.ruling = flow::answered(context, sight, tables)?;
+            sight
         }
     };
-    if sight.net.fragment.more {
-        return fragment::first(context, sight, ruling, tables);
-    }
-    Ok(ruling)
+    let sight = settle(sight);
+    if sight.net.fragment.more { fragment::first(context, sight, tables) } else { Ok(sight.ruling) }
 }
 
 /// What the subject's mode makes of an outcome.
 #[inline(always)]
 fn apply_mode(context: &Context, outcome: Outcome) -> Outcome {
     if !outcome.passes && context.mode == mode::AUDIT {
-        Outcome { passes: true, word: Word::Audited, cause: outcome.cause }
+        Outcome::new(true, Word::Audited, outcome.cause)
     } else {
         outcome
     }
@@ -277,11 +313,11 @@ fn apply_mode(context: &Context, outcome: Outcome) -> Outcome {
 #[inline(always)]
 fn conclude<const N: usize, T: Tables>(
     context: &Context,
-    key: &FlowKey<N>,
+    sight: &Sight<N>,
     family: u8,
-    ruling: Ruling,
     tables: &mut T,
 ) -> Outcome {
+    let (key, ruling) = (&sight.key, sight.ruling);
     let outcome = apply_mode(context, ruling.outcome);
     tables.count(&outcome, context.len, ruling.flags & FlowEvent::NEW != 0);
     // A verdict that was reached once for a whole flow is always told; one on a single denied packet up to a rate.
@@ -319,7 +355,7 @@ fn conclude<const N: usize, T: Tables>(
 /// The verdict an entry holds.
 #[inline(always)]
 fn standing(entry: &FlowEntry) -> Outcome {
-    Outcome { passes: entry.passes(), word: entry.word(), cause: Cause(entry.cause) }
+    Outcome::new(entry.passes(), entry.word(), Cause(entry.cause))
 }
 
 /// Whether an instant of the boot-time clock has passed; asks the clock only where there is one.

@@ -39,7 +39,14 @@ pub(crate) fn ipv4<const N: usize, P: Packet>(
     if second & 0x3fff != 0 {
         let len = end - (offset + header);
         let id = words[1] & u32::from_be(0xffff_0000);
-        fragment = Fragment { id, offset: (second & 0x1fff) * 8, len, more: second & 0x2000 != 0, protocol };
+        fragment = Fragment {
+            id,
+            offset: (second & 0x1fff) * 8,
+            len,
+            more: second & 0x2000 != 0,
+            protocol,
+            reserved: 0,
+        };
         fragment.check()?;
         // A second part that starts inside the first eight words can rewrite a transport header (RFC 3128).
         if fragment.offset == 8 {
@@ -50,7 +57,7 @@ pub(crate) fn ipv4<const N: usize, P: Packet>(
     addresses.source[0] = words[3];
     addresses.destination[0] = words[4];
     let hop_limit = (third >> 24) as u8;
-    Ok((Network { protocol, hop_limit, transport: offset + header, end, fragment }, addresses))
+    Ok((Network { protocol, hop_limit, reserved: 0, transport: offset + header, end, fragment }, addresses))
 }
 
 /// Refuses options that steer or map a route (RFC 7126, 4.3 to 4.5): loose (131) and strict (137) source route, record route (7).

@@ -36,7 +36,7 @@ pub(crate) fn ipv6<const N: usize, P: Packet>(
     }
     let chain = chain(packet, (second >> 8) as u8, offset + 40, end)?;
     let Chain { protocol, transport, fragment } = chain;
-    Ok((Network { protocol, hop_limit: second as u8, transport, end, fragment }, addresses))
+    Ok((Network { protocol, hop_limit: second as u8, reserved: 0, transport, end, fragment }, addresses))
 }
 
 struct Chain {
@@ -78,6 +78,7 @@ fn chain<P: Packet>(packet: &P, first: u8, start: u32, end: u32) -> Result<Chain
                     len: end - at - 8,
                     more: field & 1 != 0,
                     protocol: header[0],
+                    reserved: 0,
                 };
                 // An atomic fragment is a whole datagram (RFC 6946).
                 if part.is_part() {

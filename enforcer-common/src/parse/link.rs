@@ -34,7 +34,7 @@ pub(crate) fn link<P: Packet>(packet: &P, no_header: bool) -> Result<Link, Reaso
         return Err(Reason::Vlan);
     }
     if no_header {
-        let first: u8 = packet.fixed(0).ok_or(Reason::Short)?;
+        let first: u8 = packet.at(0).ok_or(Reason::Short)?;
         let ethertype = match first >> 4 {
             4 => ethertype::IPV4,
             6 => ethertype::IPV6,

@@ -38,6 +38,8 @@ pub(crate) struct Network {
     /// What follows at `transport`.
     pub(crate) protocol: u8,
     pub(crate) hop_limit: u8,
+    #[expect(dead_code, reason = "fills what would be padding")]
+    pub(crate) reserved: u16,
     /// Offset of the transport header in the frame.
     pub(crate) transport: u32,
     /// Offset one past the IP payload, as the header states it; may lie past a cut frame.
@@ -48,7 +50,7 @@ pub(crate) struct Network {
 impl Network {
     /// Nothing parsed.
     pub(crate) const NONE: Self =
-        Self { protocol: 0, hop_limit: 0, transport: 0, end: 0, fragment: Fragment::WHOLE };
+        Self { protocol: 0, hop_limit: 0, reserved: 0, transport: 0, end: 0, fragment: Fragment::WHOLE };
 }
 
 /// The fragment fields; all zero for a whole datagram.
@@ -64,10 +66,12 @@ pub(crate) struct Fragment {
     pub(crate) more: bool,
     /// Protocol as it stands in every part (on IPv6, the fragment header's next header).
     pub(crate) protocol: u8,
+    #[expect(dead_code, reason = "fills what would be padding")]
+    pub(crate) reserved: u16,
 }
 
 impl Fragment {
-    pub(crate) const WHOLE: Self = Self { id: 0, offset: 0, len: 0, more: false, protocol: 0 };
+    pub(crate) const WHOLE: Self = Self { id: 0, offset: 0, len: 0, more: false, protocol: 0, reserved: 0 };
 
     /// One of several parts.
     #[inline(always)]
