@@ -37,7 +37,7 @@ pub(crate) const fn icmp_kind(protocol: u8, message: u8) -> IcmpKind {
         match message {
             128 => IcmpKind::Query,
             129 => IcmpKind::Answer,
-            0..=127 => IcmpKind::Error,
+            1..=4 => IcmpKind::Error,
             133..=136 => IcmpKind::Neighbour,
             137 => IcmpKind::Redirect,
             _ => IcmpKind::Message,

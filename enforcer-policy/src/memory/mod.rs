@@ -246,6 +246,10 @@ impl Tables for MemoryTables {
         self.banks.get(bank as usize)?.decisions.get(index as usize).copied()
     }
 
+    fn port_decision(&self, bank: u32, set: PortSet, key: u32) -> u32 {
+        enforcer_common::judge::port_decision(bank, set, key, self)
+    }
+
     fn clock(&self) -> MemoryClock {
         self.clock
     }
