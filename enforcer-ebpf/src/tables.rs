@@ -64,7 +64,7 @@ impl Tables for Kernel {
             return SUBJECTS.get(number << 1 | bank).copied();
         }
         // SAFETY: values are copied at once; a torn one can only be an older subject of the same number.
-        unsafe { SUBJECTS_HIGH.get(&SubjectKey { bank, number }).copied() }
+        unsafe { SUBJECTS_HIGH.get(SubjectKey { bank, number }).copied() }
     }
 
     #[inline(always)]
@@ -199,7 +199,7 @@ macro_rules! family_tables {
             #[inline(always)]
             fn address(&self, bank: u32, address: &Address<$words>) -> Option<Endpoint> {
                 // SAFETY: copied at once.
-                unsafe { $addresses.get(&AddressKey { bank, address: *address }).copied() }
+                unsafe { $addresses.get(AddressKey { bank, address: *address }).copied() }
             }
 
             #[inline(always)]

@@ -74,11 +74,11 @@ pub fn port_matches(spec: &PortSpec, protocol: u8, port: u16) -> bool {
 }
 
 /// Whether this ICMP or ICMPv6 type reports an error about another packet, redirects aside: unreachable, source quench, time
-/// exceeded and parameter problem (RFC 1122, 3.2.2); every ICMPv6 type below 128 (RFC 4443, 2.1).
+/// exceeded and parameter problem (RFC 1122, 3.2.2; RFC 4443, 3). ICMPv6 types that nobody has defined are messages like any other.
 pub(super) fn is_icmp_error(protocol: u8, kind: u8) -> bool {
     match protocol {
         ICMP => matches!(kind, 3 | 4 | 11 | 12),
-        ICMPV6 => kind < 128,
+        ICMPV6 => matches!(kind, 1..=4),
         _ => false,
     }
 }
