@@ -39,11 +39,11 @@ struct Report<'a> {
 
 pub(super) fn run(args: Args) -> Result<Exit, Failure> {
     let files = input::parsed(&args.paths)?;
-    let now = Instants::now();
-    let prepared = prepare(&files, &Surroundings::default(), now, &mut Numbers::default());
+    let (around, now) = (Surroundings::default(), Instants::now());
+    let prepared = prepare(&files, &around, now, &mut Numbers::default());
     let (valid, set, found, mut tests) = match prepared {
         Ok(ready) => {
-            let tests = verdicts::run_tests(&ready, now);
+            let tests = verdicts::run_tests(&ready, &around, now);
             let Ready { set, mut warnings, not_yet_enforced, .. } = ready;
             warnings.extend(not_yet_enforced);
             (true, set, warnings, tests)

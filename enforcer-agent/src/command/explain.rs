@@ -3,6 +3,7 @@
 use super::{Failure, SocketArgs, daemon, findings, input};
 use crate::client::call;
 use crate::daemon::clock::Instants;
+use crate::daemon::engine::Refused;
 use crate::exit::Exit;
 use crate::output::{Format, OutputArgs, Printer};
 use crate::pipeline::{Surroundings, prepare};
@@ -58,7 +59,7 @@ pub(super) fn run(args: Args) -> Result<Exit, Failure> {
         match prepare(&files, &around, now, &mut Numbers::default()) {
             Ok(ready) => {
                 findings::show(&ready.not_yet_enforced);
-                verdicts::explain(&question, &ready.set, &ready.compiled, &around, now)
+                verdicts::explain(&question, &ready.set, &ready.compiled, &around, now).map_err(refusal)?
             }
             Err(found) => {
                 findings::show(&found);
@@ -73,4 +74,8 @@ pub(super) fn run(args: Args) -> Result<Exit, Failure> {
     }
     out.flush()?;
     Ok(if reply.passes { Exit::Yes } else { Exit::No })
+}
+
+fn refusal(refused: Refused) -> Failure {
+    Failure { help: refused.help, ..Failure::from(anyhow::Error::msg(refused.message)) }
 }

@@ -39,8 +39,8 @@ struct Case<'a> {
 
 pub(super) fn run(args: Args) -> Result<Exit, Failure> {
     let files = input::parsed(&args.paths)?;
-    let now = Instants::now();
-    let ready = match prepare(&files, &Surroundings::default(), now, &mut Numbers::default()) {
+    let (around, now) = (Surroundings::default(), Instants::now());
+    let ready = match prepare(&files, &around, now, &mut Numbers::default()) {
         Ok(ready) => ready,
         Err(found) => {
             findings::show(&found);
@@ -48,7 +48,7 @@ pub(super) fn run(args: Args) -> Result<Exit, Failure> {
         }
     };
     findings::show(ready.warnings.iter().chain(&ready.not_yet_enforced));
-    let mut tests = verdicts::run_tests(&ready, now);
+    let mut tests = verdicts::run_tests(&ready, &around, now);
     let mut out = Printer::new(args.output.format);
     match args.output.format {
         Format::Human => {

@@ -11,6 +11,6 @@ impl Engine {
         let Some(live) = &self.live else {
             return Err(Refused { message: "nothing is in force".to_owned(), help: None });
         };
-        Ok(verdicts::explain(&question, &live.set, &live.compiled, &self.surroundings(), Instants::now()))
+        verdicts::explain(&question, &live.set, &live.compiled, &self.surroundings(), Instants::now())
     }
 }
