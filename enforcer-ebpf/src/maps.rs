@@ -3,7 +3,7 @@
 //! What a generation owns is not preallocated: it is as large as the policy set. What packets fill is preallocated, so that
 //! no packet waits for memory, and the established flows are no LRU: new flows can't push them out.
 
-use aya_ebpf::bindings::BPF_F_NO_PREALLOC;
+use aya_ebpf::bindings::{BPF_F_MMAPABLE, BPF_F_NO_PREALLOC};
 use aya_ebpf::macros::map;
 use aya_ebpf::maps::{Array, HashMap, LpmTrie, LruHashMap, PerCpuArray, RingBuf};
 use enforcer_common::flow::{FlowEntry, FlowKey, FragmentEntry, FragmentKey};
@@ -14,8 +14,9 @@ use enforcer_common::maps::{
 };
 use enforcer_common::{Decision, Interval, PortSet, Reason};
 
+/// Mapped into the daemon, so that a switch is one store.
 #[map]
-pub(crate) static CONTROL: Array<Control> = Array::with_max_entries(1, 0);
+pub(crate) static CONTROL: Array<Control> = Array::with_max_entries(1, BPF_F_MMAPABLE);
 #[map]
 pub(crate) static GENERATIONS: Array<Generation> = Array::with_max_entries(2, 0);
 
