@@ -1,5 +1,7 @@
 //! The flow tables as userspace sees them: forgetting what is over, and showing what is there.
 
+use std::time::Duration;
+
 use aya::Pod;
 use aya::maps::{HashMap, MapData, MapError};
 use enforcer_common::flow::{FlowEntry, FlowKey, ticks};
@@ -16,9 +18,9 @@ fn now() -> u32 {
     ticks(time.tv_sec as u64 * 1_000_000_000 + time.tv_nsec as u64)
 }
 
-/// Forgets established flows that are over. Unanswered ones push each other out.
-pub(super) fn sweep(tables: &mut Tables) -> Result<Sweep, DatapathError> {
-    let now = now();
+/// Forgets established flows that will be over when `later` has passed. Unanswered ones push each other out.
+pub(super) fn sweep(tables: &mut Tables, later: Duration) -> Result<Sweep, DatapathError> {
+    let now = now().wrapping_add(ticks(later.as_nanos() as u64));
     let mut sweep = Sweep::default();
     sweep_table(&mut tables.v4.flows, now, &mut sweep).map_err(failed("FLOWS4"))?;
     sweep_table(&mut tables.v6.flows, now, &mut sweep).map_err(failed("FLOWS6"))?;

@@ -26,6 +26,7 @@ mod testrun;
 mod usage;
 
 use std::path::Path;
+use std::time::Duration;
 
 use aya::maps::{MapData, RingBuf};
 use enforcer_common::event::FlowEvent;
@@ -38,7 +39,7 @@ use tracing::error;
 use crate::datapath::{Attachment, Datapath, DatapathError, Epoch, Sweep, Usage};
 
 pub use config::KernelConfig;
-pub use testrun::Run;
+pub use testrun::{Run, Runner};
 
 /// The packet path in the kernel: pinned programs on devices, reading pinned maps. Dropping this changes nothing there.
 pub struct Kernel {
@@ -79,12 +80,22 @@ impl Kernel {
         frame: &[u8],
         repeat: u32,
     ) -> Result<Run, DatapathError> {
-        testrun::run(&self.programs, direction, ifindex, frame, repeat)
+        testrun::run(self.programs.shared(direction)?, ifindex, frame, repeat)
+    }
+
+    /// The program of a direction as a handle of its own, for other threads.
+    pub fn runner(&self, direction: Direction) -> Result<Runner, DatapathError> {
+        Runner::open(&self.pins.program(programs::name(direction)))
     }
 
     /// All tracked IPv4 flows, unanswered ones last.
     pub fn flows4(&self) -> Result<Vec<(FlowKey<1>, FlowEntry)>, DatapathError> {
         flows::all(&self.tables.v4)
+    }
+
+    /// As [`Datapath::sweep_flows`] would if `later` had passed without a packet.
+    pub fn sweep_flows_early(&mut self, later: Duration) -> Result<Sweep, DatapathError> {
+        flows::sweep(&mut self.tables, later)
     }
 
     /// All tracked IPv6 flows, unanswered ones last.
@@ -162,7 +173,7 @@ impl Datapath for Kernel {
     }
 
     fn sweep_flows(&mut self) -> Result<Sweep, DatapathError> {
-        flows::sweep(&mut self.tables)
+        flows::sweep(&mut self.tables, Duration::ZERO)
     }
 
     fn usage(&self) -> Result<Vec<Usage>, DatapathError> {

@@ -5,7 +5,7 @@
 //! <bpffs>/v<layout>/maps/NAME
 //! <bpffs>/v<layout>/programs/NAME
 //! <bpffs>/v<layout>/links/<ifindex>-<direction>          a tcx link
-//! <bpffs>/v<layout>/links/<ifindex>-<direction>.clsact   marks a classifier, which can't be pinned
+//! <bpffs>/v<layout>/links/<ifindex>-<direction>-clsact   marks a classifier, which can't be pinned
 //! ```
 
 use std::fs::{self, File};
@@ -65,15 +65,19 @@ impl Pins {
 
     pub(super) fn link(&self, ifindex: u32, direction: Direction, kind: Kind) -> LinkPin {
         let name =
-            format!("{ifindex}-{}{}", word(direction), if kind == Kind::Clsact { ".clsact" } else { "" });
+            format!("{ifindex}-{}{}", word(direction), if kind == Kind::Clsact { "-clsact" } else { "" });
         LinkPin { ifindex, direction, kind, path: self.dir.join("links").join(name) }
+    }
+
+    pub(super) fn program(&self, name: &str) -> PathBuf {
+        self.dir.join("programs").join(name)
     }
 
     /// Pins a program under its name. The old one goes in the same instant.
     pub(super) fn put_program(&self, name: &str, program: impl AsFd) -> io::Result<()> {
-        let path = self.dir.join("programs").join(name);
+        let path = self.program(name);
         // Dots aren't allowed in names of pins.
-        let new = self.dir.join("programs").join(format!("{name}-new"));
+        let new = self.program(&format!("{name}-new"));
         match fs::remove_file(&new) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
             _ => {}
@@ -198,7 +202,7 @@ fn word(direction: Direction) -> &'static str {
 
 /// Reads a name that [`Pins::link`] made.
 fn parse(name: &str) -> Option<(u32, Direction, Kind)> {
-    let (name, kind) = match name.strip_suffix(".clsact") {
+    let (name, kind) = match name.strip_suffix("-clsact") {
         Some(name) => (name, Kind::Clsact),
         None => (name, Kind::Tcx),
     };
@@ -257,7 +261,7 @@ mod tests {
     fn names_of_links_say_what_they_are() {
         assert_eq!(parse("12-egress"), Some((12, Direction::Egress, Kind::Tcx)));
         assert_eq!(
-            parse("4000000000-ingress.clsact"),
+            parse("4000000000-ingress-clsact"),
             Some((4_000_000_000, Direction::Ingress, Kind::Clsact))
         );
         for name in ["", "12", "12-", "x-egress", "12-sideways", "12-egress.x"] {

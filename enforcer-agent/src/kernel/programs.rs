@@ -26,7 +26,8 @@ impl AsFd for Fd<'_> {
     }
 }
 
-const fn name(direction: Direction) -> &'static str {
+/// As the object, the pins and `bpftool` have it.
+pub(super) const fn name(direction: Direction) -> &'static str {
     match direction {
         Direction::Egress => "enforcer_egress",
         Direction::Ingress => "enforcer_ingress",
@@ -78,7 +79,12 @@ fn refused(direction: Direction, error: ProgramError) -> DatapathError {
     debug!(program = name(direction), %log, "the verifier's log");
     let lines: Vec<&str> = log.lines().filter(|line| !line.trim().is_empty()).collect();
     let end = lines[lines.len().saturating_sub(LINES)..].join("; ");
-    DatapathError::caused(if end.is_empty() { message } else { format!("{message}: {end}") }, io_error)
+    if end.is_empty() {
+        return DatapathError::caused(message, io_error);
+    }
+    // Without the error's number: the verifier's EACCES has nothing to do with privileges.
+    DatapathError::new(format_args!("{message}: {end}"))
+        .with_help("please report this, with the kernel's version")
 }
 
 fn missing(direction: Direction) -> DatapathError {

@@ -1,11 +1,11 @@
 //! Running a program on one frame without any device, for tests and benches.
 
+use std::path::Path;
 use std::time::Duration;
 
+use aya::programs::SchedClassifier;
 use aya::{TestRun, TestRunOptions};
-use enforcer_common::maps::Direction;
 
-use super::programs::Programs;
 use crate::datapath::DatapathError;
 
 /// `__sk_buff` as linux/bpf.h has it, as far as it can be set here.
@@ -29,11 +29,30 @@ impl Run {
     }
 }
 
-/// Runs the program of a direction `repeat` times on `frame`, as if it had met device `ifindex`, which has to exist in this
-/// network namespace (1, loopback, always does).
+/// A program to run on frames, on any thread and beside whoever installs generations meanwhile.
+#[derive(Debug)]
+pub struct Runner {
+    program: SchedClassifier,
+}
+
+impl Runner {
+    pub(super) fn open(pin: &Path) -> Result<Self, DatapathError> {
+        let program = SchedClassifier::from_pin(pin);
+        let program =
+            program.map_err(|error| DatapathError::caused("cannot open the pinned program", error))?;
+        Ok(Self { program })
+    }
+
+    /// Runs it `repeat` times on `frame`, as if that had met device `ifindex`, which has to exist in this network namespace
+    /// (1, loopback, always does).
+    pub fn run(&self, ifindex: u32, frame: &[u8], repeat: u32) -> Result<Run, DatapathError> {
+        run(&self.program, ifindex, frame, repeat)
+    }
+}
+
+/// Runs a program on a frame.
 pub(super) fn run(
-    programs: &Programs,
-    direction: Direction,
+    program: &SchedClassifier,
     ifindex: u32,
     frame: &[u8],
     repeat: u32,
@@ -42,7 +61,7 @@ pub(super) fn run(
     context[IFINDEX_OFFSET..IFINDEX_OFFSET + 4].copy_from_slice(&ifindex.to_ne_bytes());
     let options =
         TestRunOptions { data_in: Some(frame), ctx_in: Some(&context), repeat, ..TestRunOptions::default() };
-    let result = programs.shared(direction)?.test_run(options);
+    let result = program.test_run(options);
     let result = result.map_err(|error| DatapathError::caused("cannot run the program on a frame", error))?;
     Ok(Run { action: result.return_value as i32, time: result.duration })
 }
