@@ -18,6 +18,8 @@
 //! What a caller may want to see fail (the daemon's start, a command's result) is returned.
 
 mod daemon;
+pub mod frames;
+pub mod images;
 mod ip;
 mod kernel;
 mod leftovers;

@@ -1,0 +1,85 @@
+//! Generations made by hand, for tests of the maps rather than of policies.
+
+use enforcer_agent::datapath::Usage;
+use enforcer_common::answer::{Answer, Decision, Interval, PortSet};
+use enforcer_common::maps::{Direction, Endpoint, Generation, PairKey, Subject, kind, mode};
+use enforcer_policy::compile::Image;
+
+/// Something in every table: as many thousand addresses of each family as asked for, and other entries in proportion.
+#[must_use]
+pub fn sized(thousands: u32) -> Image {
+    let endpoint = |n: u32| Endpoint { identity: n, class: n % 50 + 1, coarse: 0, kind: kind::WORKLOAD };
+    let count = thousands * 1_000;
+    Image {
+        generation: Generation {
+            flags: Generation::PREFIXES4 | Generation::PREFIXES6,
+            ..Generation::default()
+        },
+        addresses4: (0..count).map(|n| ([(0x0a00_0000 + n).to_be()], endpoint(n))).collect(),
+        addresses6: (0..count).map(|n| ([0xfd_u32.to_be(), 0, 0, n.to_be()], endpoint(n))).collect(),
+        prefixes4: (0..count / 10)
+            .map(|n| (format!("192.{}.{}.0/24", n / 256, n % 256).parse().expect("a prefix"), endpoint(n)))
+            .collect(),
+        prefixes6: (0..count / 10)
+            .map(|n| (format!("2001:db8:{n:x}::/48").parse().expect("a prefix"), endpoint(n)))
+            .collect(),
+        pairs: (0..count / 20)
+            .map(|n| (PairKey::new(0, Direction::Egress, n, n + 1), PortSet { first: 0, len: 1 }))
+            .collect(),
+        intervals: vec![Interval { start: 0, decision: 0 }],
+        decisions: vec![Decision::NONE],
+    }
+}
+
+/// What [`Usage`] says with [`sized`] in force: entries in the tables that a generation owns.
+#[must_use]
+pub fn owned(usage: &[Usage]) -> Vec<u64> {
+    usage
+        .iter()
+        .filter(|usage| !usage.table.contains("flows") && !usage.table.contains("unanswered"))
+        .map(|usage| usage.used)
+        .collect()
+}
+
+/// Lets the subject of [`subject_of`] send UDP to one address, by rule `rule`. Class numbers and places of entries are the rule's:
+/// half of one generation with half of another allows nothing.
+#[must_use]
+pub fn allowing(peer: [u8; 4], rule: u32) -> Image {
+    let place = rule % 100;
+    let mut decisions = vec![Decision::NONE; place as usize + 1];
+    decisions.push(Decision {
+        enforced: Answer::new(1, 0, true, rule),
+        full: Answer::new(1, 0, true, rule),
+        ..Decision::NONE
+    });
+    let mut intervals = vec![Interval { start: 0, decision: 0 }; place as usize];
+    intervals.push(Interval { start: 0, decision: place + 1 });
+    let peer_endpoint = Endpoint { identity: 2, class: place + 20, coarse: 0, kind: kind::WORKLOAD };
+    let key = PairKey::new(0, Direction::Egress, place + 1, place + 20);
+    Image {
+        generation: Generation { flags: Generation::NARROW_NARROW, ..Generation::default() },
+        addresses4: vec![([u32::from_ne_bytes(peer)], peer_endpoint)],
+        pairs: vec![(key, PortSet { first: place, len: 1 })],
+        intervals,
+        decisions,
+        ..Image::default()
+    }
+}
+
+/// The subject that [`allowing`] means, with this address.
+#[must_use]
+pub fn subject_of(address: [u8; 4], rule: u32) -> Subject {
+    Subject {
+        identity: 1,
+        mode: mode::ENFORCE,
+        address4: [u32::from_ne_bytes(address)],
+        class4: rule % 100 + 1,
+        ..Subject::default()
+    }
+}
+
+/// A subject about whom nothing is judged.
+#[must_use]
+pub fn free() -> Subject {
+    Subject { identity: 1, mode: mode::OFF, ..Subject::default() }
+}
