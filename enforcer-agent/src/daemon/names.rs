@@ -6,7 +6,9 @@
 use crate::protocol::{CauseRecord, End};
 use enforcer_common::Cause;
 use enforcer_policy::compile::{IdentityInfo, IdentityKind, RuleInfo};
-use std::collections::HashMap;
+use enforcer_policy::model::PolicySet;
+use ipnet::IpNet;
+use std::collections::{BTreeMap, HashMap};
 use std::net::IpAddr;
 use std::sync::{Arc, PoisonError, RwLock};
 
@@ -14,6 +16,28 @@ use std::sync::{Arc, PoisonError, RwLock};
 struct Tables {
     identities: HashMap<u32, Arc<IdentityInfo>>,
     rules: HashMap<u32, Arc<RuleInfo>>,
+    places: Places,
+}
+
+/// Who is where, for records of flows whose peer the kernel no longer names.
+#[derive(Debug, Default)]
+struct Places {
+    addresses: HashMap<IpAddr, u32>,
+    blocks: HashMap<IpNet, u32>,
+    /// Lengths of blocks, longest first.
+    lengths: Vec<u8>,
+}
+
+impl Places {
+    fn identity(&self, at: IpAddr) -> Option<u32> {
+        let in_block = || {
+            self.lengths.iter().find_map(|length| {
+                let block = IpNet::new(at, *length).ok()?.trunc();
+                self.blocks.get(&block).copied()
+            })
+        };
+        self.addresses.get(&at).copied().or_else(in_block)
+    }
 }
 
 /// Shared by the engine, which adds, and by whoever shows records.
@@ -38,11 +62,50 @@ impl Names {
         }
     }
 
+    /// Forgets who is where, and learns it anew.
+    pub(crate) fn locate(&self, set: &PolicySet, host: &[IpAddr], identities: &BTreeMap<u32, IdentityInfo>) {
+        let numbers: HashMap<(IdentityKind, &str), u32> =
+            identities.values().map(|info| ((info.kind, info.name.as_str()), info.number)).collect();
+        let number = |kind, name: &str| numbers.get(&(kind, name)).copied();
+        let mut places = Places::default();
+        if let Some(number) = number(IdentityKind::Host, "host") {
+            places.addresses.extend(host.iter().map(|address| (*address, number)));
+        }
+        for workload in &set.workloads {
+            let Some(number) = number(IdentityKind::Workload, &workload.name) else { continue };
+            places.addresses.extend(workload.addresses.iter().map(|address| (*address, number)));
+        }
+        for group in &set.groups {
+            let Some(number) = number(IdentityKind::Group, &group.name) else { continue };
+            places.blocks.extend(group.cidrs.iter().map(|block| (block.trunc(), number)));
+        }
+        places.lengths = places.blocks.keys().map(IpNet::prefix_len).collect();
+        places.lengths.sort_unstable_by(|a, b| b.cmp(a));
+        places.lengths.dedup();
+        self.tables.write().unwrap_or_else(PoisonError::into_inner).places = places;
+    }
+
+    /// Learns of one workload that came, changed or went.
+    pub(crate) fn relocate(&self, before: &[IpAddr], after: &[IpAddr], identity: Option<u32>) {
+        let mut tables = self.tables.write().unwrap_or_else(PoisonError::into_inner);
+        for address in before {
+            tables.places.addresses.remove(address);
+        }
+        if let Some(identity) = identity {
+            tables.places.addresses.extend(after.iter().map(|address| (*address, identity)));
+        }
+    }
+
     /// One end of a flow.
     #[must_use]
     pub fn end(&self, identity: u32, ip: Option<IpAddr>, port: Option<u16>) -> End {
-        let known =
-            self.tables.read().unwrap_or_else(PoisonError::into_inner).identities.get(&identity).cloned();
+        let known = {
+            let tables = self.tables.read().unwrap_or_else(PoisonError::into_inner);
+            // Packets of a flow that was denied before are reported without their peer's number.
+            let placed = || ip.and_then(|ip| tables.places.identity(ip));
+            let number = Some(identity).filter(|identity| *identity != 0).or_else(placed);
+            number.and_then(|number| tables.identities.get(&number).cloned())
+        };
         let mut end = End { ip, port, ..End::default() };
         match known {
             Some(info) => {

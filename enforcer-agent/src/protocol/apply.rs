@@ -56,7 +56,7 @@ pub struct TestReport {
     pub passed: usize,
     /// Cases that didn't.
     pub failed: usize,
-    /// Every case that was asked for; those that failed always.
+    /// Every case for `test`; those that failed for every other command.
     pub cases: Vec<TestResult>,
 }
 

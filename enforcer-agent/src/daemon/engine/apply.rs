@@ -83,7 +83,8 @@ impl Engine {
         let now = Instants::now();
         let ready = prepare(files.iter().map(Arc::as_ref), &self.surroundings(), now, &mut numbers)
             .map_err(invalid)?;
-        let tests = verdicts::run_tests(&ready, &self.surroundings(), now);
+        let mut tests = verdicts::run_tests(&ready, &self.surroundings(), now);
+        tests.cases.retain(|case| !case.passed);
         if tests.failed > 0 {
             let mut not = Not::new(Outcome::TestsFailed, Vec::new());
             not.tests = Some(tests);

@@ -156,6 +156,7 @@ impl Engine {
     ) -> Result<(), DatapathError> {
         let subjects = self.subjects(&ready.compiled.subjects);
         self.names.learn(ready.compiled.identities.values(), &ready.compiled.rules);
+        self.names.locate(&ready.set, &self.host, &ready.compiled.identities);
         self.datapath.install(&ready.compiled.image, &subjects)?;
         self.interfaces.written(&subjects);
         self.live = Some(Live::new(files, ready, Instants::now().wall));

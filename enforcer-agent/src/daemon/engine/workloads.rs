@@ -3,7 +3,7 @@
 
 use super::Engine;
 use crate::pipeline::Sound;
-use enforcer_policy::compile::Delta;
+use enforcer_policy::compile::{Delta, IdentityKind};
 use enforcer_policy::document::ParsedFile;
 use enforcer_policy::model::{PolicySet, Workload};
 use jiff::Timestamp;
@@ -62,36 +62,61 @@ impl Engine {
     pub(super) fn change_in_place(&mut self, files: &[Arc<ParsedFile>], sound: Sound) -> Option<Sound> {
         let began = Instant::now();
         let Some(live) = &mut self.live else { return Some(sound) };
-        let delta = match difference(&live.set, &sound.set) {
-            Some(Difference::Upsert(workload)) => live.compiled.upsert_workload(workload, &mut self.numbers),
-            Some(Difference::Remove(name)) => live.compiled.remove_workload(name, &mut self.numbers),
-            Some(Difference::None) => Ok(Some(Delta::default())),
-            None => return Some(sound),
+        let Some(found) = difference(&live.set, &sound.set) else { return Some(sound) };
+        let before = |name: &str| live.set.workloads.iter().find(|workload| workload.name == name);
+        let (name, before, after) = match found {
+            Difference::None => {
+                self.adopt(files, sound);
+                return None;
+            }
+            Difference::Upsert(workload) => (&*workload.name, before(&workload.name), Some(workload)),
+            Difference::Remove(name) => (name, before(name), None),
+        };
+        let delta = match after {
+            Some(workload) => live.compiled.upsert_workload(workload, &mut self.numbers),
+            None => live.compiled.remove_workload(name, &mut self.numbers),
         };
         // What can't be done in place may still be possible as a whole: that will tell.
         let Ok(Some(delta)) = delta else { return Some(sound) };
+        let identity = live.compiled.identities.values().find(|identity| {
+            identity.kind == IdentityKind::Workload && identity.name == name && after.is_some()
+        });
+        self.names.learn(identity, []);
+        let addresses =
+            |workload: Option<&Workload>| workload.map_or(Vec::new(), |found| found.addresses.clone());
+        let number = identity.map(|identity| identity.number);
+        self.names.relocate(&addresses(before), &addresses(after), number);
         if !self.write(&delta) {
             return Some(sound);
         }
-        let Some(live) = &mut self.live else { return Some(sound) };
+        self.adopt(files, sound);
+        if let Some(live) = &mut self.live {
+            live.since = Timestamp::now();
+        }
+        self.generation += 1;
+        self.settle();
+        info!(took = ?began.elapsed(), "one workload changed");
+        None
+    }
+
+    /// The tables say what this set says; from now on it is the one in force.
+    fn adopt(&mut self, files: &[Arc<ParsedFile>], sound: Sound) {
+        let Some(live) = &mut self.live else { return };
         live.files = files.to_vec();
         live.set = sound.set;
         live.warnings = sound.warnings;
         live.not_yet_enforced = sound.not_yet_enforced;
-        live.since = Timestamp::now();
-        self.names.learn(live.compiled.identities.values(), []);
-        self.generation += 1;
         self.unkept = true;
-        self.settle();
-        info!(took = ?began.elapsed(), "one workload changed");
-        None
     }
 
     /// Tells the set in force the machine's new addresses; whether that was possible in place.
     pub(super) fn host_in_place(&mut self) -> bool {
         let Some(live) = &mut self.live else { return true };
         match live.compiled.set_host_addresses(&self.host) {
-            Ok(Some(delta)) => self.write(&delta),
+            Ok(Some(delta)) => {
+                self.names.locate(&live.set, &self.host, &live.compiled.identities);
+                self.write(&delta)
+            }
             Ok(None) | Err(_) => false,
         }
     }
