@@ -52,6 +52,11 @@ impl Answers {
         }
     }
 
+    /// The rule at this place in deciding order.
+    pub(super) fn rule(&self, index: u32) -> &Rule {
+        &self.rules[index as usize]
+    }
+
     /// The port set of these rules; `name` tells a rule by its number, for the message where that doesn't fit.
     pub(super) fn port_set(&mut self, rules: &[u32], name: Name<'_>) -> Result<PortSet, CompileError> {
         let mut edges: Vec<(u32, bool, u32)> = Vec::new();

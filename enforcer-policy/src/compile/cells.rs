@@ -8,6 +8,7 @@ use super::regions::{Region, Regions, number};
 use super::sides::Sides;
 use crate::model::{Labels, SegmentMode};
 use enforcer_common::maps::{Endpoint, kind};
+use ipnet::IpNet;
 use rustc_hash::FxHashMap;
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -124,6 +125,26 @@ impl Cells {
             None => (0, kind::WORLD, self.world_base),
         };
         Cell { identity, kind, signature: self.signature(base, sides), uses: used::UNICAST }
+    }
+
+    /// The signature of an endpoint that was there when the tables were made.
+    pub(super) fn known_signature(&self, base: u32, by_address: u32) -> Option<u32> {
+        self.signatures.get(&(base, by_address)).copied()
+    }
+
+    /// Sides that match the host, and addresses that nothing names.
+    pub(super) fn host_base(&self) -> u32 {
+        self.host_base
+    }
+
+    pub(super) fn world_base(&self) -> u32 {
+        self.world_base
+    }
+
+    /// The smallest region that holds the whole of `block`.
+    pub(super) fn around_block(&self, block: &IpNet) -> Option<&Region> {
+        let regions = if block.addr().is_ipv4() { &self.regions4 } else { &self.regions6 };
+        regions.around(block)
     }
 
     /// The rules' sides among two lists of sides.

@@ -99,6 +99,11 @@ impl Classes {
         classes
     }
 
+    /// The classes of a signature that has some already.
+    pub(super) fn known(&self, signature: u32) -> Option<(u32, u32)> {
+        self.of.get(&signature).copied()
+    }
+
     fn number(&mut self, list: u32, broad: bool, lists: &Lists) -> u32 {
         if lists.get(list).is_empty() {
             return 0;

@@ -26,6 +26,7 @@ pub(crate) mod ports;
 mod regions;
 mod rows;
 mod sides;
+mod survey;
 
 use crate::model::{PolicySet, SegmentMode, Workload};
 use answers::Answers;
@@ -45,6 +46,7 @@ pub use names::{IdentityInfo, IdentityKind, RuleInfo};
 pub use numbers::Numbers;
 pub use ports::TUNNELS;
 pub(crate) use regions::is_multicast_block;
+pub(crate) use survey::{Effect, Standing};
 
 /// The present instant on both clocks: expiries are written as wall time and kept as boot time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -89,6 +89,22 @@ impl Regions {
         Ok(Self { regions: build.out })
     }
 
+    /// The smallest region that holds the whole of `block`.
+    pub(super) fn around(&self, block: &IpNet) -> Option<&Region> {
+        let (first, last) = (number(block.network()), number(block.broadcast()));
+        // Of the regions that begin at the same address, those as long as the block or shorter hold it.
+        let before =
+            |region: &Region| (region.first, region.block.prefix_len()) <= (first, block.prefix_len());
+        let mut at = self.regions.partition_point(before).checked_sub(1)?;
+        loop {
+            let region = &self.regions[at];
+            if region.last >= last {
+                return Some(region);
+            }
+            at = region.parent? as usize;
+        }
+    }
+
     /// The smallest region that holds `address`.
     pub(super) fn of(&self, address: u128) -> Option<&Region> {
         let mut at = self.regions.partition_point(|region| region.first <= address).checked_sub(1)?;

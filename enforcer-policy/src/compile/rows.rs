@@ -50,6 +50,11 @@ impl Links {
         Self { links, leaving, reaching, sets: FxHashMap::default() }
     }
 
+    /// All links.
+    pub(super) fn links(&self) -> &[Link] {
+        &self.links
+    }
+
     /// Every row, for classes as they are now.
     pub(super) fn all(
         &mut self,
