@@ -1,11 +1,11 @@
 //! The compiler: a policy set becomes the tables that the kernel looks verdicts up in.
 //!
-//! 1. The distinct selector lists of all rules are the *sides* ([`sides`]).
+//! 1. The distinct selector lists of all rules are the *sides* (`sides`).
 //! 2. Each endpoint (a workload's address, a host address, a region of addresses) has a *signature*: which sides match
-//!    it ([`labels`], [`regions`], [`cells`]).
-//! 3. Signatures become *classes*, narrow and broad ([`classes`]).
-//! 4. Rules with the same two sides are a *link*; for each pair of classes, the links that meet there make a row ([`rows`]).
-//! 5. The rules of a row become break points and decisions, each stored once ([`ports`], [`answers`]).
+//!    it (`labels`, `regions`, `cells`).
+//! 3. Signatures become *classes*, narrow and broad (`classes`).
+//! 4. Rules with the same two sides are a *link*; for each pair of classes, the links that meet there make a row (`rows`).
+//! 5. The rules of a row become break points and decisions, each stored once (`ports`, `answers`).
 //!
 //! A rule's [`enforcer_common::Answer`] holds, as `order`, the rule's rank in its tier (denies first, then reading order),
 //! so that comparing answers is the language's order whatever numbers the rules have.
@@ -46,7 +46,7 @@ pub use names::{IdentityInfo, IdentityKind, RuleInfo};
 pub use numbers::Numbers;
 pub use ports::TUNNELS;
 pub(crate) use regions::is_multicast_block;
-pub(crate) use survey::{Effect, Standing};
+pub(crate) use survey::{Effect, Places, Standing};
 
 /// The present instant on both clocks: expiries are written as wall time and kept as boot time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -17,6 +17,9 @@ pub(crate) struct Standing {
     pub(crate) multicast: bool,
 }
 
+/// An identity's standing at each of its addresses; at none where it has none.
+pub(crate) type Places = Vec<(Option<IpAddr>, Standing)>;
+
 /// What a rule does to what it matches.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(crate) struct Effect<'a> {
@@ -34,7 +37,7 @@ impl State {
         Some(Standing { class, coarse, mode, multicast: false })
     }
 
-    fn known(&self, known: &Known, mode: Option<SegmentMode>) -> Vec<(Option<IpAddr>, Standing)> {
+    fn known(&self, known: &Known, mode: Option<SegmentMode>) -> Places {
         let at = |address: Option<IpAddr>| {
             let by_address = address.map_or(0, |address| self.cells.by_address(address));
             Some((address, self.standing(known.base, by_address, mode)?))
@@ -48,7 +51,7 @@ impl State {
 
 impl Compiled {
     /// Every workload with its standing at each address, by name.
-    pub(crate) fn standing_workloads(&self) -> Vec<(&str, Vec<(Option<IpAddr>, Standing)>)> {
+    pub(crate) fn standing_workloads(&self) -> Vec<(&str, Places)> {
         let mut modes = std::collections::HashMap::new();
         for plan in &self.subjects {
             // Other ways to find a workload are not enforced yet.

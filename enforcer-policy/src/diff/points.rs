@@ -1,6 +1,6 @@
 //! The endpoints of two sets side by side.
 
-use crate::compile::{Compiled, Standing, is_multicast_block};
+use crate::compile::{Compiled, Places, Standing, is_multicast_block};
 use ipnet::IpNet;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
@@ -19,19 +19,21 @@ pub(super) struct Point {
     pub(super) names: BTreeSet<String>,
 }
 
+/// Families by standing before and after.
+type States = BTreeMap<(Option<Standing>, Option<Standing>), u8>;
+
 type Key = (Option<Standing>, Option<Standing>, u8);
 
 /// Every endpoint of either set.
 pub(super) fn points(old: Option<&Compiled>, new: &Compiled) -> Vec<Point> {
-    let mut by_name: BTreeMap<String, BTreeMap<(Option<Standing>, Option<Standing>), u8>> = BTreeMap::new();
+    let mut by_name: BTreeMap<String, States> = BTreeMap::new();
     let mut add = |name: String, old: Option<Standing>, new: Option<Standing>, families: u8| {
         if old.is_some() || new.is_some() {
             *by_name.entry(name).or_default().entry((old, new)).or_default() |= families;
         }
     };
 
-    type At = Vec<(Option<IpAddr>, Standing)>;
-    let of = |set: Option<&Compiled>| -> BTreeMap<String, At> {
+    let of = |set: Option<&Compiled>| -> BTreeMap<String, Places> {
         let named = |set: &Compiled| {
             set.standing_workloads()
                 .into_iter()
@@ -40,7 +42,7 @@ pub(super) fn points(old: Option<&Compiled>, new: &Compiled) -> Vec<Point> {
         };
         let mut all = set.map(named).unwrap_or_default();
         if let Some(set) = set {
-            let host: At =
+            let host: Places =
                 set.standing_host().into_iter().map(|(at, standing)| (Some(at), standing)).collect();
             // A workload's name can't hold a blank, so this is nobody's.
             all.insert("host ".to_owned(), host);
@@ -48,7 +50,7 @@ pub(super) fn points(old: Option<&Compiled>, new: &Compiled) -> Vec<Point> {
         all
     };
     let (before, mut after) = (of(old), of(Some(new)));
-    let nothing = At::new();
+    let nothing = Places::new();
     for (name, was) in &before {
         let is = after.remove(name).unwrap_or_default();
         moved(name.trim_end(), was, &is, &mut add);
