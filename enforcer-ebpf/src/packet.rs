@@ -39,8 +39,10 @@ impl Packet for Skb {
         // SAFETY: as above.
         let (data, end) = unsafe { ((*self.skb).data as usize, (*self.skb).data_end as usize) };
         if data + offset + size_of::<T>() <= end {
-            // SAFETY: inside the linear part, as the verifier checks too; `Wire` takes any bits.
-            return Some(unsafe { ((data + offset) as *const T).read_unaligned() });
+            // SAFETY: inside the linear part, as the verifier checks too; `Wire` takes any bits. The packet may lie at any address:
+            // an unaligned read would be made of bytes here, while the kernel takes whole words from a packet wherever
+            // the machine does, and refuses the program (it doesn't misread) where the machine doesn't.
+            return Some(unsafe { ((data + offset) as *const T).read() });
         }
         self.at(offset as u32)
     }

@@ -6,6 +6,7 @@ use crate::Reason;
 use crate::address::{Address, v4};
 use crate::maps::Direction;
 use crate::packet::Packet;
+use crate::parse::hardware;
 use crate::tables::Tables;
 use crate::verdict::Outcome;
 
@@ -20,14 +21,14 @@ pub(super) fn arp<P: Packet, T: Tables>(packet: &P, context: &Context, tables: &
         return Err(Reason::Malformed);
     }
     if context.hook.direction == Direction::Egress {
-        let hardware = [rest[0], rest[1], rest[2], rest[3], rest[4], rest[5]];
+        let claimed = hardware([rest[0], rest[1], rest[2], rest[3], rest[4], rest[5]]);
         let sender = v4([rest[6], rest[7], rest[8], rest[9]]);
         let target = v4([rest[16], rest[17], rest[18], rest[19]]);
         let mine = |address: &Address<1>| owned::<1, T>(context, address, tables).is_some();
         // An address probe has no sender yet and asks for the address it is about to take (RFC 5227).
         let probe = operation == 1 && sender == v4([0; 4]);
         let honest = if probe { mine(&target) } else { sender != v4([0; 4]) && mine(&sender) };
-        if hardware != link.source || !honest {
+        if claimed != link.source || !honest {
             return Err(Reason::ArpSpoof);
         }
     }

@@ -24,7 +24,7 @@ use crate::flow::{FlowEntry, FlowKey};
 use crate::maps::{Control, Direction, Endpoint, Subject, mode};
 use crate::packet::Packet;
 use crate::parse::{
-    IcmpKind, Link, Network, Transport, ethertype, is_tag, link, network, protocol, transport,
+    IcmpKind, Link, Network, Transport, ethertype, hardware, is_tag, link, network, protocol, transport,
 };
 use crate::tables::{Clock, FamilyTables, Tables};
 use crate::verdict::{Cause, Outcome, Word};
@@ -174,7 +174,7 @@ pub fn judge_in<P: Packet, T: Tables>(
         Ok(link) => {
             context.link = link;
             let checked = subject.flags & Subject::HAS_MAC != 0 && hook.direction == Direction::Egress;
-            if checked && link.source != subject.mac {
+            if checked && link.source != hardware(subject.mac) {
                 Reason::SpoofedMac
             } else {
                 match link.ethertype {

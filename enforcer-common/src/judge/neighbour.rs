@@ -74,7 +74,8 @@ fn claims<const N: usize, T: Tables + FamilyTables<N>>(
     address: &Address<N>,
     tables: &T,
 ) -> bool {
-    let m = context.link.source;
+    let [a, b, c] = context.link.source.map(u16::to_ne_bytes);
+    let m = [a[0], a[1], b[0], b[1], c[0], c[1]];
     let made = [
         u32::from_ne_bytes([0xfe, 0x80, 0, 0]),
         0,

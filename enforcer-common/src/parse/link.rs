@@ -15,13 +15,23 @@ pub(crate) struct Link {
     pub(crate) ethertype: u16,
     /// Offset of the network header.
     pub(crate) network: u32,
-    /// Source hardware address; zero where the device has none.
-    pub(crate) source: [u8; 6],
+    /// Source hardware address, as it stands in memory; zero where the device has none.
+    pub(crate) source: [u16; 3],
 }
 
 impl Link {
     /// Before the header is read.
-    pub(crate) const NONE: Self = Self { ethertype: 0, network: 0, source: [0; 6] };
+    pub(crate) const NONE: Self = Self { ethertype: 0, network: 0, source: [0; 3] };
+}
+
+/// Six octets of a hardware address as [`Link::source`] holds them.
+#[inline(always)]
+pub(crate) const fn hardware(octets: [u8; 6]) -> [u16; 3] {
+    [
+        u16::from_ne_bytes([octets[0], octets[1]]),
+        u16::from_ne_bytes([octets[2], octets[3]]),
+        u16::from_ne_bytes([octets[4], octets[5]]),
+    ]
 }
 
 /// A priority tag (VLAN 0) is read as if it weren't there, once; every other tag is denied (IEEE 802.1Q, 9.6).
@@ -40,17 +50,16 @@ pub(crate) fn link<P: Packet>(packet: &P, no_header: bool) -> Result<Link, Reaso
             6 => ethertype::IPV6,
             _ => return Err(Reason::Ethertype),
         };
-        return Ok(Link { ethertype, network: 0, source: [0; 6] });
+        return Ok(Link { ethertype, network: 0, source: [0; 3] });
     }
-    let header: [u8; 14] = packet.fixed(0).ok_or(Reason::Short)?;
-    let source = [header[6], header[7], header[8], header[9], header[10], header[11]];
-    let outer = u16::from_be_bytes([header[12], header[13]]);
+    let header: [u16; 7] = packet.fixed(0).ok_or(Reason::Short)?;
+    let source = [header[3], header[4], header[5]];
+    let outer = u16::from_be(header[6]);
     if outer != ethertype::VLAN {
         return Ok(Link { ethertype: outer, network: 14, source });
     }
-    let inner: [u8; 4] = packet.fixed(14).ok_or(Reason::Short)?;
-    let control = u16::from_be_bytes([inner[0], inner[1]]);
-    let ethertype = u16::from_be_bytes([inner[2], inner[3]]);
+    let inner: [u16; 2] = packet.fixed(14).ok_or(Reason::Short)?;
+    let (control, ethertype) = (u16::from_be(inner[0]), u16::from_be(inner[1]));
     if control & 0x0fff != 0 || tag.is_some() || is_tag(ethertype) {
         return Err(Reason::Vlan);
     }

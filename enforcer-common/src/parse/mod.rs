@@ -13,7 +13,7 @@ use crate::packet::Packet;
 pub(crate) use icmp::{IcmpKind, icmp_kind, icmp_ports};
 pub(crate) use ipv4::ipv4;
 pub(crate) use ipv6::ipv6;
-pub(crate) use link::{Link, ethertype, is_tag, link};
+pub(crate) use link::{Link, ethertype, hardware, is_tag, link};
 pub(crate) use transport::{Transport, flags, transport};
 
 /// IP protocol numbers with a meaning here.
