@@ -22,6 +22,13 @@ const PACKETS_FINISH: Duration = Duration::from_millis(200);
 #[derive(Debug, Default)]
 pub(super) struct Banks([Option<Bank>; 2]);
 
+impl Banks {
+    /// Of maps that were just made.
+    pub(super) fn empty() -> Self {
+        Self([Some(Bank::default()), Some(Bank::default())])
+    }
+}
+
 /// Names a table in an error.
 fn failed(table: &'static str) -> impl Fn(MapError) -> DatapathError {
     move |error| DatapathError::caused(format_args!("cannot write the map `{table}`"), error)

@@ -39,6 +39,7 @@ pub(super) fn open(config: &KernelConfig) -> Result<Kernel, DatapathError> {
             loader.map_max_entries(name, entries);
         }
     }
+    let banks = if pins.has_no_maps()? { Banks::empty() } else { Banks::default() };
     let loaded = loader.load(&object);
     let mut ebpf =
         loaded.map_err(|error| explain(DatapathError::caused("cannot load the kernel programs", error)))?;
@@ -47,7 +48,7 @@ pub(super) fn open(config: &KernelConfig) -> Result<Kernel, DatapathError> {
     let mut programs = Programs::load(ebpf, &pins).map_err(explain)?;
     attach::upgrade(&pins, &mut programs)?;
     let tcx = config.tcx.unwrap_or(version >= TCX_SINCE);
-    Ok(Kernel { pins, programs, tables, banks: Banks::default(), ring: Some(ring), reports: None, tcx })
+    Ok(Kernel { pins, programs, tables, banks, ring: Some(ring), reports: None, tcx })
 }
 
 fn object_of(config: &KernelConfig) -> Result<Cow<'_, [u8]>, DatapathError> {

@@ -88,6 +88,11 @@ impl Kernel {
         Runner::open(&self.pins.program(programs::name(direction)))
     }
 
+    /// A program that does nothing, to measure the others against.
+    pub fn empty_runner(&self) -> Result<Runner, DatapathError> {
+        Runner::empty(&self.pins.program("empty"))
+    }
+
     /// All tracked IPv4 flows, unanswered ones last.
     pub fn flows4(&self) -> Result<Vec<(FlowKey<1>, FlowEntry)>, DatapathError> {
         flows::all(&self.tables.v4)

@@ -69,6 +69,11 @@ impl Pins {
         LinkPin { ifindex, direction, kind, path: self.dir.join("links").join(name) }
     }
 
+    /// Whether no map is pinned yet, so that those that will be have nothing in them.
+    pub(super) fn has_no_maps(&self) -> Result<bool, DatapathError> {
+        Ok(entries(&self.dir.join("maps"))?.is_empty())
+    }
+
     pub(super) fn program(&self, name: &str) -> PathBuf {
         self.dir.join("programs").join(name)
     }

@@ -16,6 +16,7 @@ const ENOTSUPP: i32 = 524;
 /// Commands of bpf(2).
 #[derive(Clone, Copy)]
 enum Command {
+    ProgLoad = 5,
     ObjPin = 6,
     ObjGet = 7,
     ObjGetInfo = 15,
@@ -237,6 +238,35 @@ pub(super) fn link_info(link: BorrowedFd<'_>) -> io::Result<LinkInfo> {
     };
     bpf(Command::ObjGetInfo, &mut attr)?;
     if info.kind == BPF_LINK_TYPE_TCX { Ok(info) } else { Err(io::ErrorKind::InvalidData.into()) }
+}
+
+#[repr(C)]
+#[derive(Default)]
+struct ProgLoadAttr {
+    prog_type: u32,
+    insn_cnt: u32,
+    insns: u64,
+    license: u64,
+    rest: [u64; 8],
+}
+
+/// Loads a classifier that lets everything on and does nothing else.
+pub(super) fn load_empty_classifier() -> io::Result<OwnedFd> {
+    const BPF_PROG_TYPE_SCHED_CLS: u32 = 3;
+    // r0 = TC_ACT_UNSPEC; exit
+    let instructions: [u64; 2] = if cfg!(target_endian = "little") {
+        [0xffff_ffff_0000_00b7, 0x95]
+    } else {
+        [0xb700_0000_ffff_ffff, 0x95 << 56]
+    };
+    let mut attr = ProgLoadAttr {
+        prog_type: BPF_PROG_TYPE_SCHED_CLS,
+        insn_cnt: instructions.len() as u32,
+        insns: instructions.as_ptr() as u64,
+        license: c"GPL".as_ptr() as u64,
+        ..ProgLoadAttr::default()
+    };
+    bpf(Command::ProgLoad, &mut attr).map(new_fd)
 }
 
 /// Waits until no packet that was under way when it was called still is; `false` where the kernel won't say.

@@ -1,11 +1,13 @@
 //! Running a program on one frame without any device, for tests and benches.
 
+use std::io;
 use std::path::Path;
 use std::time::Duration;
 
 use aya::programs::SchedClassifier;
 use aya::{TestRun, TestRunOptions};
 
+use super::sys;
 use crate::datapath::DatapathError;
 
 /// `__sk_buff` as linux/bpf.h has it, as far as it can be set here.
@@ -41,6 +43,16 @@ impl Runner {
         let program =
             program.map_err(|error| DatapathError::caused("cannot open the pinned program", error))?;
         Ok(Self { program })
+    }
+
+    /// A program that does nothing, to measure others against.
+    pub(super) fn empty(pin: &Path) -> Result<Self, DatapathError> {
+        let failed = |error: io::Error| DatapathError::caused("cannot load an empty program", error);
+        // aya runs what it has loaded from an object or found pinned.
+        sys::pin(sys::load_empty_classifier().map_err(failed)?, pin).map_err(failed)?;
+        let runner = Self::open(pin);
+        std::fs::remove_file(pin).map_err(failed)?;
+        runner
     }
 
     /// Runs it `repeat` times on `frame`, as if that had met device `ifindex`, which has to exist in this network namespace
