@@ -1,12 +1,24 @@
-//! `cargo xtask bench`: criterion's benches in memory.
+//! `cargo xtask bench`: criterion's benches in memory, and the kernel programs through `BPF_PROG_TEST_RUN`.
 
 use anyhow::Result;
 
+use crate::needs;
 use crate::setup::{self, Scope};
 use crate::shell::{cargo, run as run_command};
+
+/// Where the kernel part leaves its tables, from the root.
+const RESULTS: &str = "target/bench";
 
 /// Runs every bench, with whatever else was given.
 pub(crate) fn run(rest: &[String]) -> Result<()> {
     setup::run(Scope::Run)?;
-    run_command(cargo().args(["bench", "--workspace", "--benches", "--"]).args(rest))
+    run_command(cargo().args(["bench", "--workspace", "--benches", "--"]).args(rest))?;
+    let obstacles = needs::obstacles(None);
+    if !obstacles.is_empty() {
+        println!("the kernel programs: SKIPPED, this machine lacks:");
+        obstacles.iter().for_each(|obstacle| println!("  - {obstacle}"));
+        return Ok(());
+    }
+    let program = ["run", "--release", "--quiet", "--package", "enforcer-tests", "--bin", "bench-kernel"];
+    run_command(cargo().args(program).args(["--", RESULTS]))
 }
