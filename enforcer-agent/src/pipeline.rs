@@ -14,9 +14,9 @@ use std::net::IpAddr;
 #[derive(Debug, Clone)]
 pub(crate) struct Surroundings {
     /// The machine's own addresses.
-    pub host: Vec<IpAddr>,
+    pub(crate) host: Vec<IpAddr>,
     /// Mode of workloads that no segment selects.
-    pub default_mode: SegmentMode,
+    pub(crate) default_mode: SegmentMode,
 }
 
 impl Default for Surroundings {
@@ -29,24 +29,26 @@ impl Default for Surroundings {
 #[derive(Debug)]
 pub(crate) struct Ready {
     /// Its documents.
-    pub set: PolicySet,
+    pub(crate) set: PolicySet,
     /// Its tables.
-    pub compiled: Compiled,
+    pub(crate) compiled: Compiled,
+    /// Numbers of its identities and rules.
+    pub(crate) numbers: Numbers,
     /// What is allowed but probably not meant.
-    pub warnings: Vec<Finding>,
+    pub(crate) warnings: Vec<Finding>,
     /// What it asks for and this build doesn't do.
-    pub not_yet_enforced: Vec<Finding>,
+    pub(crate) not_yet_enforced: Vec<Finding>,
 }
 
 /// A set of documents without errors.
 #[derive(Debug)]
 pub(crate) struct Sound {
     /// The documents.
-    pub set: PolicySet,
+    pub(crate) set: PolicySet,
     /// What is allowed but probably not meant.
-    pub warnings: Vec<Finding>,
+    pub(crate) warnings: Vec<Finding>,
     /// What it asks for and this build doesn't do.
-    pub not_yet_enforced: Vec<Finding>,
+    pub(crate) not_yet_enforced: Vec<Finding>,
 }
 
 /// Checks files as one set; everything that is wrong with it, at once.
@@ -68,12 +70,12 @@ pub(crate) fn check<'a>(
 }
 
 impl Sound {
-    /// Compiles the set. `numbers` change only where that succeeds.
+    /// Compiles the set, going on from the numbers of the one before.
     pub(crate) fn compile(
         self,
         around: &Surroundings,
         now: Instants,
-        numbers: &mut Numbers,
+        mut numbers: Numbers,
     ) -> Result<Ready, Vec<Finding>> {
         let inputs = Inputs {
             set: &self.set,
@@ -81,12 +83,10 @@ impl Sound {
             default_mode: around.default_mode,
             clock: Clock { now: now.wall, boot_ns: now.boot },
         };
-        let mut next = numbers.clone();
-        match compile(&inputs, &mut next) {
+        match compile(&inputs, &mut numbers) {
             Ok(compiled) => {
-                *numbers = next;
                 let Self { set, warnings, not_yet_enforced } = self;
-                Ok(Ready { set, compiled, warnings, not_yet_enforced })
+                Ok(Ready { set, compiled, numbers, warnings, not_yet_enforced })
             }
             Err(error) => {
                 let finding = Finding::placeless("error", error.to_string()).help(error.help());
@@ -103,7 +103,7 @@ pub(crate) fn prepare<'a>(
     files: impl IntoIterator<Item = &'a ParsedFile>,
     around: &Surroundings,
     now: Instants,
-    numbers: &mut Numbers,
+    numbers: Numbers,
 ) -> Result<Ready, Vec<Finding>> {
     check(files, now)?.compile(around, now, numbers)
 }

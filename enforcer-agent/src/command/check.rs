@@ -40,7 +40,7 @@ struct Report<'a> {
 pub(super) fn run(args: Args) -> Result<Exit, Failure> {
     let files = input::parsed(&args.paths)?;
     let (around, now) = (Surroundings::default(), Instants::now());
-    let prepared = prepare(&files, &around, now, &mut Numbers::default());
+    let prepared = prepare(&files, &around, now, Numbers::default());
     let (valid, set, found, mut tests) = match prepared {
         Ok(ready) => {
             let tests = verdicts::run_tests(&ready, &around, now);

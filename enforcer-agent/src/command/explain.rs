@@ -56,7 +56,7 @@ pub(super) fn run(args: Args) -> Result<Exit, Failure> {
         let files = input::parsed(&args.file)?;
         let now = Instants::now();
         let around = Surroundings::default();
-        match prepare(&files, &around, now, &mut Numbers::default()) {
+        match prepare(&files, &around, now, Numbers::default()) {
             Ok(ready) => {
                 findings::show(&ready.not_yet_enforced);
                 verdicts::explain(&question, &ready.set, &ready.compiled, &around, now).map_err(refusal)?

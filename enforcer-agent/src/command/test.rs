@@ -40,7 +40,7 @@ struct Case<'a> {
 pub(super) fn run(args: Args) -> Result<Exit, Failure> {
     let files = input::parsed(&args.paths)?;
     let (around, now) = (Surroundings::default(), Instants::now());
-    let ready = match prepare(&files, &around, now, &mut Numbers::default()) {
+    let ready = match prepare(&files, &around, now, Numbers::default()) {
         Ok(ready) => ready,
         Err(found) => {
             findings::show(&found);

@@ -59,16 +59,16 @@ fn serve(
         Err(error) => warn!(%error, "no verdicts can be observed"),
     }
     let listener = control::bind(&settings.socket)?;
-    let (handle, messages) = Handle::new();
     let socket = settings.socket.clone();
     let watcher = watch::Watcher::new(settings.policies.clone());
     let mut engine = Engine::new(settings, datapath, state, names, feed.clone());
+    let handle = engine.handle();
     let (devices, found) = runtime.block_on(Devices::open())?;
     engine.start(found, devices.host());
     notify::ready(&engine.summary());
     let engine = thread::Builder::new()
         .name("engine".to_owned())
-        .spawn(move || engine.run(&messages))
+        .spawn(move || engine.run())
         .context("could not start the engine's thread")?;
 
     let files = handle.clone();

@@ -24,14 +24,40 @@ pub struct ApplyRequest {
     pub dry_run: bool,
 }
 
-/// A pair of ends and ports whose verdict changes.
+/// Flows that come out differently.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Change {
     /// The line for people.
     pub text: String,
-    /// The same for programs.
-    #[serde(flatten)]
-    pub fields: serde_json::Map<String, serde_json::Value>,
+    /// Whether more passes than before.
+    pub opens: bool,
+    /// Sources: names of workloads and groups, `host`, `world`, blocks.
+    pub from: Vec<String>,
+    /// Destinations, likewise.
+    pub to: Vec<String>,
+    /// As entries of `ports`.
+    pub ports: Vec<String>,
+    /// What they were.
+    pub before: String,
+    /// What they become.
+    pub after: String,
+    /// The rule that decided before.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rule_before: Option<String>,
+    /// The rule that decides then.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rule_after: Option<String>,
+}
+
+/// What connectivity changes.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Connectivity {
+    /// What is lost first.
+    pub changes: Vec<Change>,
+    /// Changes beyond those listed.
+    pub more: usize,
+    /// Whether everything was compared; sets of many thousand distinct endpoints are compared in part.
+    pub complete: bool,
 }
 
 /// What will change; comes before anything does.
@@ -39,10 +65,9 @@ pub struct Change {
 pub struct Plan {
     /// `enforcer.plan/v1`.
     pub schema: String,
-    /// Connectivity that changes.
-    pub changes: Vec<Change>,
-    /// Changes beyond those listed.
-    pub more: u64,
+    /// What connectivity changes.
+    #[serde(flatten)]
+    pub connectivity: Connectivity,
     /// Warnings about the set.
     pub warnings: Vec<Finding>,
     /// How the set's FlowTests came out.

@@ -7,7 +7,9 @@ mod finding;
 mod flow;
 mod status;
 
-pub use apply::{ApplyReply, ApplyRequest, Change, Outcome, Plan, PolicyFile, TestReport, TestResult};
+pub use apply::{
+    ApplyReply, ApplyRequest, Change, Connectivity, Outcome, Plan, PolicyFile, TestReport, TestResult,
+};
 pub use explain::{ExplainReply, ExplainRequest};
 pub use finding::Finding;
 pub use flow::{CauseRecord, End, FlowRecord, Icmp, Missed, ObserveLine};

@@ -1,13 +1,13 @@
 //! `apply` and `rollback`: another applied set, after the whole live set with it has been checked and tested.
 
-use super::load::datapath_finding;
+use super::load::{broke, parse};
 use super::{ApplyLine, Engine};
 use crate::daemon::clock::Instants;
 use crate::daemon::state::Applied;
-use crate::pipeline::{Ready, prepare};
+use crate::pipeline::{Ready, Surroundings, prepare};
 use crate::protocol::{ApplyReply, ApplyRequest, Finding, Outcome, Plan, TestReport};
 use crate::verdicts;
-use enforcer_policy::compile::Numbers;
+use enforcer_policy::compile::{Compiled, Numbers};
 use enforcer_policy::document::ParsedFile;
 use std::path::Path;
 use std::sync::Arc;
@@ -78,42 +78,29 @@ impl Engine {
         replies: &UnboundedSender<ApplyLine>,
     ) -> Result<(), Not> {
         let invalid = |findings| Not::new(Outcome::Invalid, findings);
-        let mut numbers = self.numbers.clone();
-        let files = self.gather(&next.files).map_err(invalid)?;
-        let now = Instants::now();
-        let ready = prepare(files.iter().map(Arc::as_ref), &self.surroundings(), now, &mut numbers)
-            .map_err(invalid)?;
-        let mut tests = verdicts::run_tests(&ready, &self.surroundings(), now);
-        tests.cases.retain(|case| !case.passed);
-        if tests.failed > 0 {
-            let mut not = Not::new(Outcome::TestsFailed, Vec::new());
-            not.tests = Some(tests);
-            return Err(not);
-        }
-        let plan = self.plan(&ready, tests);
+        let applied = parse(&next.files);
+        let files = self.gather(&applied).map_err(invalid)?;
+        let work = {
+            let (files, around, numbers) = (files.clone(), self.surroundings(), self.numbers.clone());
+            let old = self.live.as_ref().map(|live| Arc::clone(&live.compiled));
+            move || Ok(plan(&files, &around, numbers, old.as_deref()))
+        };
+        let (ready, plan) = self.aside(work).unwrap_or_else(broke).map_err(invalid)??;
         // As above: a client that has gone is no reason to stop half-way.
         let _ = replies.send(ApplyLine::Plan(Box::new(plan)));
         if dry_run {
             return Ok(());
         }
-        self.switch(next, files, ready, numbers, from)
-    }
-
-    fn plan(&self, ready: &Ready, tests: TestReport) -> Plan {
-        let old = self.live.as_ref().map(|live| (&live.set, &live.compiled));
-        let (changes, more) = verdicts::changes(old, (&ready.set, &ready.compiled), &self.surroundings());
-        let mut warnings = ready.warnings.clone();
-        warnings.extend(ready.not_yet_enforced.clone());
-        Plan { schema: "enforcer.plan/v1".to_owned(), changes, more, warnings, tests }
+        self.switch(next, applied, files, ready, from)
     }
 
     /// The set is on disk before it is in force, and counts on disk only once it is.
     fn switch(
         &mut self,
         next: Applied,
+        applied: Vec<Arc<ParsedFile>>,
         files: Vec<Arc<ParsedFile>>,
         ready: Ready,
-        numbers: Numbers,
         from: Remembered<'_>,
     ) -> Result<(), Not> {
         let staged = self.state.stage(&next).map_err(|error| Not::failed(&error))?;
@@ -121,18 +108,16 @@ impl Engine {
             None => Some(self.state.remember(&self.applied).map_err(|error| Not::failed(&error))?),
             Some(_) => None,
         };
-        let before = self.numbers.clone();
-        self.numbers = numbers;
-        if let Err(error) = self.put_in_force(files, ready) {
-            self.numbers = before;
+        if let Err(findings) = self.put_in_force(files, ready) {
             if let Some(place) = remembered
                 && let Err(error) = self.state.forget(&place)
             {
                 warn!(error = format!("{error:#}"), "one set too many is remembered");
             }
-            return Err(Not::new(Outcome::Failed, vec![datapath_finding(&error)]));
+            return Err(Not::new(Outcome::Failed, findings));
         }
         self.applied = next;
+        self.applied_files = applied;
         self.applied_damage = None;
         self.recover();
         info!("{}", self.summary());
@@ -147,4 +132,26 @@ impl Engine {
         }
         Ok(())
     }
+}
+
+/// Checks, compiles and tests the whole set, and compares it with what is in force.
+fn plan(
+    files: &[Arc<ParsedFile>],
+    around: &Surroundings,
+    numbers: Numbers,
+    old: Option<&Compiled>,
+) -> Result<(Ready, Plan), Not> {
+    let now = Instants::now();
+    let prepared = prepare(files.iter().map(Arc::as_ref), around, now, numbers);
+    let ready = prepared.map_err(|findings| Not::new(Outcome::Invalid, findings))?;
+    let mut tests = verdicts::run_tests(&ready, around, now);
+    tests.cases.retain(|case| !case.passed);
+    if tests.failed > 0 {
+        let tests = Some(tests);
+        return Err(Not { outcome: Outcome::TestsFailed, findings: Vec::new(), tests });
+    }
+    let connectivity = verdicts::changes(old, &ready.compiled, now);
+    let mut warnings = ready.warnings.clone();
+    warnings.extend(ready.not_yet_enforced.clone());
+    Ok((ready, Plan { schema: "enforcer.plan/v1".to_owned(), connectivity, warnings, tests }))
 }

@@ -76,6 +76,16 @@ impl Interfaces {
         self.by_index.values()
     }
 
+    /// The subjects of every device that these plans claim.
+    pub(super) fn subjects(&self, plans: &[SubjectPlan]) -> Vec<(u32, Subject)> {
+        let claims = Claims::of(plans);
+        let claimed = |interface: &Interface| {
+            let plan = claims.plan(&interface.link.name, plans)?;
+            Some((interface.link.ifindex, whose(plan, &interface.link)))
+        };
+        self.all().filter_map(claimed).collect()
+    }
+
     /// How many devices are hooked.
     pub(super) fn attached(&self) -> usize {
         self.by_index.values().filter(|interface| interface.hook.is_some()).count()
@@ -117,16 +127,6 @@ fn whose(plan: &SubjectPlan, link: &Link) -> Subject {
 }
 
 impl Engine {
-    /// The subjects of every device that these plans claim.
-    pub(super) fn subjects(&self, plans: &[SubjectPlan]) -> Vec<(u32, Subject)> {
-        let claims = Claims::of(plans);
-        let claimed = |interface: &Interface| {
-            let plan = claims.plan(&interface.link.name, plans)?;
-            Some((interface.link.ifindex, whose(plan, &interface.link)))
-        };
-        self.interfaces.all().filter_map(claimed).collect()
-    }
-
     /// Hooks every device that the set in force claims, and lets go of those that it doesn't.
     pub(super) fn settle(&mut self) {
         let Some(live) = &self.live else { return };

@@ -1,5 +1,6 @@
 //! The live set on its way into force: read, prepared, installed; and what happens where it can't be.
 
+use super::aside::Broke;
 use super::live::Live;
 use super::{Degraded, Engine, Link};
 use crate::daemon::clock::Instants;
@@ -41,18 +42,12 @@ impl Engine {
         }
         let Some(good) = last_good else { return };
         let files = parse(&good.files);
-        let now = Instants::now();
-        match prepare(files.iter().map(Arc::as_ref), &self.surroundings(), now, &mut self.numbers) {
-            Ok(ready) => match self.put_in_force(files, ready) {
-                Ok(()) => warn!(since = good.since, "the last good set is in force"),
-                Err(error) => error!(%error, "could not put the last good set in force"),
-            },
+        match self.prepare(&files).and_then(|ready| self.put_in_force(files, ready)) {
+            Ok(()) => warn!(since = good.since, "the last good set is in force"),
             Err(findings) => {
                 let first = findings.iter().find(|finding| finding.is_error());
-                error!(
-                    error = first.map(|finding| &*finding.message),
-                    "the last good set isn't good any more"
-                );
+                let error = first.map(|finding| &*finding.message);
+                error!(error, "the last good set can't be put in force any more");
             }
         }
     }
@@ -62,9 +57,18 @@ impl Engine {
     }
 
     /// The files of the live set as they are now: watched ones, then the applied set.
-    pub(super) fn gather(&mut self, applied: &[PolicyFile]) -> Result<Vec<Arc<ParsedFile>>, Vec<Finding>> {
+    pub(super) fn gather(
+        &mut self,
+        applied: &[Arc<ParsedFile>],
+    ) -> Result<Vec<Arc<ParsedFile>>, Vec<Finding>> {
         self.looked = Instant::now();
-        let loaded = self.cache.load(&self.settings.policies);
+        let (mut cache, paths) = (std::mem::take(&mut self.cache), self.settings.policies.clone());
+        let work = move || {
+            let loaded = cache.load(&paths);
+            Ok((cache, loaded))
+        };
+        let (cache, loaded) = self.aside(work).unwrap_or_else(broke)?;
+        self.cache = cache;
         if !loaded.unreadable.is_empty() {
             let told =
                 loaded.unreadable.iter().map(|problem| Finding::placeless("error", problem.to_string()));
@@ -77,7 +81,7 @@ impl Engine {
             self.missing = loaded.missing;
         }
         let mut files = loaded.files;
-        files.extend(parse(applied));
+        files.extend(applied.iter().cloned());
         Ok(files)
     }
 
@@ -87,10 +91,8 @@ impl Engine {
             let finding = Finding::placeless("error", format!("the applied set can't be read: {damage}"));
             return self.degrade("the applied set can't be read", vec![finding]);
         }
-        let applied = std::mem::take(&mut self.applied);
-        let gathered = self.gather(&applied.files);
-        self.applied = applied;
-        let files = match gathered {
+        let applied = self.applied_files.clone();
+        let files = match self.gather(&applied) {
             Ok(files) => files,
             Err(findings) => return self.degrade("policy files can't be read", findings),
         };
@@ -102,50 +104,49 @@ impl Engine {
         self.load(files, "the policy files changed");
     }
 
-    /// Compiles what is in force anew, because something around it changed.
-    pub(super) fn refresh(&mut self, why: &str) {
-        let Some(live) = &self.live else { return };
-        self.load_again(live.files.clone(), why);
-    }
-
     /// Puts these files in force, or says why they can't be.
     fn load(&mut self, files: Vec<Arc<ParsedFile>>, why: &str) {
+        if self.change_in_place(&files) {
+            return self.recover();
+        }
         let began = Instant::now();
         let now = Instants::now();
-        let sound = match check(files.iter().map(Arc::as_ref), now) {
+        let checked = {
+            let files = files.clone();
+            self.aside(move || check(files.iter().map(Arc::as_ref), now)).unwrap_or_else(broke)
+        };
+        let sound = match checked {
             Ok(sound) => sound,
             Err(findings) => return self.degrade("the live set is invalid", findings),
         };
-        let sound = match self.change_in_place(&files, sound) {
-            None => return self.recover(),
-            Some(sound) => sound,
-        };
-        match sound.compile(&self.surroundings(), now, &mut self.numbers) {
+        let (around, numbers) = (self.surroundings(), self.numbers.clone());
+        match self.aside(move || sound.compile(&around, now, numbers)).unwrap_or_else(broke) {
             Ok(ready) => match self.put_in_force(files, ready) {
                 Ok(()) => {
                     info!(why, took = ?began.elapsed(), "{}", self.summary());
                     self.recover();
                 }
-                Err(error) => {
-                    self.degrade("the live set can't be put in force", vec![datapath_finding(&error)])
-                }
+                Err(findings) => self.degrade("the live set can't be put in force", findings),
             },
             Err(findings) => self.degrade("the live set can't be compiled", findings),
         }
     }
 
-    /// As [`Engine::load`], for files that are in force: whether the live set is degraded has nothing to do with it.
-    fn load_again(&mut self, files: Vec<Arc<ParsedFile>>, why: &str) {
-        let prepared =
-            prepare(files.iter().map(Arc::as_ref), &self.surroundings(), Instants::now(), &mut self.numbers);
-        let put = match prepared {
-            Ok(ready) => self.put_in_force(files, ready).map_err(|error| vec![datapath_finding(&error)]),
-            Err(findings) => Err(findings),
-        };
-        match put {
+    /// Compiles what is in force anew, because something around it changed. Whether the live set is degraded has nothing to do with it.
+    pub(super) fn refresh(&mut self, why: &str) {
+        let Some(live) = &self.live else { return };
+        let files = live.files.clone();
+        match self.prepare(&files).and_then(|ready| self.put_in_force(files, ready)) {
             Ok(()) => info!(why, "{}", self.summary()),
             Err(findings) => self.degrade("the set in force can't be brought up to date", findings),
         }
+    }
+
+    /// Everything short of putting a set in force.
+    fn prepare(&mut self, files: &[Arc<ParsedFile>]) -> Result<Ready, Vec<Finding>> {
+        let (files, around, numbers) = (files.to_vec(), self.surroundings(), self.numbers.clone());
+        let work = move || prepare(files.iter().map(Arc::as_ref), &around, Instants::now(), numbers);
+        self.aside(work).unwrap_or_else(broke)
     }
 
     /// Switches to a prepared set. On an error, what was in force still is.
@@ -153,15 +154,17 @@ impl Engine {
         &mut self,
         files: Vec<Arc<ParsedFile>>,
         ready: Ready,
-    ) -> Result<(), DatapathError> {
-        let subjects = self.subjects(&ready.compiled.subjects);
+    ) -> Result<(), Vec<Finding>> {
+        let subjects = self.interfaces.subjects(&ready.compiled.subjects);
         self.names.learn(ready.compiled.identities.values(), &ready.compiled.rules);
         self.names.locate(&ready.set, &self.host, &ready.compiled.identities);
-        self.datapath.install(&ready.compiled.image, &subjects)?;
+        let installed = self.datapath.install(&ready.compiled.image, &subjects);
+        installed.map_err(|error| vec![datapath_finding(&error)])?;
+        self.numbers = ready.numbers.clone();
         self.interfaces.written(&subjects);
         self.live = Some(Live::new(files, ready, Instants::now().wall));
         self.generation += 1;
-        self.unkept = true;
+        self.unkept = Some(Instant::now() + super::KEPT_AFTER);
         self.settle();
         Ok(())
     }
@@ -202,22 +205,34 @@ impl Engine {
         }
     }
 
-    /// Keeps what is in force as the last good set.
+    /// Keeps what is in force as the last good set, if that is still to be done.
     pub(super) fn keep(&mut self) {
-        let Some(live) = self.live.as_ref().filter(|_| self.unkept) else { return };
-        let good = LastGood {
-            schema: "enforcer.last-good/v1".to_owned(),
-            generation: self.generation,
-            since: live.since.to_string(),
-            files: live.policy_files(),
-            numbers: self.numbers.clone(),
-        };
+        let Some(live) = self.live.as_ref().filter(|_| self.unkept.is_some()) else { return };
+        let (files, numbers) = (live.files.clone(), self.numbers.clone());
+        let (since, generation, state) = (live.since.to_string(), self.generation, self.state.clone());
         // Tried again with the next change; until then an older set is kept, which was good too.
-        self.unkept = false;
-        if let Err(error) = self.state.keep(&good) {
-            warn!(error = format!("{error:#}"), "could not keep the set in force as the last good one");
+        self.unkept = None;
+        let work = move || {
+            let schema = "enforcer.last-good/v1".to_owned();
+            state.keep(&LastGood { schema, generation, since, files: policy_files(&files), numbers })
+        };
+        match self.aside(work) {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => {
+                warn!(error = format!("{error:#}"), "could not keep the set in force as the last good one")
+            }
+            Err(broke) => warn!(%broke, "could not keep the set in force as the last good one"),
         }
     }
+}
+
+/// Files as they are kept.
+fn policy_files(files: &[Arc<ParsedFile>]) -> Vec<PolicyFile> {
+    let kept = |file: &Arc<ParsedFile>| PolicyFile {
+        name: file.source().name.to_string(),
+        text: file.source().text.to_string(),
+    };
+    files.iter().map(kept).collect()
 }
 
 /// Kept or sent files, parsed.
@@ -225,12 +240,18 @@ pub(super) fn parse(files: &[PolicyFile]) -> Vec<Arc<ParsedFile>> {
     files.iter().map(|file| Arc::new(parse_file(&Source::new(&*file.name, &*file.text)))).collect()
 }
 
-pub(super) fn datapath_finding(error: &DatapathError) -> Finding {
+fn datapath_finding(error: &DatapathError) -> Finding {
     let finding = Finding::placeless("error", chain(error));
     match error.help() {
         Some(help) => finding.help(help),
         None => finding,
     }
+}
+
+/// Work that broke, as a finding.
+pub(super) fn broke<T>(broke: Broke) -> Result<T, Vec<Finding>> {
+    let help = "the set in force stays; please report the set that did this";
+    Err(vec![Finding::placeless("error", broke.to_string()).help(help)])
 }
 
 /// An error with what caused it, outermost first.

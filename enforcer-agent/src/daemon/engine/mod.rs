@@ -4,6 +4,7 @@
 //! packets: it carries what the compiler made to the datapath.
 
 mod apply;
+mod aside;
 mod explain;
 mod interfaces;
 mod live;
@@ -25,10 +26,13 @@ use crate::protocol::{
     ApplyReply, ApplyRequest, ExplainReply, ExplainRequest, Finding, Missed, Plan, Status, StopReply,
 };
 use enforcer_policy::compile::Numbers;
+use enforcer_policy::document::ParsedFile;
 use interfaces::Interfaces;
 use live::Live;
+use std::collections::VecDeque;
 use std::net::IpAddr;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SendError, Sender, channel};
 use std::time::{Duration, Instant};
 use tokio::sync::{mpsc, oneshot};
@@ -42,6 +46,11 @@ const SWEEP: Duration = Duration::from_secs(5);
 const LOOK: Duration = Duration::from_secs(30);
 /// The engine does its round this often when it has nothing else to do.
 const ROUND: Duration = Duration::from_secs(1);
+
+/// A set that was put in force as a whole is kept as soon as nothing else is to be done.
+const KEPT_AFTER: Duration = Duration::from_millis(50);
+/// A set that was changed in place is kept with the changes that follow.
+const KEPT_WITHIN: Duration = Duration::from_secs(5);
 
 /// What the engine can be asked.
 #[derive(Debug)]
@@ -88,6 +97,8 @@ pub enum Message {
     },
     /// End; what is enforced stays enforced.
     End,
+    /// Work that was done aside is done.
+    Done,
 }
 
 /// Why the engine did not do what it was asked.
@@ -137,6 +148,11 @@ struct Degraded {
 
 /// The single owner of what is enforced.
 pub struct Engine {
+    messages: Receiver<Message>,
+    /// The engine's own way to itself.
+    handle: Handle,
+    /// What came while it couldn't be done.
+    waiting: VecDeque<Message>,
     settings: Settings,
     datapath: Box<dyn Datapath>,
     state: StateDir,
@@ -144,6 +160,8 @@ pub struct Engine {
     /// Policy paths that aren't there.
     missing: Vec<PathBuf>,
     applied: Applied,
+    /// Its files, parsed.
+    applied_files: Vec<Arc<ParsedFile>>,
     /// The applied set can't be read: it may not be taken for empty.
     applied_damage: Option<String>,
     names: Names,
@@ -155,8 +173,8 @@ pub struct Engine {
     degraded: Option<Degraded>,
     generation: u64,
     started: jiff::Timestamp,
-    /// What is in force is not yet kept as the last good set.
-    unkept: bool,
+    /// When what is in force is to be kept as the last good set, if it isn't yet.
+    unkept: Option<Instant>,
     /// How often the round is done.
     every: Duration,
     rounded: Instant,
@@ -173,17 +191,23 @@ impl Engine {
         names: Names,
         feed: Feed,
     ) -> Self {
+        let (handle, messages) = Handle::new();
         let (applied, applied_damage) = match state.applied() {
             Ok(applied) => (applied, None),
             Err(error) => (Applied::default(), Some(format!("{error:#}"))),
         };
+        let applied_files = load::parse(&applied.files);
         Self {
+            messages,
+            handle,
+            waiting: VecDeque::new(),
             settings,
             datapath,
             state,
             cache: Cache::default(),
             missing: Vec::new(),
             applied,
+            applied_files,
             applied_damage,
             names,
             feed,
@@ -194,7 +218,7 @@ impl Engine {
             degraded: None,
             generation: 0,
             started: jiff::Timestamp::now(),
-            unkept: false,
+            unkept: None,
             every: notify::watchdog().map_or(ROUND, |watchdog| watchdog.min(ROUND)),
             rounded: Instant::now(),
             swept: Instant::now(),
@@ -202,12 +226,22 @@ impl Engine {
         }
     }
 
+    /// How others reach it.
+    #[must_use]
+    pub fn handle(&self) -> Handle {
+        self.handle.clone()
+    }
+
     /// Takes messages until it is told to end.
-    pub fn run(mut self, messages: &Receiver<Message>) {
+    pub fn run(mut self) {
         loop {
-            match messages.recv_timeout(self.patience()) {
+            let next = match self.waiting.pop_front() {
+                Some(message) => Ok(message),
+                None => self.messages.recv_timeout(self.patience()),
+            };
+            match next {
                 Ok(message) => {
-                    if self.handle(message).is_break() {
+                    if self.take(message).is_break() {
                         break;
                     }
                     // Messages without pause must not keep the rest from being done.
@@ -227,15 +261,12 @@ impl Engine {
         let expiry = self.live.as_ref().and_then(|live| live.next_expiry);
         let until = expiry.map(|expiry| expiry.duration_since(Instants::now().wall));
         let until = until.map_or(self.every, |until| Duration::try_from(until).unwrap_or_default());
+        let keep = self.unkept.map_or(self.every, |at| at.saturating_duration_since(Instant::now()));
         // A little late rather than early: an expiry that isn't past yet would be met again at once.
-        (until + Duration::from_millis(1)).min(if self.unkept {
-            Duration::from_millis(50)
-        } else {
-            self.every
-        })
+        (until + Duration::from_millis(1)).min(self.every).min(keep)
     }
 
-    fn handle(&mut self, message: Message) -> std::ops::ControlFlow<()> {
+    fn take(&mut self, message: Message) -> std::ops::ControlFlow<()> {
         match message {
             Message::Files => self.look(false),
             Message::Reload => {
@@ -258,6 +289,7 @@ impl Engine {
             Message::Rollback { replies } => self.rollback(&replies),
             Message::Stop { detach, reply } => return self.stop(detach, reply),
             Message::End => return std::ops::ControlFlow::Break(()),
+            Message::Done => {}
         }
         std::ops::ControlFlow::Continue(())
     }
@@ -286,7 +318,9 @@ impl Engine {
         for link in self.interfaces.unsettled() {
             self.link_up(link);
         }
-        self.keep();
+        if self.unkept.is_some_and(|at| at <= Instant::now()) {
+            self.keep();
+        }
     }
 
     fn stop(
@@ -303,7 +337,7 @@ impl Engine {
         }
         info!(detach, "stopping");
         self.keep();
-        self.unkept = false;
+        self.unkept = None;
         drop(reply.send(Ok(StopReply { schema: "enforcer.stop/v1".to_owned(), detached: detach })));
         std::ops::ControlFlow::Break(())
     }

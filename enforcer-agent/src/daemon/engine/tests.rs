@@ -131,9 +131,8 @@ impl World {
         let feed = Feed::new(names.clone());
         let mut engine = Engine::new(settings, Box::new(self.kernel.clone()), state, names, feed);
         engine.start(vec![link(1, "veth-web"), link(2, "veth-db"), link(9, "eth0")], Vec::new());
-        let (handle, messages) = Handle::new();
-        self.handle = handle;
-        self.thread = Some(std::thread::spawn(move || engine.run(&messages)));
+        self.handle = engine.handle();
+        self.thread = Some(std::thread::spawn(move || engine.run()));
     }
 
     fn end(&mut self) {
@@ -159,7 +158,16 @@ impl World {
         self.handle.send(message).unwrap();
     }
 
+    /// Waits until everything that was sent so far has been done.
+    fn settle(&self) {
+        let (reply, answer) = oneshot::channel();
+        let request = ExplainRequest { from: String::new(), to: String::new(), port: String::new() };
+        self.send(Message::Explain { request, reply });
+        assert!(answer.blocking_recv().unwrap().is_err());
+    }
+
     fn status(&self) -> Status {
+        self.settle();
         let (reply, answer) = oneshot::channel();
         self.send(Message::Status(reply));
         answer.blocking_recv().unwrap()
@@ -335,7 +343,11 @@ fn apply_rollback_and_empty() {
     let allow = || vec![file("mine/allow.yaml", policy("allow", "web", "db"))];
     let (plan, reply) = world.apply(allow(), true);
     assert_eq!(reply.outcome, Outcome::DryRun);
-    assert!(!plan.unwrap().changes.is_empty());
+    let changes = plan.unwrap().connectivity.changes;
+    assert_eq!(
+        changes.iter().map(|change| &*change.text).collect::<Vec<_>>(),
+        ["+ web -> db  tcp/80  denied -> allowed  (allow#0)"]
+    );
     assert!(!world.passes("web", "db"), "a dry run changes nothing");
 
     assert_eq!(world.apply(allow(), false).1.outcome, Outcome::Applied);
@@ -469,4 +481,31 @@ fn stop_leaves_everything_or_takes_everything_away() {
         assert_eq!(world.kernel.look(|kernel| kernel.attached.is_empty()), detach);
         assert_eq!(world.kernel.look(|kernel| kernel.epoch.is_none()), detach);
     }
+}
+
+#[test]
+fn devices_and_status_do_not_wait_for_a_large_set() {
+    let world = World::started();
+    let many: Vec<String> = (0..4_000)
+        .map(|number| {
+            let (from, to) = (number % 200, number * 7 % 200);
+            policy(&format!("p{number}"), &format!("a{from}"), &format!("a{to}"))
+        })
+        .chain((0..200).map(|number| {
+            workload(&format!("a{number}"), &format!("10.1.0.{number}"))
+                .replace(&format!("match: [{{interface: veth-a{number}}}], "), "")
+        }))
+        .collect();
+    world.changed("50-many.yaml", &many.join("---\n"));
+    world.send(Message::LinkGone(1));
+    world.send(Message::LinkUp(link(1, "veth-web")));
+    let (reply, answer) = oneshot::channel();
+    world.send(Message::Status(reply));
+    let meanwhile = answer.blocking_recv().unwrap();
+    assert_eq!(meanwhile.policies, 0, "the answer waited for the set");
+    assert!(meanwhile.workloads[0].interfaces[0].attached);
+    let after = world.status();
+    assert_eq!((after.policies, after.state), (4_000, State::Enforcing));
+    assert!(after.workloads[0].interfaces[0].attached);
+    assert!(world.kernel.look(|kernel| kernel.subjects.contains_key(&1)));
 }

@@ -1,20 +1,24 @@
-//! Changes that don't need the whole set compiled again: one workload that comes, changes or goes, and the
-//! machine's own addresses.
+//! Changes that don't need the whole set checked and compiled again: one workload that comes, changes or goes, and the
+//! machine's own addresses. They cost the same in a set of ten workloads and of a hundred thousand.
+//!
+//! What would have to be checked against other documents and isn't sure to be right is left to the whole way, which also
+//! says what is wrong. Warnings are found again only there.
 
 use super::Engine;
-use crate::pipeline::Sound;
-use enforcer_policy::compile::{Delta, IdentityKind};
-use enforcer_policy::document::ParsedFile;
-use enforcer_policy::model::{PolicySet, Workload};
+use enforcer_common::maps::kind;
+use enforcer_policy::compile::{Delta, IdentityInfo, IdentityKind};
+use enforcer_policy::document::{Document, ParsedFile};
+use enforcer_policy::model::{InterfacePattern, Workload, WorkloadMatch};
 use jiff::Timestamp;
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Instant;
 use tracing::{debug, info};
 
-/// The one difference between two sets.
+/// What a changed file says that the old one didn't.
+#[derive(Debug, PartialEq)]
 enum Difference<'a> {
-    /// There is none.
+    /// Nothing: comments, layout.
     None,
     /// One workload is new, or says something else.
     Upsert(&'a Workload),
@@ -22,97 +26,139 @@ enum Difference<'a> {
     Remove(&'a str),
 }
 
+/// The only file that differs, as it was and as it is; `None` where there are several.
+fn changed_file<'a>(
+    old: &'a [Arc<ParsedFile>],
+    new: &'a [Arc<ParsedFile>],
+) -> Option<(Option<&'a ParsedFile>, Option<&'a ParsedFile>)> {
+    let same = |(a, b): &(&Arc<ParsedFile>, &Arc<ParsedFile>)| Arc::ptr_eq(a, b);
+    let before = old.iter().zip(new).take_while(same).count();
+    let (old, new) = (&old[before..], &new[before..]);
+    let after = old.iter().rev().zip(new.iter().rev()).take_while(same).count();
+    match (&old[..old.len() - after], &new[..new.len() - after]) {
+        ([], [new]) => Some((None, Some(new))),
+        ([old], []) => Some((Some(old), None)),
+        ([old], [new]) => Some((Some(old), Some(new))),
+        _ => None,
+    }
+}
+
+/// The workloads of a file that holds nothing else and has no findings.
+fn workloads(file: Option<&ParsedFile>) -> Option<HashMap<&str, &Workload>> {
+    let Some(file) = file else { return Some(HashMap::new()) };
+    let mut found = HashMap::new();
+    for document in file.documents() {
+        let Document::Workload(workload) = document else { return None };
+        // Two of one name are an error that the whole way reports.
+        if found.insert(workload.name.as_str(), workload).is_some() {
+            return None;
+        }
+    }
+    file.diagnostics().is_empty().then_some(found)
+}
+
 /// `None` where there are several differences, or others than of a workload.
-fn difference<'a>(old: &'a PolicySet, new: &'a PolicySet) -> Option<Difference<'a>> {
-    let counts = (old.workloads.len(), new.workloads.len());
-    if counts.0.abs_diff(counts.1) > 1
-        || old.groups != new.groups
-        || old.policies != new.policies
-        || old.segments != new.segments
-    {
-        return None;
-    }
-    let known: HashMap<&str, &Workload> =
-        old.workloads.iter().map(|workload| (workload.name.as_str(), workload)).collect();
-    let mut changed =
-        new.workloads.iter().filter(|workload| known.get(workload.name.as_str()) != Some(workload));
-    let first = changed.next();
-    if changed.next().is_some() {
-        return None;
-    }
-    match (counts.0.cmp(&counts.1), first) {
-        (std::cmp::Ordering::Equal, None) => Some(Difference::None),
-        (std::cmp::Ordering::Equal, Some(workload)) if known.contains_key(workload.name.as_str()) => {
-            Some(Difference::Upsert(workload))
-        }
-        (std::cmp::Ordering::Less, Some(workload)) => Some(Difference::Upsert(workload)),
-        (std::cmp::Ordering::Greater, None) => {
-            let mut left: std::collections::HashSet<&str> = known.into_keys().collect();
-            for workload in &new.workloads {
-                left.remove(workload.name.as_str());
-            }
-            left.into_iter().next().map(Difference::Remove)
-        }
+fn difference<'a>(old: Option<&'a ParsedFile>, new: Option<&'a ParsedFile>) -> Option<Difference<'a>> {
+    let (old, new) = (workloads(old)?, workloads(new)?);
+    let mut upserts = new.values().filter(|workload| old.get(workload.name.as_str()) != Some(workload));
+    let mut removals = old.keys().filter(|name| !new.contains_key(*name));
+    match (upserts.next(), upserts.next(), removals.next(), removals.next()) {
+        (None, _, None, _) => Some(Difference::None),
+        (Some(workload), None, None, _) => Some(Difference::Upsert(workload)),
+        (None, _, Some(name), None) => Some(Difference::Remove(name)),
         _ => None,
     }
 }
 
 impl Engine {
-    /// Makes the change in place where that can be done; gives the set back where it can't.
-    pub(super) fn change_in_place(&mut self, files: &[Arc<ParsedFile>], sound: Sound) -> Option<Sound> {
+    /// Makes the change in place where that can be done; `false` where it has to be made as a whole.
+    pub(super) fn change_in_place(&mut self, files: &[Arc<ParsedFile>]) -> bool {
         let began = Instant::now();
-        let Some(live) = &mut self.live else { return Some(sound) };
-        let Some(found) = difference(&live.set, &sound.set) else { return Some(sound) };
-        let before = |name: &str| live.set.workloads.iter().find(|workload| workload.name == name);
-        let (name, before, after) = match found {
-            Difference::None => {
-                self.adopt(files, sound);
-                return None;
-            }
-            Difference::Upsert(workload) => (&*workload.name, before(&workload.name), Some(workload)),
-            Difference::Remove(name) => (name, before(name), None),
+        let Some(live) = &self.live else { return false };
+        let known = live.files.clone();
+        let Some((old, new)) = changed_file(&known, files) else { return false };
+        let changed = match difference(old, new) {
+            None => return false,
+            Some(Difference::None) => true,
+            Some(Difference::Upsert(workload)) => self.is_sure(workload, old) && self.upsert(workload),
+            Some(Difference::Remove(name)) => self.remove(name),
         };
-        let delta = match after {
-            Some(workload) => live.compiled.upsert_workload(workload, &mut self.numbers),
-            None => live.compiled.remove_workload(name, &mut self.numbers),
-        };
-        // What can't be done in place may still be possible as a whole: that will tell.
-        let Ok(Some(delta)) = delta else { return Some(sound) };
-        let identity = live.compiled.identities.values().find(|identity| {
-            identity.kind == IdentityKind::Workload && identity.name == name && after.is_some()
-        });
-        self.names.learn(identity, []);
-        let addresses =
-            |workload: Option<&Workload>| workload.map_or(Vec::new(), |found| found.addresses.clone());
-        let number = identity.map(|identity| identity.number);
-        self.names.relocate(&addresses(before), &addresses(after), number);
-        if !self.write(&delta) {
-            return Some(sound);
+        if !changed {
+            return false;
         }
-        self.adopt(files, sound);
         if let Some(live) = &mut self.live {
-            live.since = Timestamp::now();
+            live.files = files.to_vec();
         }
-        self.generation += 1;
-        self.settle();
-        info!(took = ?began.elapsed(), "one workload changed");
-        None
+        self.unkept.get_or_insert_with(|| Instant::now() + super::KEPT_WITHIN);
+        info!(took = ?began.elapsed(), "changed in place");
+        true
     }
 
-    /// The tables say what this set says; from now on it is the one in force.
-    fn adopt(&mut self, files: &[Arc<ParsedFile>], sound: Sound) {
-        let Some(live) = &mut self.live else { return };
-        live.files = files.to_vec();
-        live.set = sound.set;
-        live.warnings = sound.warnings;
-        live.not_yet_enforced = sound.not_yet_enforced;
-        self.unkept = true;
+    /// Whether the workload can't be at odds with any other document. The compiler sees to its addresses.
+    fn is_sure(&self, workload: &Workload, file: Option<&ParsedFile>) -> bool {
+        let Some(live) = &self.live else { return false };
+        let before = live.workload(&workload.name);
+        let ours = file.is_some_and(|file| {
+            file.documents()
+                .any(|document| matches!(document, Document::Workload(one) if one.name == workload.name))
+        });
+        // Of a file that was changed, or else a new name.
+        if before.is_some() != ours {
+            return false;
+        }
+        if before.is_some_and(|before| before.matches == workload.matches) {
+            return true;
+        }
+        let claimed = |name: &str| {
+            let plans = live.compiled.subjects.iter().filter(|plan| plan.workload != workload.name);
+            plans
+                .flat_map(|plan| &plan.matches)
+                .any(|matched| matches!(matched, WorkloadMatch::Interface(pattern) if pattern.matches(name)))
+        };
+        workload.matches.iter().all(|matched| {
+            matches!(matched, WorkloadMatch::Interface(InterfacePattern { text, glob: false }) if !claimed(text))
+        })
+    }
+
+    fn upsert(&mut self, workload: &Workload) -> bool {
+        let Some(live) = &mut self.live else { return false };
+        let Ok(Some(delta)) = Arc::make_mut(&mut live.compiled).upsert_workload(workload, &mut self.numbers)
+        else {
+            return false;
+        };
+        let hooked = || live.compiled.subjects.iter().find(|plan| plan.workload == workload.name);
+        let endpoints = delta.addresses4.iter().map(|(_, endpoint)| endpoint);
+        let mut endpoints = endpoints.chain(delta.addresses6.iter().map(|(_, endpoint)| endpoint)).flatten();
+        let named =
+            endpoints.find(|endpoint| endpoint.kind == kind::WORKLOAD).map(|endpoint| endpoint.identity);
+        let number = named.or_else(|| hooked().map(|plan| plan.identity));
+        let identity = number.map(|number| IdentityInfo {
+            number,
+            kind: IdentityKind::Workload,
+            name: workload.name.clone(),
+            labels: workload.labels.clone(),
+        });
+        self.names.learn(&identity, []);
+        let before = live.put(workload).map_or(Vec::new(), |before| before.addresses);
+        self.names.relocate(&before, &workload.addresses, number);
+        self.write(&delta)
+    }
+
+    fn remove(&mut self, name: &str) -> bool {
+        let Some(live) = &mut self.live else { return false };
+        let Ok(Some(delta)) = Arc::make_mut(&mut live.compiled).remove_workload(name, &mut self.numbers)
+        else {
+            return false;
+        };
+        let before = live.take(name).map_or(Vec::new(), |before| before.addresses);
+        self.names.relocate(&before, &[], None);
+        self.write(&delta)
     }
 
     /// Tells the set in force the machine's new addresses; whether that was possible in place.
     pub(super) fn host_in_place(&mut self) -> bool {
         let Some(live) = &mut self.live else { return true };
-        match live.compiled.set_host_addresses(&self.host) {
+        match Arc::make_mut(&mut live.compiled).set_host_addresses(&self.host) {
             Ok(Some(delta)) => {
                 self.names.locate(&live.set, &self.host, &live.compiled.identities);
                 self.write(&delta)
@@ -123,19 +169,73 @@ impl Engine {
 
     /// Writes a change over the tables, with the subjects of the devices it concerns.
     fn write(&mut self, delta: &Delta) -> bool {
-        let Some(live) = &self.live else { return false };
-        let wanted = self.subjects(&live.compiled.subjects);
-        let changed = self.interfaces.changed(&wanted);
+        let Some(live) = &mut self.live else { return false };
+        let devices = !delta.subjects.is_empty() || !delta.removed_subjects.is_empty();
+        let wanted = devices.then(|| self.interfaces.subjects(&live.compiled.subjects));
+        let changed = wanted.as_ref().map_or_else(Vec::new, |wanted| self.interfaces.changed(wanted));
         match self.datapath.apply_delta(delta, &changed) {
-            Ok(epoch) => {
-                self.interfaces.written(&wanted);
-                debug!(epoch, "changed in place");
-                true
-            }
+            Ok(epoch) => debug!(epoch, "written over the tables"),
             Err(error) => {
                 debug!(%error, "could not change in place");
-                false
+                return false;
             }
         }
+        live.since = Timestamp::now();
+        self.generation += 1;
+        if let Some(wanted) = wanted {
+            self.interfaces.written(&wanted);
+            self.settle();
+        }
+        true
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Difference, changed_file, difference};
+    use enforcer_policy::document::{ParsedFile, parse_file};
+    use enforcer_policy::source::Source;
+    use std::sync::Arc;
+
+    fn file(names: &[&str]) -> Arc<ParsedFile> {
+        let text: Vec<String> = names
+            .iter()
+            .map(|name| {
+                format!(
+                    "apiVersion: enforcer.dev/v1alpha1\nkind: Workload\nmetadata: {{name: {name}}}\n\
+                     spec: {{labels: {{app: {name}}}, addresses: [10.0.0.1]}}\n"
+                )
+            })
+            .collect();
+        Arc::new(parse_file(&Source::new("a.yaml", text.join("---\n"))))
+    }
+
+    #[test]
+    fn one_changed_file_is_found_wherever_it_is() {
+        let (a, b, c, d) = (file(&["a"]), file(&["b"]), file(&["c"]), file(&["d"]));
+        let of = |files: &[&Arc<ParsedFile>]| files.iter().map(|file| Arc::clone(file)).collect::<Vec<_>>();
+        let found = |old: &[&Arc<ParsedFile>], new: &[&Arc<ParsedFile>]| {
+            let (old, new) = (of(old), of(new));
+            changed_file(&old, &new).map(|(old, new)| (old.is_some(), new.is_some()))
+        };
+        assert_eq!(found(&[&a, &b, &c], &[&a, &d, &c]), Some((true, true)));
+        assert_eq!(found(&[&a, &c], &[&a, &b, &c]), Some((false, true)));
+        assert_eq!(found(&[&a, &b], &[&b]), Some((true, false)));
+        assert_eq!(found(&[&a, &b, &c], &[&d, &b, &a]), None);
+        assert_eq!(found(&[&a], &[&a]), None);
+    }
+
+    #[test]
+    fn only_one_workload_may_differ() {
+        let (none, a, ab, abc) = (file(&[]), file(&["a"]), file(&["a", "b"]), file(&["a", "b", "c"]));
+        assert_eq!(difference(Some(&a), Some(&a)), Some(Difference::None));
+        assert!(matches!(difference(Some(&a), Some(&ab)), Some(Difference::Upsert(one)) if one.name == "b"));
+        assert!(matches!(difference(None, Some(&a)), Some(Difference::Upsert(one)) if one.name == "a"));
+        assert_eq!(difference(Some(&ab), Some(&a)), Some(Difference::Remove("b")));
+        assert_eq!(difference(Some(&a), None), Some(Difference::Remove("a")));
+        assert_eq!(difference(Some(&a), Some(&abc)), None);
+        assert_eq!(difference(Some(&none), Some(&none)), Some(Difference::None));
+        let bad = Arc::new(parse_file(&Source::new("a.yaml", "kind: Workload\n")));
+        assert_eq!(difference(Some(&a), Some(&bad)), None);
     }
 }

@@ -1,0 +1,47 @@
+//! Long work on a thread of its own, while the engine goes on with what can't wait: devices that come and go, and `status`.
+
+use super::{Engine, Message};
+use crate::daemon::notify;
+use std::sync::mpsc::RecvTimeoutError;
+use std::thread;
+
+/// The work ended without a result: it has a mistake of its own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the work on this set failed inside the enforcer itself, which is a mistake in it")]
+pub(super) struct Broke;
+
+impl Engine {
+    /// Does `work` on a thread of its own. Messages that change what the work is about wait until it is done.
+    pub(super) fn aside<T: Send + 'static>(
+        &mut self,
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> Result<T, Broke> {
+        /// Wakes the engine when the work ends, even by a panic.
+        struct Bell(super::Handle);
+        impl Drop for Bell {
+            fn drop(&mut self) {
+                // An engine that has ended waits for nothing.
+                let _ = self.0.send(Message::Done);
+            }
+        }
+        let bell = Bell(self.handle.clone());
+        let worker = thread::Builder::new().name("work".to_owned()).spawn(move || {
+            let _bell = bell;
+            work()
+        });
+        let worker = worker.map_err(|_| Broke)?;
+        loop {
+            match self.messages.recv_timeout(self.every) {
+                Ok(Message::Done) => break,
+                Ok(message @ (Message::LinkUp(_) | Message::LinkGone(_) | Message::Status(_))) => {
+                    // None of them ends the engine.
+                    let _ = self.take(message);
+                }
+                Ok(message) => self.waiting.push_back(message),
+                Err(RecvTimeoutError::Timeout) => notify::alive(),
+                Err(RecvTimeoutError::Disconnected) => break,
+            }
+        }
+        worker.join().map_err(|_| Broke)
+    }
+}
