@@ -18,6 +18,7 @@
 //! What a caller may want to see fail (the daemon's start, a command's result) is returned.
 
 mod daemon;
+pub mod forge;
 pub mod frames;
 pub mod images;
 mod ip;
@@ -29,6 +30,7 @@ mod probe;
 mod raw;
 mod serve;
 mod stream;
+mod trial;
 mod world;
 
 pub use daemon::{CommandOutput, Daemon, DaemonOptions};
@@ -38,6 +40,7 @@ pub use probe::{Probe, Protocol, Seen};
 pub use raw::RawPort;
 pub use serve::Servers;
 pub use stream::{Stream, StreamKind};
+pub use trial::{Cable, Counts, Trial, cause, documents, moved, policy};
 pub use world::{Workload, World};
 
 /// Frames are built with this.

@@ -70,7 +70,7 @@ impl Namespace {
     }
 
     /// Sets `/proc/sys/net/<key>`, which shows the reader's own namespace.
-    pub(crate) fn set(&self, settings: &[(&str, &str)]) -> Result<()> {
+    pub fn set(&self, settings: &[(&str, &str)]) -> Result<()> {
         self.enter(|| {
             for (key, value) in settings {
                 let path = format!("/proc/sys/net/{key}");

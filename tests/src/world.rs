@@ -264,6 +264,16 @@ impl Workload {
         if v6 { self.v6() } else { self.v4() }
     }
 
+    /// A Workload document for it: its name as the label `app`, its interface and its addresses.
+    #[must_use]
+    pub fn document(&self) -> String {
+        let Self { name, interface, v4, v6, .. } = self;
+        format!(
+            "---\napiVersion: enforcer.dev/v1alpha1\nkind: Workload\nmetadata: {{name: {name}}}\nspec:\n  \
+             labels: {{app: {name}}}\n  match: [{{interface: {interface}}}]\n  addresses: [{v4}, \"{v6}\"]\n"
+        )
+    }
+
     /// Its network namespace.
     #[must_use]
     pub fn namespace(&self) -> &Namespace {
