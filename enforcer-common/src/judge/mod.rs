@@ -296,7 +296,8 @@ fn rule<const N: usize, P: Packet, T: Tables + FamilyTables<N>>(
         }
     };
     let sight = settle(sight);
-    if sight.net.fragment.more { fragment::first(context, sight, tables) } else { Ok(sight.ruling) }
+    let opens = sight.net.fragment.more && sight.net.fragment.offset == 0;
+    if opens { fragment::first(context, sight, tables) } else { Ok(sight.ruling) }
 }
 
 /// What the subject's mode makes of an outcome.
