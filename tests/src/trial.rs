@@ -44,7 +44,10 @@ impl Daemon {
         for (list, name) in [("rules", "rule"), ("reasons", "detail")] {
             for entry in status[list].as_array().context("`status` lists no counters")? {
                 let cause = entry[name].as_str().context("a counter without a cause")?;
-                counts.insert(cause.to_owned(), entry["packets"].as_u64().context("a counter without packets")?);
+                counts.insert(
+                    cause.to_owned(),
+                    entry["packets"].as_u64().context("a counter without packets")?,
+                );
             }
         }
         Ok(counts)
@@ -147,7 +150,8 @@ impl Trial {
         }
         loop {
             let fresh = self.fresh(daemon);
-            let complete = expected.iter().filter(|(cause, _)| !cause.contains('#') && *cause != "segment-off");
+            let complete =
+                expected.iter().filter(|(cause, _)| !cause.contains('#') && *cause != "segment-off");
             let missing: Vec<_> = complete
                 .filter(|(name, count)| {
                     fresh.iter().filter(|record| cause(record) == name.as_str()).count() as u64 != **count
@@ -179,7 +183,8 @@ impl Cable {
     /// Takes a workload's addresses from its kernel and gives the host fixed neighbours instead.
     pub fn mute(world: &World, workload: &Workload) -> Result<Self> {
         let port = RawPort::open(workload.namespace(), "eth0").context("cannot open `eth0`")?;
-        let far = RawPort::open(world.host(), workload.interface()).context("cannot open the host's side")?.mac();
+        let far =
+            RawPort::open(world.host(), workload.interface()).context("cannot open the host's side")?.mac();
         workload.set(&[("ipv6/conf/eth0/disable_ipv6", "1")])?;
         let status = workload.command("ip").args(["address", "flush", "dev", "eth0"]).status();
         if !status.context("cannot run `ip`")?.success() {
@@ -187,7 +192,10 @@ impl Cable {
         }
         let hardware = port.mac().map(|byte| format!("{byte:02x}")).join(":");
         let neighbour = |address: std::net::IpAddr| {
-            format!("neighbour replace {address} lladdr {hardware} dev {} nud permanent", workload.interface())
+            format!(
+                "neighbour replace {address} lladdr {hardware} dev {} nud permanent",
+                workload.interface()
+            )
         };
         world.ip(&[&neighbour(workload.v4()), &neighbour(workload.v6())])?;
         Ok(Self { port, far })

@@ -28,7 +28,8 @@ fn datagrams_larger_than_the_mtu_pass_both_ways_where_they_are_allowed() {
     let (web, checkout) = (world.workload("web", 10), world.workload("checkout", 20));
     let ports = [Protocol::Udp(8125), Protocol::Udp(9)];
     let _servers = [checkout.serve(&ports), web.serve(&ports)];
-    let ping = policy("ping", "", &["web -> checkout icmp/echo-request", "web -> checkout icmpv6/echo-request"]);
+    let ping =
+        policy("ping", "", &["web -> checkout icmp/echo-request", "web -> checkout icmpv6/echo-request"]);
     let text = documents(&[&web, &checkout], &[rules(), ping]);
     world.start_daemon(DaemonOptions::with_policy(&text)).unwrap();
     for v6 in [false, true] {
@@ -95,8 +96,16 @@ fn e16_e17_e19_parts_follow_their_first_in_order_or_not_at_all() {
         step("a denied first", part(&denied, 106, 0, 1_400), &[("no-rule", 1)]);
         step("and its rest", part(&denied, 106, 1_400, 2_800), &[("frag-unknown", 1)]);
         let segment = tcp(web, checkout, (40_000, 443), SYN);
-        step("a part that looks like a SYN", part_as(&segment, 107, 0, 16, 185, true), &[("frag-unknown", 1)]);
-        step("a part past the largest datagram", part_as(&whole, 108, 0, 1_400, 0x1fff, false), &[("malformed", 1)]);
+        step(
+            "a part that looks like a SYN",
+            part_as(&segment, 107, 0, 16, 185, true),
+            &[("frag-unknown", 1)],
+        );
+        step(
+            "a part past the largest datagram",
+            part_as(&whole, 108, 0, 1_400, 0x1fff, false),
+            &[("malformed", 1)],
+        );
         step("a part of odd length", part_as(&whole, 109, 0, 1_001, 0, true), &[("malformed", 1)]);
         step("a part without anything", part_as(&whole, 110, 0, 0, 185, true), &[("malformed", 1)]);
     }

@@ -28,7 +28,11 @@ fn denied(world: &mut World, cable: &mut Cable, trial: &mut Trial, cases: Vec<Ca
         cable.send(frame);
         let records = trial.expect(world.daemon(), note, &[(reason, 1)]);
         for record in records.iter().filter(|record| record["verdict"] != "allowed") {
-            assert_eq!((&record["verdict"], &record["direction"]), (&"denied".into(), &"egress".into()), "{note}");
+            assert_eq!(
+                (&record["verdict"], &record["direction"]),
+                (&"denied".into(), &"egress".into()),
+                "{note}"
+            );
             assert_eq!(record["source"]["workload"], "web", "{note}: {record}");
         }
     }

@@ -75,7 +75,11 @@ fn e49_a_connection_lives_from_syn_to_close_and_its_tuple_may_be_used_again() {
         let forth = |flags| tcp(web, checkout, (40_000, 443), flags);
         let back = |flags| tcp(checkout, web, (443, 40_000), flags);
         let mut step = |note: &str, forwards: bool, flags: u8, causes: &[(&str, u64)]| {
-            if forwards { ground.web.send(forth(flags)) } else { ground.checkout.send(back(flags)) }
+            if forwards {
+                ground.web.send(forth(flags))
+            } else {
+                ground.checkout.send(back(flags))
+            }
             ground.trial.expect(world.daemon(), note, causes)
         };
         let opened = step("SYN", true, SYN, PASSED);
@@ -154,8 +158,14 @@ fn e41_e42_e43_pings_go_one_way() {
 fn e37_e38_e40_icmp_errors_pass_for_live_flows_only() {
     let mut world = world!();
     let mut ground = ground(&mut world);
-    let four = [("unreachable port", (3, 3)), ("too big", (3, 4)), ("time exceeded", (11, 0)), ("parameter", (12, 0))];
-    let six = [("unreachable port", (1, 4)), ("too big", (2, 0)), ("time exceeded", (3, 0)), ("parameter", (4, 1))];
+    let four = [
+        ("unreachable port", (3, 3)),
+        ("too big", (3, 4)),
+        ("time exceeded", (11, 0)),
+        ("parameter", (12, 0)),
+    ];
+    let six =
+        [("unreachable port", (1, 4)), ("too big", (2, 0)), ("time exceeded", (3, 0)), ("parameter", (4, 1))];
     for ([web, checkout, ledger], errors) in [(FAMILIES[0], four), (FAMILIES[1], six)] {
         let request = udp(web, checkout, (40_125, 8_125), b"request");
         let answer = udp(checkout, web, (8_125, 40_125), b"answer");
