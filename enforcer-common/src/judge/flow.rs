@@ -120,7 +120,8 @@ fn consult<const N: usize, T: Tables + FamilyTables<N>>(
 ) -> Option<Step> {
     let clock = tables.clock();
     let entry = tables.flow(tier, key)?;
-    if entry.expired(ticks(clock.coarse()), key.protocol) {
+    let now = ticks(clock.coarse());
+    if entry.expired(now, key.protocol) {
         return None;
     }
     let outcome = standing(entry);
@@ -134,7 +135,7 @@ fn consult<const N: usize, T: Tables + FamilyTables<N>>(
         return Some(Step::Done(Ruling::told(outcome, 0, 0)));
     }
     if let Some(set) = own {
-        note(entry, context, key.protocol, set, clock);
+        note(entry, context, key.protocol, set, now);
         if matches!(tier, Tier::Embryonic) && established(entry, context, key.protocol) {
             tables.promote_flow(key);
         }
@@ -155,11 +156,11 @@ pub(super) fn answered<const N: usize, T: Tables + FamilyTables<N>>(
         Why::Open => open(context, key, decided, tables),
         Why::Again => {
             let outcome = super::apply_mode(context, decided.outcome);
-            let clock = tables.clock();
+            let now = ticks(tables.clock().coarse());
             if let Some(entry) = tables.flow(ask.tier, key) {
                 renew(entry, context, outcome, decided.deadline);
                 if ask.own && outcome.passes {
-                    note(entry, context, key.protocol, ask.flags, clock);
+                    note(entry, context, key.protocol, ask.flags, now);
                 }
             }
             if outcome.passes != ask.before.passes || outcome.word as u8 != ask.before.word as u8 {
@@ -186,8 +187,8 @@ const fn packed(outcome: Outcome) -> u8 {
 
 /// Brings an entry up to date with a packet that passes.
 #[inline(always)]
-fn note<C: Clock>(entry: &mut FlowEntry, context: &Context, number: u8, set: u8, clock: C) {
-    entry.seen = ticks(clock.coarse());
+fn note(entry: &mut FlowEntry, context: &Context, number: u8, set: u8, now: u32) {
+    entry.seen = now;
     let from_opener = entry.opened == context.hook.direction as u8;
     if !from_opener && entry.state & FlowEntry::REPLIED == 0 {
         entry.state |= FlowEntry::REPLIED;
@@ -231,21 +232,20 @@ fn open<const N: usize, T: Tables + FamilyTables<N>>(
     if !decided.outcome.passes {
         return Ok(Ruling::told(decided.outcome, decided.peer, 0));
     }
+    let now = ticks(tables.clock().coarse());
     // Only a SYN gets here with an entry alive: a retransmission, or a new connection on an old tuple.
-    if key.protocol == protocol::TCP {
-        let clock = tables.clock();
-        if join(Tier::Established, context, key, decided, clock, tables)
-            || join(Tier::Embryonic, context, key, decided, clock, tables)
-        {
-            return Ok(Ruling::quiet(decided.outcome));
-        }
+    if key.protocol == protocol::TCP
+        && (join(Tier::Established, context, key, decided, now, tables)
+            || join(Tier::Embryonic, context, key, decided, now, tables))
+    {
+        return Ok(Ruling::quiet(decided.outcome));
     }
     let (out, bytes) = if direction == Direction::Egress { (1, context.len as u64) } else { (0, 0) };
     let entry = FlowEntry {
         epoch: context.control.epoch(),
         cause: decided.outcome.cause.0,
         deadline: decided.deadline,
-        seen: ticks(tables.clock().coarse()),
+        seen: now,
         state: 0,
         verdict: packed(decided.outcome),
         opened: direction as u8,
@@ -263,24 +263,24 @@ fn open<const N: usize, T: Tables + FamilyTables<N>>(
 
 /// Counts an allowed SYN to a flow that is alive; a closed one gives way.
 #[inline(always)]
-fn join<const N: usize, T: Tables + FamilyTables<N>, C: Clock>(
+fn join<const N: usize, T: Tables + FamilyTables<N>>(
     tier: Tier,
     context: &Context,
     key: &FlowKey<N>,
     decided: &Decided,
-    clock: C,
+    now: u32,
     tables: &mut T,
 ) -> bool {
     let Some(entry) = tables.flow(tier, key) else { return false };
     let same = entry.opened == context.hook.direction as u8;
-    if entry.closed() || entry.expired(ticks(clock.coarse()), key.protocol) || !same {
+    if entry.closed() || entry.expired(now, key.protocol) || !same {
         if matches!(tier, Tier::Established) {
             tables.remove_flow(tier, key);
         }
         return false;
     }
     renew(entry, context, decided.outcome, decided.deadline);
-    note(entry, context, key.protocol, flags::SYN, clock);
+    note(entry, context, key.protocol, flags::SYN, now);
     true
 }
 
