@@ -43,6 +43,8 @@ pub(super) fn open(config: &KernelConfig) -> Result<Kernel, DatapathError> {
     let loaded = loader.load(&object);
     let mut ebpf =
         loaded.map_err(|error| explain(DatapathError::caused("cannot load the kernel programs", error)))?;
+    #[cfg(feature = "kernel-log")]
+    super::debug_lines::forward(&mut ebpf)?;
     let tables = Tables::take(&mut ebpf)?;
     let ring = take::<RingBuf<_>>(&mut ebpf, "EVENTS")?;
     let mut programs = Programs::load(ebpf, &pins).map_err(explain)?;

@@ -11,6 +11,8 @@ mod clsact;
 mod config;
 mod control;
 mod counters;
+#[cfg(feature = "kernel-log")]
+mod debug_lines;
 mod events;
 mod flows;
 mod install;
