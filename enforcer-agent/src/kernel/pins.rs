@@ -17,6 +17,7 @@ use std::path::{Path, PathBuf};
 use enforcer_common::maps::Direction;
 use rustix::fs::{FlockOperation, flock};
 
+use super::bpffs::Place;
 use super::{bpffs, sys};
 use crate::datapath::DatapathError;
 
@@ -25,7 +26,7 @@ const NAMESPACE: &str = "netns-";
 /// The pins of one daemon. Nobody else can have them while this lives.
 #[derive(Debug)]
 pub(super) struct Pins {
-    root: PathBuf,
+    root: Place,
     dir: PathBuf,
     _lock: File,
 }
@@ -50,9 +51,9 @@ impl Pins {
     /// Takes hold of the pins below `wanted`, and of those of this layout in particular.
     pub(super) fn open(wanted: &Path, layout: u64) -> Result<Self, DatapathError> {
         let root = bpffs::prepare(wanted)?;
-        let lock = lock(&root)?;
-        settle_namespace(&root)?;
-        let dir = root.join(format!("v{layout:016x}"));
+        let lock = lock(&root.path)?;
+        settle_namespace(&root.path)?;
+        let dir = root.path.join(format!("v{layout:016x}"));
         for part in ["maps", "programs", "links"] {
             bpffs::make_dir(&dir.join(part))?;
         }
@@ -115,12 +116,12 @@ impl Pins {
     }
 
     fn others(&self) -> Result<Vec<PathBuf>, DatapathError> {
-        Ok(layouts(&self.root)?.into_iter().filter(|dir| *dir != self.dir).collect())
+        Ok(layouts(&self.root.path)?.into_iter().filter(|dir| *dir != self.dir).collect())
     }
 
     /// The directory of all pins.
     pub(super) fn root(&self) -> &Path {
-        &self.root
+        &self.root.path
     }
 }
 
@@ -144,8 +145,8 @@ pub(super) fn remove_everything(root: &Path) -> Vec<DatapathError> {
 
 /// Like [`remove_everything`], where no daemon holds the pins.
 pub(super) fn lock_and_remove(wanted: &Path) -> Vec<DatapathError> {
-    match bpffs::prepare(wanted).and_then(|root| Ok((lock(&root)?, root))) {
-        Ok((_lock, root)) => remove_everything(&root),
+    match bpffs::prepare(wanted).and_then(|root| Ok((lock(&root.path)?, root))) {
+        Ok((_lock, root)) => remove_everything(&root.path),
         Err(error) => vec![error],
     }
 }
