@@ -3,6 +3,7 @@
 use super::decide::Decided;
 use super::{Context, Ruling, Sight, past, standing};
 use crate::Reason;
+use crate::address::is_multicast;
 use crate::event::FlowEvent;
 use crate::flow::{FlowEntry, FlowKey, Tier, ticks};
 use crate::maps::Direction;
@@ -81,6 +82,10 @@ pub(super) fn flow<const N: usize, T: Tables + FamilyTables<N>>(
     // A SYN asks the rules before the table, so that a denied one costs no look-up in it.
     let syn = tcp && transport.flags & (flags::SYN | flags::ACK) == flags::SYN;
     if !syn {
+        // A flow to a group has no replies from the group.
+        if is_multicast(key.source(context.hook.direction)) {
+            return Err(Reason::Martian);
+        }
         if let Some(step) = known(context, key, Some(transport.flags), tables) {
             return Ok(step);
         }

@@ -85,8 +85,9 @@ impl Tracker {
         if let Some(reason) = forbidden(packet) {
             return Some(world.apply_mode(subject, Verdict::denied(reason)));
         }
-        if is_related(&world, subject, &self.flows, packet) {
-            return Some(Verdict::allowed(Reason::Related));
+        if let Some(verdict) = related(&world, subject, &self.flows, packet) {
+            // The flow's verdict; its cause only where it is denied.
+            return Some(if verdict.passes { Verdict::allowed(Reason::Related) } else { verdict });
         }
 
         let Packet { subject: name, direction, source, destination, payload, .. } = packet;
@@ -163,22 +164,28 @@ fn not_its_own(
     }
 }
 
-/// Whether the packet is an ICMP error about an open flow of its subject that passes now, sent to where the quoted
-/// packet came from.
-fn is_related<'a>(world: &World<'a>, subject: &'a Workload, flows: &[Flow], packet: &Packet) -> bool {
-    let Payload::Icmp { kind, quoted: Some(quoted), .. } = &packet.payload else { return false };
+/// The verdict on the tracked flow of its subject that an ICMP error is about, where it is one and is sent to where the quoted packet
+/// came from.
+fn related<'a>(
+    world: &World<'a>,
+    subject: &'a Workload,
+    flows: &[Flow],
+    packet: &Packet,
+) -> Option<Verdict<'a>> {
+    let Payload::Icmp { kind, quoted: Some(quoted), .. } = &packet.payload else { return None };
     let Quoted { source, destination, payload } = quoted;
     // Anybody on the path may report to the subject; the subject reports only from where the quoted packet went.
     let addressed = *source == packet.destination
         && (packet.direction == Direction::Ingress || *destination == packet.source);
     if !is_icmp_error(icmp_protocol(Family::of(packet.source)), *kind) || !addressed {
-        return false;
+        return None;
     }
     // The quoted packet went the other way.
     let way = packet.direction.opposite();
     let opened = Flow::opened(&packet.subject, way, *source, *destination, payload);
     let answered = Flow::answered(&packet.subject, way, *source, *destination, payload);
-    opened.iter().chain(&answered).any(|flow| flows.contains(flow) && judge_flow(world, subject, flow).passes)
+    let tracked = opened.into_iter().chain(answered).find(|flow| flows.contains(flow))?;
+    Some(judge_flow(world, subject, &tracked))
 }
 
 /// Whether the packet can only belong to a flow that is open: TCP that doesn't open one, and ICMP replies.

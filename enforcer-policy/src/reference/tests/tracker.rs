@@ -267,7 +267,7 @@ fn errors_pass_about_flows_and_are_judged_by_rules_otherwise() {
     expect(
         "errors after the flow was revoked",
         &mut tracker,
-        vec![("about it", into(router, error(3, 1, WEB, DB, sent())), "denied related-unknown")],
+        vec![("about it", into(router, error(3, 1, WEB, DB, sent())), "denied no-rule")],
     );
 }
 
