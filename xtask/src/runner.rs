@@ -1,5 +1,6 @@
 //! Runs test executables one by one, so that each level has its own counts and its own privileges.
 
+use std::ffi::OsString;
 use std::io::{BufRead, BufReader};
 use std::path::PathBuf;
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -81,6 +82,11 @@ pub(crate) fn build() -> Result<Vec<Executable>> {
     Ok(executables)
 }
 
+/// How many cases the random tests of this run judge, each with its own seed printed.
+fn cases() -> OsString {
+    std::env::var_os("ENFORCER_CASES").unwrap_or_else(|| "100000".into())
+}
+
 impl Executable {
     /// Runs it, shows what it prints, and counts.
     pub(crate) fn run(&self, filter: Option<&str>) -> Result<Tally> {
@@ -121,6 +127,7 @@ impl Executable {
             .env("CARGO_MANIFEST_DIR", &self.package_dir)
             .env("ENFORCER_BIN", target_dir().join("debug/enforcer"))
             .env("RUST_BACKTRACE", "1")
+            .env("ENFORCER_CASES", cases())
             .stdin(Stdio::null())
     }
 

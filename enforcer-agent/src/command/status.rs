@@ -48,7 +48,7 @@ fn show(status: &Status, out: &mut Printer) -> anyhow::Result<()> {
     out.line(state)?;
     let since = status.since.as_deref().unwrap_or("-");
     out.line(format_args!(
-        "epoch {}, generation {}, in force since {since}; {} policies, {} applied files",
+        "epoch {}, generation {}, in force since {since}; policies: {}, applied files: {}",
         status.epoch, status.generation, status.policies, status.applied_files
     ))?;
     let events = &status.events;

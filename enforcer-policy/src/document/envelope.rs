@@ -54,9 +54,6 @@ fn kind(reader: &mut Reader<'_>, node: &Node<'_>, word: &str) -> Option<Kind> {
     }
     let help = match did_you_mean(word, Kind::ALL.map(|(name, _)| name)) {
         Some(near) => format!("did you mean `{near}`?"),
-        None if word.ends_with("NetworkPolicy") => {
-            "`enforcer import networkpolicy` turns it into documents of this language".to_owned()
-        }
         None => KINDS.to_owned(),
     };
     reader.error_help(node.span, format!("unknown kind `{}`", shown(word)), help);
