@@ -88,16 +88,16 @@ fn a_renamed_device_belongs_to_who_claims_its_new_name() {
 #[test]
 fn a_device_made_anew_is_enforced_anew() {
     let mut world = world!();
-    let (web, checkout) = two(&mut world);
+    let (mut web, checkout) = two(&mut world);
     let _echo = checkout.serve(&[PORT, OTHER]);
     start(&mut world, &documents(&[&web, &checkout], &[rule()]));
     for _ in 0..2 {
         assert!(passes(&web, &checkout, PORT) && !passes(&web, &checkout, OTHER));
         world.remove(&web).unwrap();
         world.daemon().wait_until("its end", |status| interfaces(status, "web").is_empty());
-        let again = world.workload("web", 10);
+        web = world.workload("web", 10);
         world.daemon().wait_until("its return", |status| interfaces(status, "web") == ["enf-web"]);
-        assert!(passes(&again, &checkout, PORT) && !passes(&again, &checkout, OTHER));
+        assert!(passes(&web, &checkout, PORT) && !passes(&web, &checkout, OTHER));
     }
 }
 
@@ -256,7 +256,12 @@ fn sets_are_applied_rolled_back_and_emptied() {
     let clash = file("clash.yaml", &web.document());
     let seen = |world: &mut World, arguments: &[&str]| {
         let output = world.daemon().enforcer(arguments).unwrap();
-        (output.code, [PORT, OTHER].map(|port| passes(&web, &checkout, port)), output)
+        let (web, checkout) = (&web, &checkout);
+        let passed = thread::scope(|scope| {
+            let attempts = [PORT, OTHER].map(|port| scope.spawn(move || passes(web, checkout, port)));
+            attempts.map(|attempt| attempt.join().unwrap())
+        });
+        (output.code, passed, output)
     };
     // What is done; its exit code; which of the ports pass then.
     let steps: [(&[&str], i32, [bool; 2]); 13] = [

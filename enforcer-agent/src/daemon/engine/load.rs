@@ -13,6 +13,7 @@ use enforcer_policy::compile::Numbers;
 use enforcer_policy::document::{ParsedFile, parse_file};
 use enforcer_policy::source::Source;
 use std::net::IpAddr;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
 use tracing::{error, info, warn};
@@ -35,6 +36,7 @@ impl Engine {
         if let Some(good) = &last_good {
             self.numbers = good.numbers.clone();
             self.generation = good.generation;
+            self.kept = good.files.iter().map(|file| file.name.clone()).collect();
         }
         self.look(true);
         if self.live.is_some() {
@@ -74,6 +76,11 @@ impl Engine {
                 loaded.unreadable.iter().map(|problem| Finding::placeless("error", problem.to_string()));
             return Err(told.collect());
         }
+        let gone: Vec<Finding> =
+            loaded.missing.iter().filter(|path| self.gave(path)).map(|path| gone(path)).collect();
+        if !gone.is_empty() {
+            return Err(gone);
+        }
         if loaded.missing != self.missing {
             for path in &loaded.missing {
                 info!(path = %path.display(), "a policy path isn't there (yet)");
@@ -83,6 +90,16 @@ impl Engine {
         let mut files = loaded.files;
         files.extend(applied.iter().cloned());
         Ok(files)
+    }
+
+    /// Whether something in force (or, before anything is, in the last good set) was read from this path.
+    fn gave(&self, path: &Path) -> bool {
+        let applied = |name: &str| self.applied_files.iter().any(|file| &*file.source().name == name);
+        let gave = |name: &str| Path::new(name).starts_with(path) && !applied(name);
+        match &self.live {
+            Some(live) => live.files.iter().any(|file| gave(&file.source().name)),
+            None => self.kept.iter().any(|name| gave(name)),
+        }
     }
 
     /// Looks at the policy files, and puts what they say in force if that is something new (or `anyway`).
@@ -263,4 +280,11 @@ fn chain(error: &dyn std::error::Error) -> String {
         cause = error.source();
     }
     told
+}
+
+/// A vanished path is a mishap, never an order to let go of every workload it named.
+fn gone(path: &Path) -> Finding {
+    let message = format!("the policy path `{}` has gone", path.display().to_string().escape_debug());
+    let help = "bring it back; to take back everything it said, leave it there without files";
+    Finding::placeless("error", message).help(help)
 }

@@ -159,6 +159,8 @@ pub struct Engine {
     cache: Cache,
     /// Policy paths that aren't there.
     missing: Vec<PathBuf>,
+    /// Files of the last good set, for as long as nothing is in force.
+    kept: Vec<String>,
     applied: Applied,
     /// Its files, parsed.
     applied_files: Vec<Arc<ParsedFile>>,
@@ -206,6 +208,7 @@ impl Engine {
             state,
             cache: Cache::default(),
             missing: Vec::new(),
+            kept: Vec::new(),
             applied,
             applied_files,
             applied_damage,
