@@ -40,7 +40,7 @@ pub use probe::{Probe, Protocol, Seen};
 pub use raw::RawPort;
 pub use serve::Servers;
 pub use stream::{Stream, StreamKind};
-pub use trial::{Cable, Counts, Trial, cause, documents, moved, policy};
+pub use trial::{Cable, Counts, Trial, cause, documents, is_membership_talk, moved, policy};
 pub use world::{Workload, World};
 
 /// Frames are built with this.

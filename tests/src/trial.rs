@@ -112,63 +112,78 @@ pub fn moved(before: &Counts, after: &Counts) -> Counts {
     after.iter().filter_map(difference).collect()
 }
 
+/// Whether a record is of a kernel that tells routers which groups it listens to: it does so unasked, a few times after a device came up.
+#[must_use]
+pub fn is_membership_talk(record: &Value) -> bool {
+    record["protocol"] == "icmpv6" && [131, 132, 143].iter().any(|kind| record["icmp"]["type"] == *kind)
+}
+
 /// Watches a daemon's counters and records, from one thing that is tried to the next.
 #[derive(Debug)]
 pub struct Trial {
-    counts: Counts,
-    records: usize,
+    start: Counts,
+    /// What was expected since then, altogether.
+    expected: Counts,
+    /// Records from before.
+    before: usize,
+    /// Records that were given out.
+    given: usize,
 }
 
 impl Trial {
     /// From now on.
     #[must_use]
     pub fn new(daemon: &Daemon) -> Self {
-        let counts = daemon.counts().unwrap_or_else(|error| panic!("{error:#}"));
-        let records = daemon.records().unwrap_or_else(|error| panic!("{error:#}")).len();
-        Self { counts, records }
+        let counts = || daemon.counts().unwrap_or_else(|error| panic!("{error:#}"));
+        loop {
+            let start = counts();
+            // Records come a little after what they are of was counted.
+            thread::sleep(Duration::from_millis(30));
+            let before = daemon.records().unwrap_or_else(|error| panic!("{error:#}")).len();
+            if counts() == start {
+                return Self { start, expected: Counts::new(), before, given: before };
+            }
+        }
     }
 
     /// Holds that since the last call exactly these causes were counted, so many packets each, and gives the records that came in.
-    /// A reason that denies has one record for each packet. Causes of background talk are not held.
+    /// A reason that denies has one record for each packet. Kernels' background talk is left out.
     #[track_caller]
     pub fn expect(&mut self, daemon: &Daemon, note: &str, causes: &[(&str, u64)]) -> Vec<Value> {
-        let expected: Counts = causes.iter().map(|(cause, count)| ((*cause).to_owned(), *count)).collect();
+        for (cause, count) in causes {
+            *self.expected.entry((*cause).to_owned()).or_default() += count;
+        }
         let start = Instant::now();
         loop {
-            let now = daemon.counts().unwrap_or_else(|error| panic!("{note}: {error:#}"));
-            let difference = moved(&self.counts, &now);
-            if difference == expected {
-                self.counts = now;
-                break;
+            let mut counted =
+                moved(&self.start, &daemon.counts().unwrap_or_else(|error| panic!("{error:#}")));
+            let mut records = daemon.records().unwrap_or_else(|error| panic!("{error:#}"));
+            let seen = records.len();
+            for talk in records.iter().skip(self.before).filter(|record| is_membership_talk(record)) {
+                if let Some(count) = counted.get_mut(cause(talk)) {
+                    *count -= 1;
+                }
+            }
+            counted.retain(|_, count| *count > 0);
+            let mut fresh = records.split_off(self.given.min(seen));
+            fresh.retain(|record| !is_membership_talk(record));
+            let told = |cause: &str, count: u64| {
+                let counter = |record: &&Value| self::cause(record) == cause;
+                cause.contains('#')
+                    || cause == "segment-off"
+                    || fresh.iter().filter(counter).count() as u64 == count
+            };
+            if counted == self.expected && causes.iter().all(|(cause, count)| told(cause, *count)) {
+                self.given = seen;
+                return fresh;
             }
             assert!(
                 start.elapsed() < PATIENCE,
-                "{note}: counted {difference:?}, not {expected:?}; records {:#?}",
-                self.fresh(daemon)
+                "{note}: expected {causes:?}; since the beginning {:?} were expected and {counted:?} were counted; new records {fresh:#?}",
+                self.expected,
             );
             thread::sleep(Duration::from_millis(5));
         }
-        loop {
-            let fresh = self.fresh(daemon);
-            let complete =
-                expected.iter().filter(|(cause, _)| !cause.contains('#') && *cause != "segment-off");
-            let missing: Vec<_> = complete
-                .filter(|(name, count)| {
-                    fresh.iter().filter(|record| cause(record) == name.as_str()).count() as u64 != **count
-                })
-                .collect();
-            if missing.is_empty() {
-                self.records += fresh.len();
-                return fresh;
-            }
-            assert!(start.elapsed() < PATIENCE, "{note}: no record of {missing:?} in {fresh:#?}");
-            thread::sleep(Duration::from_millis(5));
-        }
-    }
-
-    fn fresh(&self, daemon: &Daemon) -> Vec<Value> {
-        let mut all = daemon.records().unwrap_or_else(|error| panic!("{error:#}"));
-        all.split_off(self.records.min(all.len()))
     }
 }
 

@@ -93,7 +93,8 @@ fn e26_e27_e28_e29_header_chains_are_judged_by_what_they_lead_to() {
     let authentication = [&[4_u8][..], &[0; 22]].concat();
     let (hop, options) = ((0, padding), (60, padding));
     let denied = || udp(FAMILIES[1][0], FAMILIES[1][1], (40_125, 9), b"twelve bytes");
-    let chains: [(&str, Vec<(u8, &[u8])>); 6] = [
+    type Chain<'a> = Vec<(u8, &'a [u8])>;
+    let chains: [(&str, Chain<'_>); 6] = [
         ("hop-by-hop", vec![hop]),
         ("destination options", vec![options]),
         ("both", vec![hop, options]),

@@ -94,7 +94,8 @@ fn selectors_mean_on_the_wire_what_they_say() {
     let host = world.host().clone();
     let (four, six) = (web.v4(), web.v6());
     // Who, from which address, to which address; then the ports that pass.
-    let cases: [(&str, &Namespace, Option<&str>, IpAddr, &[u16]); 11] = [
+    type Case<'a> = (&'a str, &'a Namespace, Option<&'a str>, IpAddr, &'a [u16]);
+    let cases: [Case<'_>; 11] = [
         ("a block", &outside, Some("192.0.2.10"), four, &[8080, 8084, 8086]),
         ("its exception", &outside, Some("192.0.2.70"), four, &[8084, 8086]),
         ("a group", &outside, Some("198.51.100.5"), four, &[8081, 8085, 8086, 8088]),
@@ -289,30 +290,22 @@ fn soon(seconds: u64) -> String {
 fn e106_e108_an_expired_policy_cuts_its_flows_with_or_without_a_daemon() {
     let mut world = world!();
     let (web, checkout) = (world.workload("web", 10), world.workload("checkout", 20));
+    world.start_daemon(DaemonOptions::with_policy(&documents(&[&web, &checkout], &[]))).unwrap();
     for killed in [false, true] {
         let text = documents(
             &[&web, &checkout],
             &[
                 policy(
                     "short",
-                    &format!("expires: {}", soon(2)),
+                    &format!("expires: {}", soon(3)),
                     &["web -> checkout tcp/443", "web -> checkout udp/443"],
                 ),
                 policy("long", "", &["web -> checkout tcp/444"]),
             ],
         );
-        let before = world
-            .dir()
-            .join("enforcer.sock")
-            .exists()
-            .then(|| world.daemon().status().unwrap()["epoch"].as_u64());
-        match before {
-            None => drop(world.start_daemon(DaemonOptions::with_policy(&text)).unwrap().counts()),
-            Some(epoch) => {
-                world.daemon().write_policy("policy.yaml", &text).unwrap();
-                world.daemon().wait_until("the new expiry", |status| status["epoch"].as_u64() != epoch);
-            }
-        }
+        let before = world.daemon().status().unwrap()["epoch"].clone();
+        world.daemon().write_policy("policy.yaml", &text).unwrap();
+        world.daemon().wait_until("the new expiry", |status| status["epoch"] != before);
         let opened =
             [(StreamKind::Tcp, 443, false), (StreamKind::Udp, 443, true), (StreamKind::Tcp, 444, false)]
                 .map(|(kind, port, v6)| Stream::open(&web, &checkout, v6, kind, port).unwrap());
@@ -323,7 +316,7 @@ fn e106_e108_an_expired_policy_cuts_its_flows_with_or_without_a_daemon() {
         for meter in opened.iter().flat_map(Stream::meters) {
             assert!(meter.reset().bytes > 0, "killed={killed}");
         }
-        thread::sleep(Duration::from_millis(2_300));
+        thread::sleep(Duration::from_millis(3_300));
         for meter in opened.iter().flat_map(Stream::meters) {
             meter.reset();
         }
