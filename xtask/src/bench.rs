@@ -2,6 +2,7 @@
 
 use anyhow::Result;
 
+use crate::kernel_programs::build_agent;
 use crate::needs;
 use crate::setup::{self, Scope};
 use crate::shell::{cargo, run as run_command};
@@ -19,6 +20,10 @@ pub(crate) fn run(rest: &[String]) -> Result<()> {
         obstacles.iter().for_each(|obstacle| println!("  - {obstacle}"));
         return Ok(());
     }
-    let program = ["run", "--release", "--quiet", "--package", "enforcer-tests", "--bin", "bench-kernel"];
-    run_command(cargo().args(program).args(["--", RESULTS]))
+    build_agent(true)?;
+    for bench in ["bench-kernel", "bench-connections"] {
+        let program = ["run", "--release", "--quiet", "--package", "enforcer-tests", "--bin", bench];
+        run_command(cargo().args(program).args(["--", RESULTS]))?;
+    }
+    Ok(())
 }
