@@ -109,7 +109,7 @@ fn e99_a_device_that_appears_is_enforced_at_once() {
     let ghost = world.workload("ghost", 40);
     start(&mut world, &documents(&[&web, &checkout, &ghost], &[rule()]));
     let mut delays = Vec::new();
-    for _ in 0..5 {
+    for _ in 0..3 {
         world.remove(&ghost).unwrap();
         world.daemon().wait_until("its end", |status| interfaces(status, "ghost").is_empty());
         let mut catcher = RawPort::open(world.host(), outside.interface()).unwrap();
