@@ -1,20 +1,13 @@
 //! Asking the rules: endpoints to classes, classes to port sets, port sets to decisions.
 
-use super::{Context, Sight, encapsulates, everyday, settle};
+use super::silence::silence;
+use super::{Context, Sight, apply_mode, settle};
 use crate::Reason;
 use crate::address::{Address, is_martian, is_multicast};
 use crate::answer::{Answer, Decision, PortSet};
-use crate::maps::{Direction, Endpoint, Generation, PairKey, Subject, kind, mode};
-use crate::parse::protocol;
+use crate::maps::{Direction, Endpoint, Generation, PairKey, Subject, kind};
 use crate::tables::{Clock, FamilyTables, Tables};
 use crate::verdict::{Cause, Outcome, Word};
-
-/// VXLAN (RFC 7348).
-const VXLAN: u16 = 4789;
-/// VXLAN as Linux had it before the number was assigned.
-const VXLAN_LINUX: u16 = 8472;
-/// Geneve (RFC 8926).
-const GENEVE: u16 = 6081;
 
 /// What the rules say of a flow.
 #[derive(Clone, Copy)]
@@ -93,7 +86,7 @@ fn by_rules<'a, const N: usize, T: Tables + FamilyTables<N>>(
     }
     let sight = settle(sight);
     sight.decided = Decided {
-        outcome: weigh(context, &sight.best, || silence(sight)),
+        outcome: weigh(context, &sight.best, || unanswered(sight)),
         deadline: sight.best.deadline,
         peer: sight.peer.identity,
         reserved: 0,
@@ -251,21 +244,12 @@ fn merge(best: &mut Decision, other: Decision) {
     }
 }
 
-/// What no rule's silence is called.
+/// What it is called that no rule answered.
 #[inline(always)]
-fn silence<const N: usize>(sight: &Sight<N>) -> Reason {
+fn unanswered<const N: usize>(sight: &Sight<N>) -> Reason {
     let key = sight.target();
-    let port = u16::from_be(key.ports(sight.ask.opened).1);
-    let tunnel = key.protocol == protocol::UDP && matches!(port, VXLAN | VXLAN_LINUX | GENEVE);
-    if sight.own.kind == kind::MULTICAST || sight.peer.kind == kind::MULTICAST {
-        Reason::Multicast
-    } else if encapsulates(key.protocol) || tunnel {
-        Reason::Encapsulated
-    } else if !everyday(key.protocol) {
-        Reason::Protocol
-    } else {
-        sight.ask.otherwise
-    }
+    let group = sight.own.kind == kind::MULTICAST || sight.peer.kind == kind::MULTICAST;
+    silence(key.protocol, u16::from_be(key.ports(sight.ask.opened).1), group, sight.ask.otherwise)
 }
 
 /// Both answers and the subject's mode, as one outcome.
@@ -282,9 +266,5 @@ fn weigh(context: &Context, best: &Decision, silence: impl Fn() -> Reason) -> Ou
     } else {
         (Word::Denied, cause(best.enforced))
     };
-    let outcome = Outcome::new(passes, word, cause);
-    if !passes && context.mode == mode::AUDIT {
-        return Outcome::new(true, Word::Audited, cause);
-    }
-    outcome
+    apply_mode(context, Outcome::new(passes, word, cause))
 }

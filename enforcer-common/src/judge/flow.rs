@@ -1,7 +1,7 @@
 //! The flow table: a packet of a flow that is known, and the packet that opens one.
 
 use super::decide::Decided;
-use super::{Context, Ruling, Sight, past, standing};
+use super::{Context, Ruling, Sight, apply_mode, past, standing};
 use crate::Reason;
 use crate::address::is_multicast;
 use crate::event::FlowEvent;
@@ -160,7 +160,7 @@ pub(super) fn answered<const N: usize, T: Tables + FamilyTables<N>>(
         Why::Message => Ok(Ruling::told(decided.outcome, decided.peer, 0)),
         Why::Open => open(context, key, decided, tables),
         Why::Again => {
-            let outcome = super::apply_mode(context, decided.outcome);
+            let outcome = apply_mode(context, decided.outcome);
             let now = ticks(tables.clock().coarse());
             if let Some(entry) = tables.flow(ask.tier, key) {
                 renew(entry, context, outcome, decided.deadline);
@@ -185,8 +185,9 @@ fn renew(entry: &mut FlowEntry, context: &Context, outcome: Outcome, deadline: u
     entry.epoch = context.control.epoch();
 }
 
+/// An outcome as entries hold it.
 #[inline(always)]
-const fn packed(outcome: Outcome) -> u8 {
+pub(super) const fn packed(outcome: Outcome) -> u8 {
     outcome.word as u8 | if outcome.passes { FlowEntry::PASSES } else { 0 }
 }
 

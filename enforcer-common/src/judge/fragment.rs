@@ -1,6 +1,6 @@
 //! Datagrams in parts: the first part is judged, the rest follow it in order or not at all.
 
-use super::flow::{Step, known};
+use super::flow::{Step, known, packed};
 use super::{Context, Ruling, Sight, past};
 use crate::Reason;
 use crate::flow::{FlowEntry, FragmentEntry, FragmentKey, ticks};
@@ -53,7 +53,7 @@ pub(super) fn first<const N: usize, T: Tables + FamilyTables<N>>(
         next: sight.net.fragment.len,
         source_port,
         destination_port,
-        verdict: ruling.outcome.word as u8 | FlowEntry::PASSES,
+        verdict: packed(ruling.outcome),
         reserved: [0; 3],
     };
     if tables.insert_fragment(&datagram, &entry) { Ok(ruling) } else { Err(Reason::FragmentFull) }

@@ -13,8 +13,10 @@ mod flow;
 mod fragment;
 mod neighbour;
 mod related;
+mod silence;
 
 pub use decide::port_decision;
+pub use silence::{encapsulates, silence, unremarkable};
 
 use crate::Reason;
 use crate::address::record;
@@ -24,7 +26,7 @@ use crate::flow::{FlowEntry, FlowKey};
 use crate::maps::{Control, Direction, Endpoint, Subject, mode};
 use crate::packet::Packet;
 use crate::parse::{
-    IcmpKind, Link, Network, Transport, ethertype, hardware, is_tag, link, network, protocol, transport,
+    IcmpKind, Link, Network, Transport, ethertype, hardware, is_tag, link, network, transport,
 };
 use crate::tables::{Clock, FamilyTables, Tables};
 use crate::verdict::{Cause, Outcome, Word};
@@ -144,7 +146,8 @@ fn settle<T>(sight: &mut T) -> &mut T {
 /// Judges one packet at one hook, counts it and reports it.
 #[inline(always)]
 pub fn judge<P: Packet, T: Tables>(packet: &P, hook: Hook, tables: &mut T) -> Outcome {
-    judge_in(packet, hook, &mut Scratch { four: Sight::EMPTY, six: Sight::EMPTY }, tables)
+    let mut scratch = Scratch::EMPTY;
+    judge_in(packet, hook, &mut scratch, tables)
 }
 
 /// As [`judge`], with room that the caller has. What it holds before doesn't matter.
@@ -363,16 +366,4 @@ fn standing(entry: &FlowEntry) -> Outcome {
 #[inline(always)]
 fn past<C: Clock>(deadline: u64, clock: C) -> bool {
     deadline != u64::MAX && clock.boot() >= deadline
-}
-
-/// Whether a protocol carries another flow inside (numbers of the IANA registry): such a flow is hidden from the rules.
-#[inline(always)]
-const fn encapsulates(number: u8) -> bool {
-    matches!(number, 4 | 41 | 47 | 94 | 97 | 115 | 137)
-}
-
-/// Whether rules about a protocol are everyday: the others have a reason of their own where no rule names them.
-#[inline(always)]
-const fn everyday(number: u8) -> bool {
-    matches!(number, protocol::ICMP | protocol::TCP | protocol::UDP | protocol::ICMPV6)
 }

@@ -44,7 +44,6 @@ pub use error::CompileError;
 pub use image::{Delta, Image, SubjectPlan};
 pub use names::{IdentityInfo, IdentityKind, RuleInfo};
 pub use numbers::Numbers;
-pub use ports::TUNNELS;
 pub(crate) use regions::is_multicast_block;
 pub(crate) use survey::{Effect, Places, Standing};
 

@@ -1,10 +1,7 @@
 //! Port entries as ranges of `protocol << 16 | port`.
 
 use crate::model::PortSpec;
-
-/// Protocols that carry another flow inside: IPv4-in-IP, IPv6-in-IP, GRE, IPIP, EtherIP, L2TP, MPLS-in-IP. `any` leaves
-/// them out, for a tunnel hides the flows it carries.
-pub const TUNNELS: [u8; 7] = [4, 41, 47, 94, 97, 115, 137];
+use enforcer_common::judge::encapsulates;
 
 /// A range of `protocol << 16 | port`, the last included.
 pub(crate) type Range = (u32, u32);
@@ -30,8 +27,9 @@ fn push(port: PortSpec, ranges: &mut Vec<Range>) {
     let key = |protocol: u8, port: u16| u32::from(protocol) << 16 | u32::from(port);
     match port {
         PortSpec::Any => {
+            // A tunnel hides the flows it carries: `any` leaves it out.
             let mut first = 0;
-            for tunnel in TUNNELS {
+            for tunnel in (0..=u8::MAX).filter(|number| encapsulates(*number)) {
                 ranges.push((first, key(tunnel, 0) - 1));
                 first = key(tunnel, u16::MAX) + 1;
             }
@@ -50,6 +48,8 @@ fn push(port: PortSpec, ranges: &mut Vec<Range>) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    const TUNNELS: [u8; 7] = [4, 41, 47, 94, 97, 115, 137];
 
     #[test]
     fn any_leaves_out_tunnels() {

@@ -3,9 +3,9 @@
 use super::Explainer;
 use super::clauses::{names_port, opens, selects};
 use super::ends::{End, Who};
-use crate::compile::TUNNELS;
 use crate::model::{Action, FlowEntry, FlowPolicy, PolicyMode, SegmentMode, WorkloadMatch};
 use enforcer_common::address;
+use enforcer_common::judge::{silence, unremarkable};
 use enforcer_common::maps::Direction;
 use enforcer_common::packet::Frame;
 use enforcer_common::{Hook, Reason, Word, judge};
@@ -179,7 +179,10 @@ impl<'a> Explainer<'a> {
             |rule: Option<RuleRef<'a>>| rule.is_some_and(|rule| rule.entry().action == Action::Allow);
         let cause = |rule: Option<RuleRef<'a>>| match rule {
             Some(rule) => Cause::Rule(rule),
-            None => Cause::Reason(silence(to, protocol, port)),
+            None => {
+                let group = to.who == Who::Multicast;
+                Cause::Reason(silence(protocol, port, group, unremarkable(protocol, port)))
+            }
         };
         let passes = allows(enforced);
         let (word, cause) = match (passes, allows(full)) {
@@ -202,18 +205,4 @@ fn stands_in(end: &End<'_>) -> bool {
             IpAddr::V4(v4) => address::is_martian(&address::v4(v4.octets())),
             IpAddr::V6(v6) => address::is_martian(&address::v6(v6.octets())),
         })
-}
-
-/// What it is called where no rule decides.
-fn silence(to: &End<'_>, protocol: u8, port: u16) -> Reason {
-    let [kind, _] = port.to_be_bytes();
-    match protocol {
-        _ if to.who == Who::Multicast => Reason::Multicast,
-        _ if TUNNELS.contains(&protocol) => Reason::Encapsulated,
-        17 if matches!(port, 4789 | 8472 | 6081) => Reason::Encapsulated,
-        1 if matches!(kind, 3 | 4 | 11 | 12) => Reason::RelatedUnknown,
-        58 if kind < 128 => Reason::RelatedUnknown,
-        1 | 6 | 17 | 58 => Reason::NoRule,
-        _ => Reason::Protocol,
-    }
 }
