@@ -6,6 +6,7 @@
 
 mod changes;
 mod documents;
+mod frames;
 mod ground;
 mod noise;
 mod packets;
@@ -19,6 +20,7 @@ mod yaml;
 #[cfg(test)]
 mod tests;
 
+pub use frames::frame;
 pub use packets::{Step, scene_and_steps};
 pub use pools::NOW;
 pub use probes::{Probe, scene_and_probes};

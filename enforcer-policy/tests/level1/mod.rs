@@ -1,7 +1,6 @@
 //! One set's tables beside the reference.
 
 pub(crate) mod case;
-pub(crate) mod packets;
 pub(crate) mod world;
 
 use enforcer_policy::reference::{Cause, Direction, Packet, Payload, Reason, TcpFlags, Verdict};

@@ -1,6 +1,5 @@
 //! A scene's tables in memory.
 
-use super::packets::frame;
 use enforcer_common::maps::Direction as Way;
 use enforcer_common::packet::Frame;
 use enforcer_common::{Hook, Outcome, Word, judge};
@@ -8,7 +7,7 @@ use enforcer_policy::compile::{Clock, Compiled, Inputs, Numbers, SubjectPlan, co
 use enforcer_policy::memory::MemoryTables;
 use enforcer_policy::model::{PolicySet, WorkloadMatch};
 use enforcer_policy::reference::{Direction, Packet};
-use enforcer_policy::testing::Scene;
+use enforcer_policy::testing::{Scene, frame};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;

@@ -1,11 +1,12 @@
 //! The reference's packets as bytes.
 
-use enforcer_policy::memory::frame::{icmp, ip, ports, tcp};
-use enforcer_policy::reference::{Packet, Payload, Quoted, TcpFlags};
+use crate::memory::frame::{icmp, ip, ports, tcp};
+use crate::reference::{Packet, Payload, Quoted, TcpFlags};
 use std::net::IpAddr;
 
 /// A packet as an Ethernet frame.
-pub(crate) fn frame(packet: &Packet) -> Vec<u8> {
+#[must_use]
+pub fn frame(packet: &Packet) -> Vec<u8> {
     datagram(packet.source, packet.destination, &packet.payload)
 }
 
