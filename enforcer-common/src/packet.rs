@@ -1,5 +1,7 @@
 //! Reading a packet, wherever it is.
 
+pub use crate::parse::{Chain, walk};
+
 /// Plain old data that may be read from any bytes.
 ///
 /// # Safety
@@ -31,6 +33,16 @@ pub trait Packet {
 
     /// Bytes at an offset found in the packet; `None` past the end.
     fn at<T: Wire>(&self, offset: u32) -> Option<T>;
+
+    /// Walks IPv6 extension headers: `first` stands at `start`, and the packet ends at `end`. What [`walk`] does; the kernel's packets
+    /// wrap it in a function of its own, which the verifier walks once.
+    #[inline(always)]
+    fn chain(&self, first: u8, start: u32, end: u32) -> Chain
+    where
+        Self: Sized,
+    {
+        walk(self, first, start, end)
+    }
 
     /// Ethertype and tag control of a VLAN tag that the device has taken off the frame.
     fn vlan(&self) -> Option<u16>;

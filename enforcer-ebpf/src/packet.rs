@@ -5,7 +5,7 @@ use aya_ebpf::bindings::__sk_buff;
 use aya_ebpf::helpers::bpf_skb_load_bytes;
 use aya_ebpf::programs::TcContext;
 use core::mem::MaybeUninit;
-use enforcer_common::packet::{Packet, Wire};
+use enforcer_common::packet::{Chain, Packet, Wire, walk};
 
 pub(crate) struct Skb {
     skb: *mut __sk_buff,
@@ -25,7 +25,19 @@ impl Skb {
     }
 }
 
+/// The walk along IPv6 extension headers. A global function, as `enforcer_port_decision` is, and for its reason.
+#[inline(never)]
+#[unsafe(no_mangle)]
+pub extern "C" fn enforcer_extensions(skb: *mut __sk_buff, first: u32, start: u32, end: u32) -> u64 {
+    walk(&Skb { skb }, first as u8, start, end).0
+}
+
 impl Packet for Skb {
+    #[inline(always)]
+    fn chain(&self, first: u8, start: u32, end: u32) -> Chain {
+        Chain(enforcer_extensions(self.skb, first as u32, start, end))
+    }
+
     #[inline(always)]
     fn len(&self) -> u32 {
         // SAFETY: as above.

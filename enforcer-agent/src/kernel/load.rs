@@ -21,17 +21,19 @@ use crate::datapath::DatapathError;
 const TCX_SINCE: KernelVersion = KernelVersion::new(6, 6, 0);
 /// The first kernel that accounts maps to memory cgroups rather than to `RLIMIT_MEMLOCK`.
 const NO_MEMLOCK_SINCE: KernelVersion = KernelVersion::new(5, 11, 0);
+/// The first kernel that lets programs read the coarse clock.
+const COARSE_CLOCK_SINCE: KernelVersion = KernelVersion::new(5, 11, 0);
 
 pub(super) fn open(config: &KernelConfig) -> Result<Kernel, DatapathError> {
     let object = object_of(config)?;
     let pins = Pins::open(&config.bpffs, layout::version(&object, config)?).map_err(explain)?;
-    let version = KernelVersion::current()
-        .map_err(|error| DatapathError::caused("cannot tell the kernel's version", error.to_string()))?;
-    if version < NO_MEMLOCK_SINCE {
-        // Where even root may not, loading says so.
-        let _ = setrlimit(Resource::Memlock, Rlimit { current: None, maximum: None });
-    }
+    let version = running()?;
+    lift_limits(version);
+    let constants = constants(version);
     let mut loader = EbpfLoader::new();
+    for (name, value) in &constants {
+        loader.override_global(name, value, true);
+    }
     let names = layout::names(&object)?;
     for name in &names {
         loader.map_pin_path(name, pins.map(name));
@@ -53,7 +55,26 @@ pub(super) fn open(config: &KernelConfig) -> Result<Kernel, DatapathError> {
     Ok(Kernel { pins, programs, tables, banks, ring: Some(ring), reports: None, tcx })
 }
 
-fn object_of(config: &KernelConfig) -> Result<Cow<'_, [u8]>, DatapathError> {
+/// What the programs are told of the kernel, by the names of their constants.
+pub(super) fn constants(version: KernelVersion) -> [(&'static str, u8); 1] {
+    [("COARSE_CLOCK", u8::from(version >= COARSE_CLOCK_SINCE))]
+}
+
+/// The running kernel.
+pub(super) fn running() -> Result<KernelVersion, DatapathError> {
+    KernelVersion::current()
+        .map_err(|error| DatapathError::caused("cannot tell the kernel's version", error.to_string()))
+}
+
+/// Makes room for maps on kernels that count them to the process.
+pub(super) fn lift_limits(version: KernelVersion) {
+    if version < NO_MEMLOCK_SINCE {
+        // Where even root may not, loading says so.
+        let _ = setrlimit(Resource::Memlock, Rlimit { current: None, maximum: None });
+    }
+}
+
+pub(super) fn object_of(config: &KernelConfig) -> Result<Cow<'_, [u8]>, DatapathError> {
     match &config.object {
         Some(object) => Ok(Cow::Borrowed(object)),
         None => match object::object() {

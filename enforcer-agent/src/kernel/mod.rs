@@ -26,6 +26,7 @@ mod sys;
 mod tables;
 mod testrun;
 mod usage;
+mod verifier;
 
 use std::path::Path;
 use std::time::Duration;
@@ -42,6 +43,7 @@ use crate::datapath::{Attachment, Datapath, DatapathError, Epoch, Sweep, Usage};
 
 pub use config::KernelConfig;
 pub use testrun::{Run, Runner};
+pub use verifier::{Complexity, complexity};
 
 /// The packet path in the kernel: pinned programs on devices, reading pinned maps. Dropping this changes nothing there.
 pub struct Kernel {

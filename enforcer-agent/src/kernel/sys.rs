@@ -15,11 +15,15 @@ const ENOTSUPP: i32 = 524;
 
 /// Commands of bpf(2).
 #[derive(Clone, Copy)]
-enum Command {
+pub(super) enum Command {
+    MapCreate = 0,
+    MapUpdate = 2,
     ProgLoad = 5,
     ObjPin = 6,
     ObjGet = 7,
     ObjGetInfo = 15,
+    BtfLoad = 18,
+    MapFreeze = 22,
     LookupBatch = 24,
     UpdateBatch = 26,
     DeleteBatch = 27,
@@ -29,13 +33,13 @@ enum Command {
 }
 
 /// `attr` must be laid out as the kernel's `union bpf_attr` has it for `command`, and what it points at must live.
-fn bpf<T>(command: Command, attr: &mut T) -> io::Result<i32> {
+pub(super) fn bpf<T>(command: Command, attr: &mut T) -> io::Result<i32> {
     // SAFETY: the callers below pass the structures of linux/bpf.h with pointers into buffers they hold for the call.
     let result = unsafe { libc::syscall(libc::SYS_bpf, command as libc::c_int, attr, size_of::<T>()) };
     if result < 0 { Err(io::Error::last_os_error()) } else { Ok(result as i32) }
 }
 
-fn new_fd(fd: i32) -> OwnedFd {
+pub(super) fn new_fd(fd: i32) -> OwnedFd {
     // SAFETY: the kernel has just made this descriptor for us; nobody else has it.
     unsafe { OwnedFd::from_raw_fd(fd) }
 }

@@ -34,67 +34,122 @@ pub(crate) fn ipv6<const N: usize, P: Packet>(
         addresses.destination[i] = words[6 + i];
         i += 1;
     }
-    let chain = chain(packet, (second >> 8) as u8, offset + 40, end)?;
-    let Chain { protocol, transport, fragment } = chain;
+    let first = (second >> 8) as u8;
+    let chain = if is_extension(first) {
+        packet.chain(first, offset + 40, end)
+    } else {
+        Chain::bare(first, offset + 40)
+    };
+    if let Some(reason) = chain.fault() {
+        return Err(reason);
+    }
+    let fragment = match chain.fragment() {
+        0 => Fragment::WHOLE,
+        at => part(packet, at, end)?,
+    };
+    let (protocol, transport) = (chain.protocol(), chain.transport());
     Ok((Network { protocol, hop_limit: second as u8, reserved: 0, transport, end, fragment }, addresses))
 }
 
-struct Chain {
-    protocol: u8,
-    transport: u32,
-    fragment: Fragment,
+#[inline(always)]
+const fn is_extension(header: u8) -> bool {
+    matches!(header, HOP_BY_HOP | ROUTING | FRAGMENT | AUTHENTICATION | DESTINATION)
+}
+
+/// Where a walk along the extension headers ended. One number, so that the kernel's tables can wrap the walk in a function of its own:
+/// `transport:32 · fragment header:16 · protocol:8 · reason:8`.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Chain(pub u64);
+
+impl Chain {
+    /// No walk was needed, or it ended without having met a fragment header.
+    #[inline(always)]
+    const fn bare(protocol: u8, transport: u32) -> Self {
+        Self((transport as u64) << 32 | (protocol as u64) << 8)
+    }
+
+    #[inline(always)]
+    const fn failed(reason: Reason) -> Self {
+        Self(reason as u64 + 1)
+    }
+
+    /// Why there is no transport header, and no later part of a datagram either.
+    #[inline(always)]
+    const fn fault(self) -> Option<Reason> {
+        match self.0 as u8 {
+            0 => None,
+            code => match Reason::from_code(code as u32 - 1) {
+                None => Some(Reason::Malformed),
+                known => known,
+            },
+        }
+    }
+
+    #[inline(always)]
+    const fn protocol(self) -> u8 {
+        (self.0 >> 8) as u8
+    }
+
+    #[inline(always)]
+    const fn transport(self) -> u32 {
+        (self.0 >> 32) as u32
+    }
+
+    /// Offset of the fragment header that makes this one part of several, 0 for none.
+    #[inline(always)]
+    const fn fragment(self) -> u32 {
+        (self.0 >> 16) as u16 as u32
+    }
+}
+
+/// What a fragment header says.
+#[inline(always)]
+fn part<P: Packet>(packet: &P, at: u32, end: u32) -> Result<Fragment, Reason> {
+    let header: [u8; 8] = packet.at(at).ok_or(Reason::Short)?;
+    let field = u16::from_be_bytes([header[2], header[3]]) as u32;
+    let id = u32::from_ne_bytes([header[4], header[5], header[6], header[7]]);
+    let more = field & 1 != 0;
+    let part =
+        Fragment { id, offset: field & 0xfff8, len: end - at - 8, more, protocol: header[0], reserved: 0 };
+    part.check()?;
+    Ok(part)
 }
 
 /// Walks to the transport header, to a later fragment's payload, or to the limit.
 #[inline(always)]
-fn chain<P: Packet>(packet: &P, first: u8, start: u32, end: u32) -> Result<Chain, Reason> {
+pub fn walk<P: Packet>(packet: &P, first: u8, start: u32, end: u32) -> Chain {
     let mut next = first;
     let mut at = start;
-    let mut fragment = Fragment::WHOLE;
-    for index in 0..EXTENSION_HEADERS + 1 {
-        if !matches!(next, HOP_BY_HOP | ROUTING | FRAGMENT | AUTHENTICATION | DESTINATION) {
-            return Ok(Chain { protocol: next, transport: at, fragment });
-        }
-        if index == EXTENSION_HEADERS {
-            break;
-        }
+    let mut fragment = 0;
+    for index in 0..EXTENSION_HEADERS {
         // The whole chain stands in the first fragment (RFC 7112).
         if at + 8 > end {
-            return Err(if fragment.more { Reason::FragmentHeader } else { Reason::Malformed });
+            return Chain::failed(if fragment != 0 { Reason::FragmentHeader } else { Reason::Malformed });
         }
-        let header: [u8; 8] = packet.at(at).ok_or(Reason::Short)?;
+        let Some(header) = packet.at::<[u8; 8]>(at) else { return Chain::failed(Reason::Short) };
         let len = match next {
-            HOP_BY_HOP if index != 0 => return Err(Reason::Malformed),
-            ROUTING => return Err(Reason::RoutingHeader),
+            HOP_BY_HOP if index != 0 => return Chain::failed(Reason::Malformed),
+            ROUTING => return Chain::failed(Reason::RoutingHeader),
             FRAGMENT => {
-                if fragment.is_part() {
-                    return Err(Reason::Malformed);
+                if fragment != 0 {
+                    return Chain::failed(Reason::Malformed);
                 }
-                let field = u16::from_be_bytes([header[2], header[3]]) as u32;
-                let id = u32::from_ne_bytes([header[4], header[5], header[6], header[7]]);
-                let part = Fragment {
-                    id,
-                    offset: field & 0xfff8,
-                    len: end - at - 8,
-                    more: field & 1 != 0,
-                    protocol: header[0],
-                    reserved: 0,
-                };
+                let field = u16::from_be_bytes([header[2], header[3]]);
                 // An atomic fragment is a whole datagram (RFC 6946).
-                if part.is_part() {
-                    part.check()?;
-                    fragment = part;
-                    if part.offset != 0 {
-                        return Ok(Chain { protocol: header[0], transport: at + 8, fragment });
-                    }
+                if field & 0xfff9 != 0 {
+                    fragment = at;
                 }
                 8
             }
             AUTHENTICATION => (header[1] as u32 + 2) * 4,
             _ => (header[1] as u32 + 1) * 8,
         };
+        let later = next == FRAGMENT && u16::from_be_bytes([header[2], header[3]]) & 0xfff8 != 0;
         next = header[0];
         at += len;
+        if later || !is_extension(next) {
+            return Chain(Chain::bare(next, at).0 | (fragment as u64) << 16);
+        }
     }
-    Err(Reason::ExtensionHeaders)
+    Chain::failed(Reason::ExtensionHeaders)
 }

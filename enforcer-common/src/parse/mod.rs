@@ -13,6 +13,7 @@ use crate::packet::Packet;
 pub(crate) use icmp::{IcmpKind, icmp_kind, icmp_ports};
 pub(crate) use ipv4::ipv4;
 pub(crate) use ipv6::ipv6;
+pub use ipv6::{Chain, walk};
 pub(crate) use link::{Link, ethertype, hardware, is_tag, link};
 pub(crate) use transport::{Transport, flags, transport};
 
@@ -72,12 +73,6 @@ pub(crate) struct Fragment {
 
 impl Fragment {
     pub(crate) const WHOLE: Self = Self { id: 0, offset: 0, len: 0, more: false, protocol: 0, reserved: 0 };
-
-    /// One of several parts.
-    #[inline(always)]
-    pub(crate) const fn is_part(&self) -> bool {
-        self.more || self.offset != 0
-    }
 
     /// What holds of any part: only the last may have a length that isn't a multiple of 8, and the datagram has an end.
     #[inline(always)]
