@@ -162,7 +162,7 @@ pub(crate) fn revocation(revocation: &Revocation) -> usize {
         "kB after",
         "last byte",
         "longest gap",
-        "sent again",
+        "lost",
         "",
     ]);
     for direction in &revocation.directions {
@@ -194,8 +194,8 @@ fn line(direction: &Direction) -> Vec<String> {
     } else {
         ("goes on".to_owned(), format!("{:.1} ms", millis(direction.after.longest_gap)))
     };
-    let again = direction
-        .retransmits
+    let lost = direction
+        .lost
         .map_or_else(|| "-".to_owned(), |(before, after)| after.saturating_sub(before).to_string());
     vec![
         format!("{} -> {}", direction.from, direction.to),
@@ -206,7 +206,7 @@ fn line(direction: &Direction) -> Vec<String> {
         format!("{:.1}", direction.after.bytes as f64 / 1000.0),
         last,
         gap,
-        again,
+        lost,
         what.to_owned(),
     ]
 }

@@ -39,8 +39,8 @@ pub(crate) struct Direction {
     pub(crate) after: Reading,
     /// From the removal of the file to the last byte that arrived.
     pub(crate) last: Duration,
-    /// Segments sent again by the one who opened the connection, before and after.
-    pub(crate) retransmits: Option<(u32, u32)>,
+    /// Segments lost of the one who opened the connection, before and after.
+    pub(crate) lost: Option<(u32, u32)>,
 }
 
 impl Direction {
@@ -49,7 +49,7 @@ impl Direction {
         if self.revoked {
             return self.before.bytes > 0 && self.last < LIMIT;
         }
-        let lossless = self.retransmits.is_none_or(|(before, after)| before == after);
+        let lossless = self.lost.is_none_or(|(before, after)| before == after);
         self.last + UNNOTICED > AFTER && self.after.longest_gap < UNNOTICED && lossless
     }
 }
@@ -75,8 +75,8 @@ pub(crate) fn run(world: &mut World, shop: &Shop) -> Result<Revocation> {
         meter.reset();
     }
     thread::sleep(BEFORE);
-    let sent_again = |streams: &[Stream]| streams.iter().map(Stream::retransmits).collect::<Vec<_>>();
-    let retransmits_before = sent_again(&streams);
+    let lost = |streams: &[Stream]| streams.iter().map(Stream::lost).collect::<Vec<_>>();
+    let lost_before = lost(&streams);
     let before: Vec<_> = streams.iter().flat_map(Stream::meters).map(|meter| meter.reset()).collect();
 
     let removed = Instant::now();
@@ -84,7 +84,7 @@ pub(crate) fn run(world: &mut World, shop: &Shop) -> Result<Revocation> {
     thread::sleep(AFTER);
     let after: Vec<_> = streams.iter().flat_map(Stream::meters).map(|meter| meter.read()).collect();
     let watched = removed.elapsed();
-    let retransmits_after = sent_again(&streams);
+    let lost_after = lost(&streams);
 
     let mut directions = Vec::new();
     for (index, (before, after)) in before.into_iter().zip(after).enumerate() {
@@ -99,7 +99,7 @@ pub(crate) fn run(world: &mut World, shop: &Shop) -> Result<Revocation> {
             before,
             last: after.last_after(removed),
             after,
-            retransmits: retransmits_before[index / 2].zip(retransmits_after[index / 2]),
+            lost: lost_before[index / 2].zip(lost_after[index / 2]),
         });
     }
     drop(streams);

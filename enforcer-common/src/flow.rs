@@ -202,17 +202,11 @@ pub struct FragmentKey<const N: usize> {
     pub protocol: u32,
 }
 
-/// The verdict on a datagram's first fragment, for the rest of it.
+/// What later fragments lack: the ports of the first one, by which they follow its flow.
 #[repr(C)]
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct FragmentEntry {
-    /// Epoch of the verdict.
-    pub epoch: u32,
-    /// Cause of the verdict.
-    pub cause: u32,
-    /// As [`FlowEntry::deadline`].
-    pub deadline: u64,
-    /// Last fragment, in ticks.
+    /// First fragment, in ticks.
     pub seen: u32,
     /// Offset at which the next fragment must start; `u32::MAX` once the datagram was found to lie.
     pub next: u32,
@@ -220,10 +214,6 @@ pub struct FragmentEntry {
     pub source_port: u16,
     /// Destination port of the first fragment.
     pub destination_port: u16,
-    /// As [`FlowEntry::verdict`].
-    pub verdict: u8,
-    /// Zero.
-    pub reserved: [u8; 3],
 }
 
 impl FragmentEntry {
@@ -234,4 +224,4 @@ impl FragmentEntry {
 const _: () = assert!(size_of::<FlowKey<1>>() == 20 && size_of::<FlowKey<4>>() == 44);
 const _: () = assert!(size_of::<FlowEntry>() == 56);
 const _: () = assert!(size_of::<FragmentKey<1>>() == 20 && size_of::<FragmentKey<4>>() == 44);
-const _: () = assert!(size_of::<FragmentEntry>() == 32);
+const _: () = assert!(size_of::<FragmentEntry>() == 12);

@@ -226,6 +226,8 @@ pub struct EventCounter {
     pub window: u64,
     /// Denied packets reported in the window.
     pub in_window: u64,
+    /// When the reader was last woken, coarse monotonic nanoseconds.
+    pub woken: u64,
 }
 
 /// Limits that the maps are made with.
@@ -250,6 +252,8 @@ pub mod limits {
     pub const FRAGMENTS: u32 = 8_192;
     /// Denied packets reported per CPU and second.
     pub const DENY_EVENTS: u64 = 1_000;
+    /// Nanoseconds between two wake-ups of the events' reader by one CPU. Records between them wait for its next look.
+    pub const WAKE_INTERVAL: u64 = 8_000_000;
 }
 
 const _: () = assert!(size_of::<Endpoint>() == 16);
@@ -258,7 +262,7 @@ const _: () = assert!(size_of::<PairKey>() == 12);
 const _: () = assert!(size_of::<Generation>() == 40);
 const _: () = assert!(size_of::<Subject>() == 48);
 const _: () = assert!(size_of::<RuleCounter>() == 32);
-const _: () = assert!(size_of::<EventCounter>() == 40);
+const _: () = assert!(size_of::<EventCounter>() == 48);
 
 #[cfg(feature = "aya")]
 mod pod {

@@ -2,7 +2,7 @@
 
 use crate::maps::*;
 use aya_ebpf::Global;
-use aya_ebpf::bindings::BPF_ANY;
+use aya_ebpf::bindings::{BPF_ANY, BPF_RB_FORCE_WAKEUP, BPF_RB_NO_WAKEUP};
 use aya_ebpf::helpers::{bpf_ktime_get_boot_ns, bpf_ktime_get_coarse_ns, bpf_ktime_get_ns};
 use aya_ebpf::maps::lpm_trie::Key;
 use enforcer_common::address::Address;
@@ -142,21 +142,21 @@ impl Tables for Kernel {
 
     #[inline(always)]
     fn report(&mut self, event: impl FnOnce() -> FlowEvent) {
-        let room = EVENTS.reserve::<FlowEvent>(0);
-        let sent = room.is_some();
-        if let Some(mut room) = room {
-            room.write(event());
-            room.submit(0);
+        let Some(counter) = EVENT_COUNTS.get_ptr_mut(0) else { return };
+        // SAFETY: as in `count`.
+        let counter = unsafe { &mut *counter };
+        let Some(mut room) = EVENTS.reserve::<FlowEvent>(0) else {
+            counter.lost += 1;
+            return;
+        };
+        room.write(event());
+        counter.sent += 1;
+        let now = KernelClock.coarse();
+        let wakes = now - counter.woken >= limits::WAKE_INTERVAL;
+        if wakes {
+            counter.woken = now;
         }
-        if let Some(counter) = EVENT_COUNTS.get_ptr_mut(0) {
-            // SAFETY: as in `count`.
-            let counter = unsafe { &mut *counter };
-            if sent {
-                counter.sent += 1;
-            } else {
-                counter.lost += 1;
-            }
-        }
+        room.submit(if wakes { BPF_RB_FORCE_WAKEUP } else { BPF_RB_NO_WAKEUP } as u64);
     }
 }
 

@@ -86,16 +86,20 @@ impl Stream {
         [&self.forward, &self.backward]
     }
 
-    /// How many segments the client's kernel has sent again, as `ss` tells; none for UDP or where `ss` is missing.
+    /// How many of the client's segments were lost on the way, as `ss` tells: those that its kernel sent again, but for those that the
+    /// other end had already (RFC 2883), which only says that this machine was slow. None for UDP or where `ss` is missing.
     #[must_use]
-    pub fn retransmits(&self) -> Option<u32> {
+    pub fn lost(&self) -> Option<u32> {
         let filter = format!("sport = :{}", self.local.port());
         let output = self.client.command("ss").args(["-tinHO", &filter]).output().ok()?;
         let text = String::from_utf8_lossy(&output.stdout).into_owned();
         let line = text.lines().find(|line| line.contains("cwnd:"))?;
-        // `retrans:<outstanding>/<total>`, and absent while the total is zero.
-        let total = line.split_whitespace().find_map(|word| word.strip_prefix("retrans:")?.split('/').nth(1));
-        total.map_or(Some(0), |total| total.parse().ok())
+        // Absent while they are zero.
+        let value = |name: &str| line.split_whitespace().find_map(|word| word.strip_prefix(name));
+        // `retrans:<outstanding>/<total>`.
+        let again = value("retrans:").and_then(|counts| counts.split('/').nth(1)).unwrap_or("0");
+        let needless = value("dsack_dups:").unwrap_or("0");
+        Some(again.parse::<u32>().ok()?.saturating_sub(needless.parse().ok()?))
     }
 }
 

@@ -170,7 +170,9 @@ fn every_event_is_received_or_counted() {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(async {
         assert_eq!(kernel.event_counters().unwrap().sent, 0);
-        let mut events = kernel.events().unwrap();
+        let (sender, mut events) = tokio::sync::mpsc::unbounded_channel();
+        let sink = move |batch: &[_]| batch.iter().for_each(|event| sender.send(*event).unwrap());
+        kernel.events(Box::new(sink)).unwrap();
         for port in 0..500_u16 {
             assert!(kernel.run_test(Direction::Egress, LOOPBACK, &udp(3_000 + port), 1).unwrap().passes());
         }

@@ -164,7 +164,7 @@ fn e98_a_killed_daemon_leaves_everything_enforced_and_is_followed_without_a_brea
             assert!(seen.bytes > 0 && seen.longest_gap < Duration::from_secs(1), "{seen:?}");
         }
     }
-    assert_eq!(stream.retransmits(), Some(0));
+    assert_eq!(stream.lost(), Some(0));
     let status = world.daemon().status().unwrap();
     assert_eq!((interfaces(&status, "web").len(), interfaces(&status, "checkout").len()), (1, 1));
     drop(stream);

@@ -98,7 +98,7 @@ fn streams_flow_both_ways_and_notice_a_cut() {
             assert!(meter.reset().bytes > 10_000, "{kind:?}");
         }
         if kind == StreamKind::Tcp {
-            assert_eq!(stream.retransmits(), Some(0));
+            assert_eq!(stream.lost(), Some(0));
         }
         world.ip(&["link set enf-web down"]).unwrap();
         thread::sleep(Duration::from_millis(50));

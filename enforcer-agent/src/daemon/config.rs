@@ -110,6 +110,7 @@ impl Settings {
         idle(config.metrics.is_some(), "metrics");
         idle(config.failsafe.is_some_and(|entries| !entries.is_empty()), "failsafe");
         idle(!config.sources.is_empty(), "sources");
+        idle(config.identity_labels.is_some(), "identityLabels");
         idle(config.cgroup_root.is_some_and(|root| root != "auto"), "cgroupRoot");
         put(&mut self.policies, config.policies);
         put(&mut self.default_mode, config.default_mode);

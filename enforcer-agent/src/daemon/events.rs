@@ -19,19 +19,10 @@ const RECENT: usize = 4_096;
 const WAITING: usize = 8_192;
 
 /// One judged packet, not yet named.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Copy)]
 pub struct Judged {
     event: FlowEvent,
     at: Timestamp,
-    names: Names,
-}
-
-impl Judged {
-    /// The document that observers get.
-    #[must_use]
-    pub fn resolve(&self) -> FlowRecord {
-        record(&self.event, self.at, &self.names)
-    }
 }
 
 /// Where records come together and are handed out.
@@ -39,9 +30,8 @@ impl Judged {
 pub struct Feed {
     recent: Arc<Mutex<VecDeque<Judged>>>,
     live: broadcast::Sender<Judged>,
-    /// What the kernel left out, and what came too fast for this process.
+    /// What the kernel left out.
     missed: watch::Sender<Missed>,
-    lagged: Arc<std::sync::atomic::AtomicU64>,
     names: Names,
 }
 
@@ -61,6 +51,7 @@ pub struct Subscription {
     live: broadcast::Receiver<Judged>,
     missed: watch::Receiver<Missed>,
     told: Missed,
+    names: Names,
 }
 
 impl Feed {
@@ -71,44 +62,31 @@ impl Feed {
             recent: Arc::default(),
             live: broadcast::channel(WAITING).0,
             missed: watch::channel(Missed::default()).0,
-            lagged: Arc::default(),
             names,
         }
     }
 
-    /// Takes records from the kernel until there are no more.
-    pub async fn pump(self, mut kernel: broadcast::Receiver<FlowEvent>) {
-        loop {
-            match kernel.recv().await {
-                Ok(event) => self.push(event),
-                Err(RecvError::Lagged(count)) => {
-                    self.lagged.fetch_add(count, std::sync::atomic::Ordering::Relaxed);
-                    self.missed.send_modify(|missed| missed.lost += count);
-                }
-                Err(RecvError::Closed) => return,
-            }
-        }
-    }
-
-    fn push(&self, event: FlowEvent) {
-        let at = Instants::now().wall_of(event.time);
-        let judged = Judged { event, at, names: self.names.clone() };
-        {
-            let mut recent = self.recent.lock().unwrap_or_else(PoisonError::into_inner);
+    /// Takes records from the kernel.
+    pub fn take(&self, events: &[FlowEvent]) {
+        let now = Instants::now();
+        // Held to the end, so that a subscription sees each record once: in the past or in what is to come.
+        let mut recent = self.recent.lock().unwrap_or_else(PoisonError::into_inner);
+        let observed = self.live.receiver_count() > 0;
+        for event in events {
+            let judged = Judged { event: *event, at: now.wall_of(event.time) };
             if recent.len() == RECENT {
                 recent.pop_front();
             }
-            recent.push_back(judged.clone());
-            // Inside the lock, so that a subscription sees each record once: in the past or in what is to come.
-            let _ = self.live.send(judged);
+            recent.push_back(judged);
+            if observed {
+                let _ = self.live.send(judged);
+            }
         }
     }
 
     /// What the kernel counts as left out, as of now.
     pub fn counted(&self, kernel: Missed) {
-        let lagged = self.lagged.load(std::sync::atomic::Ordering::Relaxed);
-        let total = Missed { lost: kernel.lost + lagged, suppressed: kernel.suppressed };
-        self.missed.send_if_modified(|missed| std::mem::replace(missed, total) != total);
+        self.missed.send_if_modified(|missed| std::mem::replace(missed, kernel) != kernel);
     }
 
     /// The past, and everything from now on.
@@ -117,11 +95,18 @@ impl Feed {
         let recent = self.recent.lock().unwrap_or_else(PoisonError::into_inner);
         let missed = self.missed.subscribe();
         let told = *missed.borrow();
-        Subscription { recent: recent.iter().cloned().collect(), live: self.live.subscribe(), missed, told }
+        let recent = recent.iter().copied().collect();
+        Subscription { recent, live: self.live.subscribe(), missed, told, names: self.names.clone() }
     }
 }
 
 impl Subscription {
+    /// The document that observers get of a record.
+    #[must_use]
+    pub fn resolve(&self, judged: &Judged) -> FlowRecord {
+        record(&judged.event, judged.at, &self.names)
+    }
+
     /// Records of the past, oldest first; once.
     pub fn recent(&mut self) -> Vec<Judged> {
         std::mem::take(&mut self.recent)
@@ -189,7 +174,7 @@ mod tests {
         let mut slow = feed.subscribe();
         let count = WAITING as u32 + 100;
         for epoch in 0..count {
-            feed.push(event(epoch));
+            feed.take(&[event(epoch)]);
         }
         let (mut seen, mut lost) = (0, 0);
         while seen + lost < u64::from(count) {
@@ -205,14 +190,14 @@ mod tests {
     async fn the_past_is_bounded_and_flows_into_the_present() {
         let feed = Feed::new(Names::default());
         for epoch in 0..RECENT as u32 + 10 {
-            feed.push(event(epoch));
+            feed.take(&[event(epoch)]);
         }
         let mut observer = feed.subscribe();
         let recent = observer.recent();
-        assert_eq!((recent.len(), recent[0].resolve().epoch), (RECENT, 10));
-        feed.push(event(99_999));
+        assert_eq!((recent.len(), observer.resolve(&recent[0]).epoch), (RECENT, 10));
+        feed.take(&[event(99_999)]);
         let Some(Item::Record(next)) = observer.next().await else { panic!("a record was sent") };
-        assert_eq!(next.resolve().epoch, 99_999);
+        assert_eq!(observer.resolve(&next).epoch, 99_999);
     }
 
     #[tokio::test]

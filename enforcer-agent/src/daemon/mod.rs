@@ -54,9 +54,9 @@ fn serve(
     let _inside = runtime.enter();
     let names = Names::default();
     let feed = Feed::new(names.clone());
-    match datapath.events() {
-        Ok(records) => drop(runtime.spawn(feed.clone().pump(records))),
-        Err(error) => warn!(%error, "no verdicts can be observed"),
+    let records = feed.clone();
+    if let Err(error) = datapath.events(Box::new(move |events| records.take(events))) {
+        warn!(%error, "no verdicts can be observed");
     }
     let listener = control::bind(&settings.socket)?;
     let socket = settings.socket.clone();

@@ -3,12 +3,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use enforcer_common::Reason;
-use enforcer_common::event::FlowEvent;
 use enforcer_common::maps::{EventCounter, ReasonCounter, RuleCounter, Subject};
 use enforcer_policy::compile::{Delta, Image};
-use tokio::sync::broadcast;
 
-use super::{Attachment, Datapath, DatapathError, Epoch, Hook, Sweep, Usage};
+use super::{Attachment, Datapath, DatapathError, Epoch, Hook, Sink, Sweep, Usage};
 
 /// The double. Fields are public so that a test can look, and play the kernel's part.
 #[derive(Debug)]
@@ -29,8 +27,6 @@ pub struct Memory {
     pub reasons: Vec<ReasonCounter>,
     /// What [`Datapath::event_counters`] answers.
     pub counted: EventCounter,
-    /// Send here what the kernel would report.
-    pub reports: broadcast::Sender<FlowEvent>,
     /// Makes the next change fail.
     pub fail_next: Option<DatapathError>,
 }
@@ -46,7 +42,6 @@ impl Default for Memory {
             rules: Vec::new(),
             reasons: vec![ReasonCounter::default(); Reason::COUNT],
             counted: EventCounter::default(),
-            reports: broadcast::channel(1024).0,
             fail_next: None,
         }
     }
@@ -125,8 +120,8 @@ impl Datapath for Memory {
         Ok(self.counted)
     }
 
-    fn events(&mut self) -> Result<broadcast::Receiver<FlowEvent>, DatapathError> {
-        Ok(self.reports.subscribe())
+    fn events(&mut self, _sink: Sink) -> Result<(), DatapathError> {
+        Ok(())
     }
 
     fn sweep_flows(&mut self) -> Result<Sweep, DatapathError> {
@@ -138,7 +133,7 @@ impl Datapath for Memory {
     }
 
     fn remove_all(&mut self) -> Result<(), Vec<DatapathError>> {
-        *self = Self { reports: self.reports.clone(), ..Self::default() };
+        *self = Self::default();
         Ok(())
     }
 }

@@ -9,7 +9,6 @@ pub use error::DatapathError;
 use enforcer_common::event::FlowEvent;
 use enforcer_common::maps::{EventCounter, ReasonCounter, RuleCounter, Subject};
 use enforcer_policy::compile::{Delta, Image};
-use tokio::sync::broadcast;
 
 /// Counts changes of what is enforced; 0 is never the epoch of anything.
 pub type Epoch = u32;
@@ -63,6 +62,9 @@ pub struct Usage {
     pub limit: u64,
 }
 
+/// Takes records of verdicts, some at a time.
+pub type Sink = Box<dyn FnMut(&[FlowEvent]) + Send>;
+
 /// The packet path. Every method returns when the change is in force; none waits for packets. Calls take
 /// from microseconds to 100 ms, so they belong on a thread that may block.
 pub trait Datapath: Send {
@@ -104,8 +106,9 @@ pub trait Datapath: Send {
     /// What became of events, summed over CPUs. `window` and `in_window` mean nothing here.
     fn event_counters(&self) -> Result<EventCounter, DatapathError>;
 
-    /// Records of verdicts from now on. A receiver that lags is told how many it missed. Must be called inside a tokio runtime.
-    fn events(&mut self) -> Result<broadcast::Receiver<FlowEvent>, DatapathError>;
+    /// Hands records of verdicts to `sink` from now on, in batches, within some 20 ms of the packets. Can be asked for once, inside a
+    /// tokio runtime. `sink` holds up the records that follow, never a packet.
+    fn events(&mut self, sink: Sink) -> Result<(), DatapathError>;
 
     /// Forgets tracked flows that are over. Wants to be called every few seconds.
     fn sweep_flows(&mut self) -> Result<Sweep, DatapathError>;

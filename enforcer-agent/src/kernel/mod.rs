@@ -32,14 +32,12 @@ use std::path::Path;
 use std::time::Duration;
 
 use aya::maps::{MapData, RingBuf};
-use enforcer_common::event::FlowEvent;
 use enforcer_common::flow::{FlowEntry, FlowKey};
 use enforcer_common::maps::{Direction, EventCounter, ReasonCounter, RuleCounter, Subject};
 use enforcer_policy::compile::{Delta, Image};
-use tokio::sync::broadcast;
 use tracing::error;
 
-use crate::datapath::{Attachment, Datapath, DatapathError, Epoch, Sweep, Usage};
+use crate::datapath::{Attachment, Datapath, DatapathError, Epoch, Sink, Sweep, Usage};
 
 pub use config::KernelConfig;
 pub use testrun::{Run, Runner};
@@ -52,7 +50,6 @@ pub struct Kernel {
     tables: tables::Tables,
     banks: install::Banks,
     ring: Option<RingBuf<MapData>>,
-    reports: Option<broadcast::Sender<FlowEvent>>,
     tcx: bool,
 }
 
@@ -169,16 +166,13 @@ impl Datapath for Kernel {
         counters::events(&self.tables)
     }
 
-    fn events(&mut self) -> Result<broadcast::Receiver<FlowEvent>, DatapathError> {
-        if let Some(ring) = self.ring.take() {
-            let started = events::start(ring);
-            self.reports =
-                Some(started.map_err(|error| DatapathError::caused("cannot read the map `EVENTS`", error))?);
-        }
-        match &self.reports {
-            Some(reports) => Ok(reports.subscribe()),
-            None => Err(DatapathError::new("the ring of verdicts couldn't be read before")),
-        }
+    fn events(&mut self, sink: Sink) -> Result<(), DatapathError> {
+        let ring = self
+            .ring
+            .take()
+            .ok_or_else(|| DatapathError::new("the ring of verdicts is being read already"))?;
+        events::start(ring, sink)
+            .map_err(|error| DatapathError::caused("cannot read the map `EVENTS`", error))
     }
 
     fn sweep_flows(&mut self) -> Result<Sweep, DatapathError> {

@@ -1,12 +1,11 @@
 //! Datagrams in parts: the first part is judged, the rest follow it in order or not at all.
 
-use super::flow::{Step, known, packed};
-use super::{Context, Ruling, Sight, past};
+use super::flow::{Step, known};
+use super::{Context, Ruling, Sight};
 use crate::Reason;
-use crate::flow::{FlowEntry, FragmentEntry, FragmentKey, ticks};
+use crate::flow::{FragmentEntry, FragmentKey, ticks};
 use crate::packet::Packet;
 use crate::tables::{Clock, FamilyTables, Tables};
-use crate::verdict::{Cause, Outcome, Word};
 
 /// `next` of a datagram that was found to overlap itself.
 const POISONED: u32 = u32::MAX;
@@ -24,7 +23,7 @@ fn datagram<const N: usize>(context: &Context, sight: &Sight<N>) -> FragmentKey<
     }
 }
 
-/// Remembers the verdict on a first part that passes.
+/// Remembers a first part that passes.
 #[inline(always)]
 pub(super) fn first<const N: usize, T: Tables + FamilyTables<N>>(
     context: &Context,
@@ -45,17 +44,7 @@ pub(super) fn first<const N: usize, T: Tables + FamilyTables<N>>(
         return Err(Reason::FragmentOverlap);
     }
     let (source_port, destination_port) = sight.key.ports(context.hook.direction);
-    let entry = FragmentEntry {
-        epoch: context.control.epoch(),
-        cause: ruling.outcome.cause.0,
-        deadline: u64::MAX,
-        seen: now,
-        next: sight.net.fragment.len,
-        source_port,
-        destination_port,
-        verdict: packed(ruling.outcome),
-        reserved: [0; 3],
-    };
+    let entry = FragmentEntry { seen: now, next: sight.net.fragment.len, source_port, destination_port };
     if tables.insert_fragment(&datagram, &entry) { Ok(ruling) } else { Err(Reason::FragmentFull) }
 }
 
@@ -70,8 +59,7 @@ pub(super) fn later<const N: usize, P: Packet, T: Tables + FamilyTables<N>>(
     if sight.net.end > packet.len() {
         return Err(Reason::Malformed);
     }
-    let clock = tables.clock();
-    let now = ticks(clock.coarse());
+    let now = ticks(tables.clock().coarse());
     let offset = sight.net.fragment.offset;
     let entry = tables.fragment(&datagram(context, sight)).ok_or(Reason::FragmentUnknown)?;
     if now.wrapping_sub(entry.seen) > FragmentEntry::LIMIT {
@@ -85,13 +73,8 @@ pub(super) fn later<const N: usize, P: Packet, T: Tables + FamilyTables<N>>(
         return Err(Reason::FragmentOrder);
     }
     entry.next = offset + sight.net.fragment.len;
-    let verdict = *entry;
-    sight.key.set_ports(context.hook.direction, verdict.source_port, verdict.destination_port);
-    if verdict.epoch == context.control.epoch() && !past(verdict.deadline, clock) {
-        let word = Word::from_code(verdict.verdict & !FlowEntry::PASSES);
-        let outcome = Outcome::new(true, word, Cause(verdict.cause));
-        return Ok(Step::Done(Ruling::quiet(outcome)));
-    }
-    // Another epoch: the flow the datagram belongs to knows whether it still passes.
+    let (source_port, destination_port) = (entry.source_port, entry.destination_port);
+    sight.key.set_ports(context.hook.direction, source_port, destination_port);
+    // The flow the datagram belongs to knows whether it still passes.
     known(context, &sight.key, None, tables).ok_or(Reason::FragmentUnknown)
 }

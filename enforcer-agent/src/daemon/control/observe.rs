@@ -73,7 +73,7 @@ async fn write(
 ) -> Result<(), http_body_util::channel::SendError> {
     let mut missed = subscription.missed_before();
     for record in subscription.recent() {
-        let record = record.resolve();
+        let record = subscription.resolve(&record);
         if query.wants(&record) {
             body.send_data(line(&ObserveLine::Flow(Box::new(record)))).await?;
         }
@@ -92,7 +92,7 @@ async fn write(
         };
         match item {
             Some(Item::Record(record)) => {
-                let record = record.resolve();
+                let record = subscription.resolve(&record);
                 if query.wants(&record) {
                     body.send_data(line(&ObserveLine::Flow(Box::new(record)))).await?;
                 }

@@ -12,12 +12,11 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::UnixStream;
-use tokio::sync::broadcast;
 
 struct World {
     _dir: tempfile::TempDir,
     socket: PathBuf,
-    kernel: broadcast::Sender<FlowEvent>,
+    feed: Feed,
 }
 
 const TIGHT: Bounds = Bounds {
@@ -50,11 +49,9 @@ impl World {
                 }
             }
         });
-        let kernel = broadcast::channel(65_536).0;
         let feed = Feed::new(Names::default());
-        tokio::spawn(feed.clone().pump(kernel.subscribe()));
-        tokio::spawn(serve(listener, handle, feed, TIGHT));
-        Self { _dir: dir, socket, kernel }
+        tokio::spawn(serve(listener, handle, feed.clone(), TIGHT));
+        Self { _dir: dir, socket, feed }
     }
 
     async fn connect(&self) -> UnixStream {
@@ -191,7 +188,7 @@ async fn an_observer_that_does_not_read_is_told_what_it_lost_and_hurts_nobody() 
     let mut slow = Lines::open(&world.socket, Method::GET, path, None::<&()>).await.unwrap();
     tokio::time::sleep(Duration::from_millis(50)).await;
     for epoch in 0..EVENTS as u32 {
-        world.kernel.send(event(epoch)).unwrap();
+        world.feed.take(&[event(epoch)]);
     }
     // Longer than an exchange may take: observing has no end.
     tokio::time::sleep(TIGHT.exchange + Duration::from_millis(200)).await;

@@ -6,16 +6,15 @@ use crate::daemon::events::Feed;
 use crate::daemon::names::Names;
 use crate::daemon::state::StateDir;
 use crate::datapath::memory::Memory;
-use crate::datapath::{Attachment, Datapath, DatapathError, Epoch, Sweep, Usage};
+use crate::datapath::{Attachment, Datapath, DatapathError, Epoch, Sink, Sweep, Usage};
 use crate::protocol::{ApplyReply, ApplyRequest, ExplainRequest, Outcome, Plan, PolicyFile, State, Status};
-use enforcer_common::event::FlowEvent;
 use enforcer_common::maps::{EventCounter, ReasonCounter, RuleCounter, Subject};
 use enforcer_policy::compile::{Delta, Image};
 use std::fs;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
-use tokio::sync::{broadcast, mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot};
 
 /// The double, where the test can see it while the engine has it; as the kernel's tables outlive the daemon.
 #[derive(Clone, Default)]
@@ -59,8 +58,8 @@ impl Datapath for Shared {
     fn event_counters(&self) -> Result<EventCounter, DatapathError> {
         self.look(|memory| memory.event_counters())
     }
-    fn events(&mut self) -> Result<broadcast::Receiver<FlowEvent>, DatapathError> {
-        self.look(Memory::events)
+    fn events(&mut self, sink: Sink) -> Result<(), DatapathError> {
+        self.look(|memory| memory.events(sink))
     }
     fn sweep_flows(&mut self) -> Result<Sweep, DatapathError> {
         self.look(Memory::sweep_flows)

@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use drive::{bytes_per_second, connections_per_second};
 
 /// Rounds, of which the median ratio counts.
-const ROUNDS: usize = 7;
+const ROUNDS: usize = 25;
 /// The server's port; the policy set names it.
 const PORT: u16 = 7000;
 
