@@ -230,6 +230,31 @@ pub struct EventCounter {
     pub woken: u64,
 }
 
+/// What a subject has opened of late in one direction: a flood finds its bound here before it finds the room of others.
+#[repr(C)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Quota {
+    /// When the window began, in [`crate::flow::FlowEntry::TICK`]s.
+    pub window: u32,
+    /// Flows opened in the window that aren't established yet.
+    pub unanswered: u32,
+    /// Datagrams in parts begun in the window that aren't complete yet.
+    pub fragments: u32,
+    /// Zero.
+    pub reserved: u32,
+}
+
+impl Quota {
+    /// How many slots there are.
+    pub const SLOTS: u32 = 1 << 17;
+
+    /// The slot of hook `number` and the direction in which a flow is opened. Interface indices that lie 65,536 apart share one.
+    #[inline(always)]
+    pub const fn slot(number: u32, opened: Direction) -> u32 {
+        (number & 0xffff) << 1 | opened as u32
+    }
+}
+
 /// Limits that the maps are made with.
 pub mod limits {
     /// Addresses per family and bank.
@@ -250,6 +275,14 @@ pub mod limits {
     pub const EMBRYONIC: u32 = 65_536;
     /// Fragmented datagrams under way per family.
     pub const FRAGMENTS: u32 = 8_192;
+    /// Ticks in which [`QUOTA_UNANSWERED`] and [`QUOTA_FRAGMENTS`] are counted: 2 s.
+    pub const QUOTA_WINDOW: u32 = crate::flow::ticks(2_000_000_000);
+    /// Flows that a subject may open in a window, in one direction, without that they become established: a quarter of the room.
+    pub const QUOTA_UNANSWERED: u32 = EMBRYONIC / 4;
+    /// Datagrams in parts that a subject may begin in a window, in one direction, without that they become whole: a quarter of the room.
+    pub const QUOTA_FRAGMENTS: u32 = FRAGMENTS / 4;
+    /// Established flows of a subject, opened in one direction, that are kept apart from the unanswered ones: a quarter of the room.
+    pub const QUOTA_ESTABLISHED: u32 = FLOWS / 4;
     /// Denied packets reported per CPU and second.
     pub const DENY_EVENTS: u64 = 1_000;
     /// Nanoseconds between two wake-ups of the events' reader by one CPU. Records between them wait for its next look.
@@ -263,6 +296,7 @@ const _: () = assert!(size_of::<Generation>() == 40);
 const _: () = assert!(size_of::<Subject>() == 48);
 const _: () = assert!(size_of::<RuleCounter>() == 32);
 const _: () = assert!(size_of::<EventCounter>() == 48);
+const _: () = assert!(size_of::<Quota>() == 16);
 
 #[cfg(feature = "aya")]
 mod pod {
@@ -291,6 +325,6 @@ mod pod {
         SubjectKey,
         RuleCounter
     );
-    pod!(EventCounter, Decision, Interval, PortSet, FlowEntry, FlowKey<1>, FlowKey<4>, FragmentEntry);
+    pod!(EventCounter, Quota, Decision, Interval, PortSet, FlowEntry, FlowKey<1>, FlowKey<4>, FragmentEntry);
     pod!(FragmentKey<1>, FragmentKey<4>);
 }

@@ -98,6 +98,8 @@ reasons! {
     SegmentOff = 32, "segment-off", "segment-off";
     /// The flow table had no room for the flow.
     FlowTableFull = 33, "flow-table-full", "flow-table-full";
+    /// The workload has opened too many flows that nobody answers.
+    FlowQuota = 34, "flow-quota", "flow-quota";
 }
 
 impl Reason {

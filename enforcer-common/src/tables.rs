@@ -4,7 +4,7 @@ use crate::address::Address;
 use crate::answer::{Decision, Interval, PortSet};
 use crate::event::FlowEvent;
 use crate::flow::{FlowEntry, FlowKey, FragmentEntry, FragmentKey, Tier};
-use crate::maps::{Control, Endpoint, Generation, PairKey, Subject};
+use crate::maps::{Control, Endpoint, Generation, PairKey, Quota, Subject};
 use crate::verdict::Outcome;
 
 /// The tables of both families, the clocks, and where verdicts are counted.
@@ -27,6 +27,11 @@ pub trait Tables: FamilyTables<1> + FamilyTables<4> {
 
     /// Number of the decision that a port set has for `protocol << 16 | port` now; 0 for none.
     fn port_decision(&self, bank: u32, set: PortSet, key: u32) -> u32;
+
+    /// What was opened of late, by [`Quota::slot`].
+    fn quota(&mut self, slot: u32) -> Option<&mut Quota>;
+    /// How many established flows there are, by [`Quota::slot`].
+    fn share(&mut self, slot: u32) -> Option<&mut u32>;
 
     /// The clocks, as a handle of their own so that they can be read while an entry is held.
     fn clock(&self) -> Self::Clock;
@@ -65,4 +70,6 @@ pub trait FamilyTables<const N: usize> {
     fn fragment(&mut self, key: &FragmentKey<N>) -> Option<&mut FragmentEntry>;
     /// Remembers a datagram's first fragment; `false` where there is no room.
     fn insert_fragment(&mut self, key: &FragmentKey<N>, entry: &FragmentEntry) -> bool;
+    /// Forgets a datagram.
+    fn remove_fragment(&mut self, key: &FragmentKey<N>);
 }

@@ -9,7 +9,7 @@ use aya_ebpf::maps::{Array, HashMap, LpmTrie, LruHashMap, PerCpuArray, RingBuf};
 use enforcer_common::flow::{FlowEntry, FlowKey, FragmentEntry, FragmentKey};
 use enforcer_common::judge::Scratch;
 use enforcer_common::maps::{
-    AddressKey, Control, Endpoint, EventCounter, Generation, PairKey, PrefixData, ReasonCounter, RuleCounter,
+    AddressKey, Control, Endpoint, EventCounter, Generation, PairKey, PrefixData, Quota, ReasonCounter, RuleCounter,
     Subject, SubjectKey, limits,
 };
 use enforcer_common::{Decision, Interval, PortSet, Reason};
@@ -63,6 +63,12 @@ pub(crate) static FRAGMENTS4: LruHashMap<FragmentKey<1>, FragmentEntry> =
 #[map]
 pub(crate) static FRAGMENTS6: LruHashMap<FragmentKey<4>, FragmentEntry> =
     LruHashMap::with_max_entries(limits::FRAGMENTS, 0);
+
+#[map]
+pub(crate) static QUOTAS: Array<Quota> = Array::with_max_entries(Quota::SLOTS, 0);
+/// Corrected by the daemon whenever it sweeps.
+#[map]
+pub(crate) static SHARES: Array<u32> = Array::with_max_entries(Quota::SLOTS, 0);
 
 #[map]
 pub(crate) static RULES: PerCpuArray<RuleCounter> = PerCpuArray::with_max_entries(limits::RULES, 0);

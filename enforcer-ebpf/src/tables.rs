@@ -10,7 +10,7 @@ use enforcer_common::event::FlowEvent;
 use enforcer_common::flow::{FlowEntry, FlowKey, FragmentEntry, FragmentKey, Tier};
 use enforcer_common::judge::port_decision;
 use enforcer_common::maps::{
-    AddressKey, Control, Endpoint, Generation, PairKey, RuleCounter, Subject, SubjectKey, limits,
+    AddressKey, Control, Endpoint, Generation, PairKey, Quota, RuleCounter, Subject, SubjectKey, limits,
 };
 use enforcer_common::tables::{Clock, FamilyTables, Tables};
 use enforcer_common::{Decision, Interval, Outcome, PortSet, Word};
@@ -92,6 +92,18 @@ impl Tables for Kernel {
     #[inline(always)]
     fn port_decision(&self, bank: u32, set: PortSet, key: u32) -> u32 {
         enforcer_port_decision(bank, set.first, set.len, key)
+    }
+
+    #[inline(always)]
+    fn quota(&mut self, slot: u32) -> Option<&mut Quota> {
+        // SAFETY: map memory outlives the program's run; CPUs that write at once lose a count, which quotas bear.
+        QUOTAS.get_ptr_mut(slot).map(|quota| unsafe { &mut *quota })
+    }
+
+    #[inline(always)]
+    fn share(&mut self, slot: u32) -> Option<&mut u32> {
+        // SAFETY: as in `quota`.
+        SHARES.get_ptr_mut(slot).map(|held| unsafe { &mut *held })
     }
 
     #[inline(always)]
@@ -223,6 +235,11 @@ macro_rules! family_tables {
             #[inline(always)]
             fn insert_fragment(&mut self, key: &FragmentKey<$words>, entry: &FragmentEntry) -> bool {
                 $fragments.insert(key, entry, BPF_ANY as u64).is_ok()
+            }
+
+            #[inline(always)]
+            fn remove_fragment(&mut self, key: &FragmentKey<$words>) {
+                let _ = $fragments.remove(key);
             }
         }
     };

@@ -1,11 +1,12 @@
 //! The flow tables as userspace sees them: forgetting what is over, and showing what is there.
 
+use std::collections::HashMap;
 use std::time::Duration;
 
 use aya::Pod;
-use aya::maps::{HashMap, MapData, MapError};
-use enforcer_common::flow::{FlowEntry, FlowKey, ticks};
-use enforcer_common::maps::AddressKey;
+use aya::maps::{HashMap as Table, MapData, MapError};
+use enforcer_common::flow::{FlowEntry, FlowKey, Tier, ticks};
+use enforcer_common::maps::{AddressKey, Direction, Quota};
 use rustix::time::{ClockId, clock_gettime};
 
 use super::batch::{clear, dump};
@@ -18,13 +19,49 @@ fn now() -> u32 {
     ticks(time.tv_sec as u64 * 1_000_000_000 + time.tv_nsec as u64)
 }
 
-/// Forgets established flows that will be over when `later` has passed. Unanswered ones push each other out.
-pub(super) fn sweep(tables: &mut Tables, later: Duration) -> Result<Sweep, DatapathError> {
+/// Established flows by [`Quota::slot`].
+pub(super) type Shares = HashMap<u32, u32>;
+
+/// Forgets established flows that will be over when `later` has passed. Unanswered ones push each other out. `shares` is what the
+/// last sweep found, `None` before the first.
+pub(super) fn sweep(
+    tables: &mut Tables,
+    shares: &mut Option<Shares>,
+    later: Duration,
+) -> Result<Sweep, DatapathError> {
     let now = now().wrapping_add(ticks(later.as_nanos() as u64));
     let mut sweep = Sweep::default();
-    sweep_table(&mut tables.v4.flows, now, &mut sweep).map_err(failed("FLOWS4"))?;
-    sweep_table(&mut tables.v6.flows, now, &mut sweep).map_err(failed("FLOWS6"))?;
+    let mut found = Shares::new();
+    sweep_table(&mut tables.v4.flows, now, &mut found, &mut sweep).map_err(failed("FLOWS4"))?;
+    sweep_table(&mut tables.v6.flows, now, &mut found, &mut sweep).map_err(failed("FLOWS6"))?;
+    correct(tables, shares, found)
+        .map_err(|error| DatapathError::caused("cannot correct the map `SHARES`", error))?;
     Ok(sweep)
+}
+
+/// Writes how many established flows each subject has: the programs only ever add. Flows that are established meanwhile may be missed, until
+/// the next time.
+fn correct(tables: &mut Tables, shares: &mut Option<Shares>, found: Shares) -> Result<(), MapError> {
+    let before = match shares.take() {
+        Some(before) => before,
+        None => {
+            let mut before = Shares::new();
+            dump(&tables.shares, |slot: u32, held: u32| {
+                if held != 0 {
+                    before.insert(slot, held);
+                }
+            })?;
+            before
+        }
+    };
+    for slot in before.keys().filter(|slot| !found.contains_key(slot)) {
+        tables.shares.set(*slot, 0, 0)?;
+    }
+    for (slot, held) in &found {
+        tables.shares.set(*slot, held, 0)?;
+    }
+    *shares = Some(found);
+    Ok(())
 }
 
 fn failed(table: &'static str) -> impl Fn(MapError) -> DatapathError {
@@ -32,8 +69,9 @@ fn failed(table: &'static str) -> impl Fn(MapError) -> DatapathError {
 }
 
 fn sweep_table<const N: usize>(
-    table: &mut HashMap<MapData, FlowKey<N>, FlowEntry>,
+    table: &mut Table<MapData, FlowKey<N>, FlowEntry>,
     now: u32,
+    shares: &mut Shares,
     sweep: &mut Sweep,
 ) -> Result<(), MapError>
 where
@@ -45,6 +83,8 @@ where
             over.push(key);
         } else {
             sweep.live += 1;
+            let opened = if entry.opened == 0 { Direction::Egress } else { Direction::Ingress };
+            *shares.entry(Quota::slot(key.subject, opened)).or_default() += 1;
         }
     })?;
     // A packet may have come since: look again before each. Between that look and the deletion one still may; such a
@@ -68,9 +108,26 @@ where
     AddressKey<N>: Pod,
     FlowKey<N>: Pod,
 {
+    let mut flows = of(family, Tier::Established)?;
+    flows.extend(of(family, Tier::Embryonic)?);
+    Ok(flows)
+}
+
+/// Tracked flows of a family in one tier.
+pub(super) fn of<const N: usize>(
+    family: &Family<N>,
+    tier: Tier,
+) -> Result<Vec<(FlowKey<N>, FlowEntry)>, DatapathError>
+where
+    AddressKey<N>: Pod,
+    FlowKey<N>: Pod,
+{
+    let table = match tier {
+        Tier::Established => &family.flows,
+        Tier::Embryonic => &family.embryonic,
+    };
     let mut flows = Vec::new();
-    dump(&family.flows, |key, entry| flows.push((key, entry)))
-        .and_then(|()| dump(&family.embryonic, |key, entry| flows.push((key, entry))))
+    dump(table, |key, entry| flows.push((key, entry)))
         .map_err(|error| DatapathError::caused("cannot read the flow tables", error))?;
     Ok(flows)
 }

@@ -52,7 +52,7 @@ pub(super) fn open(config: &KernelConfig) -> Result<Kernel, DatapathError> {
     let mut programs = Programs::load(ebpf, &pins).map_err(explain)?;
     attach::upgrade(&pins, &mut programs)?;
     let tcx = config.tcx.unwrap_or(version >= TCX_SINCE);
-    Ok(Kernel { pins, programs, tables, banks, ring: Some(ring), tcx })
+    Ok(Kernel { pins, programs, tables, banks, shares: None, ring: Some(ring), tcx })
 }
 
 /// What the programs are told of the kernel, by the names of their constants.

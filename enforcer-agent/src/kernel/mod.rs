@@ -32,7 +32,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use aya::maps::{MapData, RingBuf};
-use enforcer_common::flow::{FlowEntry, FlowKey};
+use enforcer_common::flow::{FlowEntry, FlowKey, Tier};
 use enforcer_common::maps::{Direction, EventCounter, ReasonCounter, RuleCounter, Subject};
 use enforcer_policy::compile::{Delta, Image};
 use tracing::error;
@@ -49,6 +49,7 @@ pub struct Kernel {
     programs: programs::Programs,
     tables: tables::Tables,
     banks: install::Banks,
+    shares: Option<flows::Shares>,
     ring: Option<RingBuf<MapData>>,
     tcx: bool,
 }
@@ -99,9 +100,14 @@ impl Kernel {
         flows::all(&self.tables.v4)
     }
 
+    /// Tracked IPv4 flows of one tier.
+    pub fn flows4_in(&self, tier: Tier) -> Result<Vec<(FlowKey<1>, FlowEntry)>, DatapathError> {
+        flows::of(&self.tables.v4, tier)
+    }
+
     /// As [`Datapath::sweep_flows`] would if `later` had passed without a packet.
     pub fn sweep_flows_early(&mut self, later: Duration) -> Result<Sweep, DatapathError> {
-        flows::sweep(&mut self.tables, later)
+        flows::sweep(&mut self.tables, &mut self.shares, later)
     }
 
     /// All tracked IPv6 flows, unanswered ones last.
@@ -176,7 +182,7 @@ impl Datapath for Kernel {
     }
 
     fn sweep_flows(&mut self) -> Result<Sweep, DatapathError> {
-        flows::sweep(&mut self.tables, Duration::ZERO)
+        flows::sweep(&mut self.tables, &mut self.shares, Duration::ZERO)
     }
 
     fn usage(&self) -> Result<Vec<Usage>, DatapathError> {

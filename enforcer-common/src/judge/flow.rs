@@ -1,7 +1,7 @@
 //! The flow table: a packet of a flow that is known, and the packet that opens one.
 
 use super::decide::Decided;
-use super::{Context, Ruling, Sight, apply_mode, past, standing};
+use super::{Context, Ruling, Sight, apply_mode, past, quota, standing};
 use crate::Reason;
 use crate::address::is_multicast;
 use crate::event::FlowEvent;
@@ -131,7 +131,7 @@ fn consult<const N: usize, T: Tables + FamilyTables<N>>(
     }
     let outcome = standing(entry);
     if entry.epoch != context.control.epoch() || past(entry.deadline, clock) {
-        let opened = if entry.opened == 0 { Direction::Egress } else { Direction::Ingress };
+        let opened = opener(entry);
         let (own, flags) = (own.is_some(), own.unwrap_or(0));
         let why = Why::Again;
         return Some(Step::Ask(Ask { why, opened, tier, before: outcome, own, flags, ..Ask::OPEN }));
@@ -142,10 +142,16 @@ fn consult<const N: usize, T: Tables + FamilyTables<N>>(
     if let Some(set) = own {
         note(entry, context, key.protocol, set, now);
         if matches!(tier, Tier::Embryonic) && established(entry, context, key.protocol) {
-            tables.promote_flow(key);
+            quota::establish(context, key, opener(entry), now, tables);
         }
     }
     Some(Step::Done(Ruling::quiet(outcome)))
+}
+
+/// Direction of the packet that opened a flow.
+#[inline(always)]
+fn opener(entry: &FlowEntry) -> Direction {
+    if entry.opened == 0 { Direction::Egress } else { Direction::Ingress }
 }
 
 /// Takes the rules' answer.
@@ -246,6 +252,7 @@ fn open<const N: usize, T: Tables + FamilyTables<N>>(
     {
         return Ok(Ruling::quiet(decided.outcome));
     }
+    quota::open_flow(context, now, tables)?;
     let (out, bytes) = if direction == Direction::Egress { (1, context.len as u64) } else { (0, 0) };
     let entry = FlowEntry {
         epoch: context.control.epoch(),

@@ -1,7 +1,7 @@
 //! Datagrams in parts: the first part is judged, the rest follow it in order or not at all.
 
 use super::flow::{Step, known};
-use super::{Context, Ruling, Sight};
+use super::{Context, Ruling, Sight, quota};
 use crate::Reason;
 use crate::flow::{FragmentEntry, FragmentKey, ticks};
 use crate::packet::Packet;
@@ -43,6 +43,7 @@ pub(super) fn first<const N: usize, T: Tables + FamilyTables<N>>(
         entry.next = POISONED;
         return Err(Reason::FragmentOverlap);
     }
+    quota::begin_datagram(context, now, tables)?;
     let (source_port, destination_port) = sight.key.ports(context.hook.direction);
     let entry = FragmentEntry { seen: now, next: sight.net.fragment.len, source_port, destination_port };
     if tables.insert_fragment(&datagram, &entry) { Ok(ruling) } else { Err(Reason::FragmentFull) }
@@ -61,7 +62,8 @@ pub(super) fn later<const N: usize, P: Packet, T: Tables + FamilyTables<N>>(
     }
     let now = ticks(tables.clock().coarse());
     let offset = sight.net.fragment.offset;
-    let entry = tables.fragment(&datagram(context, sight)).ok_or(Reason::FragmentUnknown)?;
+    let datagram = datagram(context, sight);
+    let entry = tables.fragment(&datagram).ok_or(Reason::FragmentUnknown)?;
     if now.wrapping_sub(entry.seen) > FragmentEntry::LIMIT {
         return Err(Reason::FragmentUnknown);
     }
@@ -74,6 +76,11 @@ pub(super) fn later<const N: usize, P: Packet, T: Tables + FamilyTables<N>>(
     }
     entry.next = offset + sight.net.fragment.len;
     let (source_port, destination_port) = (entry.source_port, entry.destination_port);
+    if !sight.net.fragment.more {
+        // Whole: its identification may be used again.
+        tables.remove_fragment(&datagram);
+        quota::end_datagram(context, now, tables);
+    }
     sight.key.set_ports(context.hook.direction, source_port, destination_port);
     // The flow the datagram belongs to knows whether it still passes.
     known(context, &sight.key, None, tables).ok_or(Reason::FragmentUnknown)

@@ -12,6 +12,7 @@ mod decide;
 mod flow;
 mod fragment;
 mod neighbour;
+mod quota;
 mod related;
 mod silence;
 

@@ -153,6 +153,10 @@ impl<const N: usize> Family<N> {
     pub(super) fn insert_fragment(&mut self, key: &FragmentKey<N>, entry: &FragmentEntry) -> bool {
         insert_bounded(&mut self.fragments, &mut self.fragments_order, self.capacity.fragments, *key, *entry)
     }
+
+    pub(super) fn remove_fragment(&mut self, key: &FragmentKey<N>) {
+        self.fragments.remove(key);
+    }
 }
 
 /// Inserts, forgetting the oldest entry of a full table. `order` may name entries that are gone; twice as many as there is room for at most.

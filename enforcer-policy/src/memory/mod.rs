@@ -9,7 +9,7 @@ use enforcer_common::answer::{Decision, Interval, PortSet};
 use enforcer_common::event::FlowEvent;
 use enforcer_common::flow::{FlowEntry, FlowKey, FragmentEntry, FragmentKey, Tier};
 use enforcer_common::maps::{
-    Control, Endpoint, EventCounter, Generation, PairKey, RuleCounter, Subject, limits,
+    Control, Endpoint, EventCounter, Generation, PairKey, Quota, RuleCounter, Subject, limits,
 };
 use enforcer_common::tables::{Clock, FamilyTables, Tables};
 use enforcer_common::{Outcome, Reason, Word};
@@ -38,6 +38,8 @@ pub struct MemoryTables {
     clock: MemoryClock,
     events: Vec<FlowEvent>,
     event_counter: EventCounter,
+    quotas: FxHashMap<u32, Quota>,
+    shares: FxHashMap<u32, u32>,
     rules: FxHashMap<u32, RuleCounter>,
     reasons: [RuleCounter; Reason::COUNT],
 }
@@ -61,6 +63,8 @@ impl MemoryTables {
             clock: MemoryClock::default(),
             events: Vec::new(),
             event_counter: EventCounter::default(),
+            quotas: FxHashMap::default(),
+            shares: FxHashMap::default(),
             rules: FxHashMap::default(),
             reasons: [RuleCounter::default(); Reason::COUNT],
         };
@@ -134,6 +138,8 @@ impl MemoryTables {
     pub fn forget_flows(&mut self) {
         self.v4.forget();
         self.v6.forget();
+        self.quotas.clear();
+        self.shares.clear();
         self.events.clear();
     }
 
@@ -250,6 +256,14 @@ impl Tables for MemoryTables {
         enforcer_common::judge::port_decision(bank, set, key, self)
     }
 
+    fn quota(&mut self, slot: u32) -> Option<&mut Quota> {
+        Some(self.quotas.entry(slot).or_default())
+    }
+
+    fn share(&mut self, slot: u32) -> Option<&mut u32> {
+        Some(self.shares.entry(slot).or_default())
+    }
+
     fn clock(&self) -> MemoryClock {
         self.clock
     }
@@ -321,6 +335,10 @@ macro_rules! family_tables {
 
             fn insert_fragment(&mut self, key: &FragmentKey<$words>, entry: &FragmentEntry) -> bool {
                 self.$field.insert_fragment(key, entry)
+            }
+
+            fn remove_fragment(&mut self, key: &FragmentKey<$words>) {
+                self.$field.remove_fragment(key);
             }
         }
     };
