@@ -14,9 +14,9 @@ use serde_json::Value;
 use crate::Namespace;
 use crate::leftovers::Traces;
 
-/// Loading the kernel programs takes most of it.
-const READY: Duration = Duration::from_secs(20);
-const COMMAND: Duration = Duration::from_secs(20);
+/// Loading the kernel programs takes most of it: less than a second, but many under emulation.
+const READY: Duration = Duration::from_secs(90);
+const COMMAND: Duration = Duration::from_secs(60);
 
 /// How to start the daemon.
 #[derive(Debug, Clone, Default)]

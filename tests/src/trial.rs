@@ -10,7 +10,7 @@ use serde_json::Value;
 use crate::{Daemon, RawPort, Workload, World};
 
 /// How long counters and records may take to come in.
-const PATIENCE: Duration = Duration::from_secs(4);
+const PATIENCE: Duration = Duration::from_secs(15);
 /// Causes under which kernels talk in the background.
 const BACKGROUND: [&str; 2] = ["neighbour", "multicast"];
 

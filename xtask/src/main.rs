@@ -5,6 +5,7 @@ mod ci;
 mod demo;
 mod examples;
 mod kernel_programs;
+mod kernels;
 mod levels;
 mod licences;
 mod needs;
@@ -61,6 +62,15 @@ enum Task {
         #[arg(trailing_var_arg = true)]
         rest: Vec<String>,
     },
+    /// Boot old and new kernels under emulation and run tests inside
+    TestKernels {
+        /// Only kernels whose version begins like this; may be given several times
+        #[arg(long = "kernel", value_name = "VERSION", num_args = 1..)]
+        kernels: Vec<kernels::Line>,
+        /// Write the table of kernels into the README
+        #[arg(long)]
+        write: bool,
+    },
     /// Everything that has to hold before a change is taken
     Ci,
     /// Rules on the files of the repository: sizes, names, no machine's own paths
@@ -88,6 +98,7 @@ fn run(args: Args) -> Result<ExitCode> {
         Task::Test { filter } => test::run(filter.as_deref()),
         Task::Demo { keep } => demo::run(keep),
         Task::Bench { rest } => bench::run(&rest).map(done),
+        Task::TestKernels { kernels, write } => kernels::run(&kernels, write),
         Task::Ci => ci::run(),
         Task::Tidy => tidy::run(),
     }

@@ -18,6 +18,8 @@ pub(crate) enum Scope {
     Build,
     /// And what running them in network namespaces takes.
     Run,
+    /// And what booting other kernels takes.
+    Kernels,
     /// And what only CI looks at.
     Ci,
 }

@@ -6,6 +6,7 @@ use anyhow::{Context, Result, bail};
 use enforcer_build::{LLVM_MAJOR, find_linker};
 
 use super::Scope;
+use crate::kernels::QEMU;
 use crate::shell::{Root, find, run};
 
 struct Package {
@@ -33,6 +34,17 @@ fn wanted(scope: Scope) -> Vec<Package> {
     }
     if scope != Scope::Build && find("ip").is_none() {
         packages.push(package("iproute2", "makes the network namespaces of tests and demo"));
+    }
+    if matches!(scope, Scope::Kernels | Scope::Ci) {
+        if find(QEMU.0).is_none() {
+            packages.push(package(QEMU.1, "emulates the machines that other kernels are tested in"));
+        }
+        if find("strip").is_none() {
+            packages.push(package("binutils", "makes programs small enough for them"));
+        }
+        if find("xz").is_none() {
+            packages.push(package("xz-utils", "unpacks the kernels' modules"));
+        }
     }
     if scope == Scope::Ci {
         packages.push(package("rust-web-clippy", "lints the kernel programs with their own compiler"));
@@ -94,12 +106,14 @@ mod tests {
     #[test]
     fn only_ci_wants_the_linter() {
         let has = |scope| wanted(scope).iter().any(|package| package.name == "rust-web-clippy");
-        assert!(has(Scope::Ci) && !has(Scope::Run) && !has(Scope::Build));
+        assert!(
+            has(Scope::Ci) && [Scope::Build, Scope::Run, Scope::Kernels].iter().all(|scope| !has(*scope))
+        );
     }
 
     #[test]
     fn every_scope_wants_the_compiler_and_its_core() {
-        for scope in [Scope::Build, Scope::Run, Scope::Ci] {
+        for scope in [Scope::Build, Scope::Run, Scope::Kernels, Scope::Ci] {
             let names: Vec<_> = wanted(scope).into_iter().map(|package| package.name).collect();
             assert!(names.starts_with(&["rustc-web".to_owned(), "libstd-rust-web-dev-bpf".to_owned()]));
         }

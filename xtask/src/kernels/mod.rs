@@ -1,0 +1,181 @@
+//! `cargo xtask test-kernels`: boots old and new kernels under emulation and runs tests inside.
+
+mod archive;
+mod initramfs;
+mod lines;
+mod machine;
+mod plan;
+mod table;
+
+use std::fs;
+use std::io::BufReader;
+use std::path::{Path, PathBuf};
+use std::process::{ExitCode, Stdio};
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+use cargo_metadata::Message;
+
+use crate::kernel_programs::build_agent;
+use crate::setup::{self, Scope};
+use crate::shell::{cargo, find, run as run_command, target_dir};
+use crate::tally::Report;
+use archive::{Archive, Kernel};
+use initramfs::Initramfs;
+pub(crate) use lines::Line;
+pub(crate) use machine::QEMU;
+use plan::{BUDGET, Outcome, PARTS};
+use table::Row;
+
+/// What attaching and joining namespaces takes; each brings what it depends on.
+const MODULES: [&str; 3] = ["veth", "sch_ingress", "cls_bpf"];
+/// Programs of this machine's that the tests call.
+const TOOLS: [&str; 2] = ["ip", "nsenter"];
+/// For booting, beside the tests' own time.
+const BOOT: Duration = Duration::from_secs(120);
+/// Lines of a console that are shown where something went wrong.
+const LAST_WORDS: usize = 40;
+
+/// Tests these lines of kernels, all where none is named, and prints what came of each. `write` puts the table into the README.
+pub(crate) fn run(lines: &[Line], write: bool) -> Result<ExitCode> {
+    if write && !lines.is_empty() {
+        bail!("the README's table is of all kernels: `--write` goes without `--kernel`");
+    }
+    let lines = if lines.is_empty() { lines::all() } else { lines.to_vec() };
+    setup::run(Scope::Kernels)?;
+    let rows = test(&lines)?;
+    println!("\n{}", table::render(&rows));
+    if write {
+        table::write(&rows)?;
+    }
+    let mut report = Report::default();
+    for row in &rows {
+        report.add(name(&row.line), row.outcome.tally());
+    }
+    report.print();
+    Ok(report.total().exit_code())
+}
+
+/// As part of CI: the oldest and the newest.
+pub(crate) fn ends(report: &mut Report) -> Result<()> {
+    let all = lines::all();
+    let ends: Vec<_> = [all.first(), all.last()].into_iter().flatten().cloned().collect();
+    for row in test(&ends)? {
+        report.add(name(&row.line), row.outcome.tally());
+    }
+    Ok(())
+}
+
+fn name(line: &Line) -> String {
+    format!("kernel {line}, emulated")
+}
+
+fn test(lines: &[Line]) -> Result<Vec<Row>> {
+    let programs = build()?;
+    let dir = target_dir().join("kernels");
+    let archive = Archive::open(&dir)?;
+    Ok(lines.iter().map(|line| try_line(line, &archive, &programs, &dir)).collect())
+}
+
+/// Whatever goes wrong is this kernel's result; the others go on.
+fn try_line(line: &Line, archive: &Archive, programs: &Programs, dir: &Path) -> Row {
+    println!("\n=== {}", name(line));
+    let mut version = "–".to_owned();
+    let mut work = || -> Result<Outcome> {
+        let kernel = archive.unpack(&archive.newest(line)?, &MODULES)?;
+        version.clone_from(&kernel.version);
+        boot(&kernel, programs, dir)
+    };
+    let outcome =
+        work().unwrap_or_else(|error| Outcome { faults: vec![format!("{error:#}")], ..Outcome::default() });
+    for (program, checked) in &outcome.programs {
+        let said = checked.refused.as_deref().unwrap_or("loads");
+        println!("{program}: {} of {BUDGET} verified instructions, {said}", checked.instructions);
+    }
+    outcome.faults.iter().for_each(|fault| println!("FAILED: {fault}"));
+    println!("=== {} ({version}): {}", name(line), outcome.tally());
+    Row { line: line.clone(), version, outcome }
+}
+
+fn boot(kernel: &Kernel, programs: &Programs, dir: &Path) -> Result<Outcome> {
+    let mut files = programs.files.clone();
+    let mut names = Vec::new();
+    for module in &kernel.modules {
+        let name = module.file_name().context("a module without a name")?.to_string_lossy().into_owned();
+        let bytes = fs::read(module).with_context(|| format!("cannot read `{}`", module.display()))?;
+        files.put(Path::new("/modules").join(&name), bytes);
+        names.push(name);
+    }
+    files.put("/plan", plan::text(&names, &files.library_path()).into_bytes());
+    let initramfs = dir.join("initramfs");
+    fs::write(&initramfs, files.pack()?)
+        .with_context(|| format!("cannot write `{}`", initramfs.display()))?;
+    let within = BOOT + PARTS.iter().map(|part| Duration::from_secs(part.seconds.into())).sum();
+    let boot = machine::boot(&kernel.image, &initramfs, within, show)?;
+    let console = dir.join(format!("console-{}.log", kernel.version));
+    fs::write(&console, boot.lines.join("\n"))
+        .with_context(|| format!("cannot write `{}`", console.display()))?;
+    let outcome = Outcome::of(&boot);
+    println!("the machine ran for {:.0?}; its console is in `{}`", boot.took, console.display());
+    if outcome.tally().failed > 0 {
+        println!("the end of its console:");
+        let end = boot.lines.len().saturating_sub(LAST_WORDS);
+        boot.lines[end..].iter().for_each(|line| println!("    {line}"));
+    }
+    Ok(outcome)
+}
+
+/// Of a running machine: what tests say of themselves.
+fn show(line: &str) {
+    if line.starts_with("test ") || line.starts_with("ENFORCER_SEED=") {
+        println!("{line}");
+    }
+}
+
+/// What the machines boot with, whatever their kernel.
+#[derive(Debug)]
+struct Programs {
+    files: Initramfs,
+}
+
+fn build() -> Result<Programs> {
+    build_agent(false)?;
+    run_command(cargo().args(["build", "--package", "enforcer-tests", "--bin", "guest"]))?;
+    let aside = target_dir().join("kernels");
+    fs::create_dir_all(&aside).with_context(|| format!("cannot make `{}`", aside.display()))?;
+    let mut files = Initramfs::default();
+    files.put_program("/init", &target_dir().join("debug/guest"), &aside)?;
+    files.put_program("/bin/enforcer", &target_dir().join("debug/enforcer"), &aside)?;
+    for tool in TOOLS {
+        let path = find(tool).with_context(|| format!("`{tool}` is missing"))?;
+        files.put_program(Path::new("/bin").join(tool), &path, &aside)?;
+    }
+    for (target, path) in build_tests()? {
+        files.put_program(Path::new("/tests").join(target), &path, &aside)?;
+    }
+    Ok(Programs { files })
+}
+
+/// Builds the tests that run inside, and says where they are.
+fn build_tests() -> Result<Vec<(String, PathBuf)>> {
+    let mut command = cargo();
+    command.args(["test", "--package", "enforcer-tests", "--no-run"]);
+    for part in PARTS {
+        command.args(["--test", part.target]);
+    }
+    command.arg("--message-format=json-render-diagnostics");
+    let mut child = command.stdout(Stdio::piped()).spawn().context("cannot run cargo")?;
+    let stdout = child.stdout.take().context("cargo has no stdout")?;
+    let mut built = Vec::new();
+    for message in Message::parse_stream(BufReader::new(stdout)) {
+        if let Message::CompilerArtifact(artifact) = message.context("cannot read cargo's messages")?
+            && let (true, Some(path)) = (artifact.profile.test, artifact.executable)
+        {
+            built.push((artifact.target.name, path.into_std_path_buf()));
+        }
+    }
+    if !child.wait().context("cannot wait for cargo")?.success() {
+        bail!("the tests don't build");
+    }
+    Ok(built)
+}
