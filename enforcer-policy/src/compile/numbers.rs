@@ -22,6 +22,9 @@ pub struct Numbers {
 struct Space {
     used: u32,
     held: BTreeMap<String, Held>,
+    /// Numbers that were given to another name and that nobody has asked about yet.
+    #[serde(skip)]
+    reissued: Vec<u32>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -75,6 +78,11 @@ impl Numbers {
         }
     }
 
+    /// Numbers of rules that another rule had before, since this was last asked: what was counted under them isn't theirs.
+    pub fn take_reissued_rules(&mut self) -> Vec<u32> {
+        std::mem::take(&mut self.rules.reissued)
+    }
+
     /// Frees an identity between compiles.
     pub(super) fn release_identity(&mut self, key: &str) {
         self.round += 1;
@@ -99,7 +107,9 @@ impl Space {
         } else {
             let free = self.held.iter().filter(|(_, held)| !held.live && held.seen < round);
             let oldest = free.min_by_key(|(_, held)| (held.seen, held.number))?.0.clone();
-            self.held.remove(&oldest)?.number
+            let number = self.held.remove(&oldest)?.number;
+            self.reissued.push(number);
+            number
         };
         self.held.insert(key, Held { number, seen: round, live: true });
         Some(number)
@@ -146,6 +156,7 @@ mod tests {
         }
         assert_eq!(space.number("c".to_owned(), 3, 2), Some(0), "the one that has been free longest");
         assert_eq!(space.number("d".to_owned(), 3, 2), Some(1));
+        assert_eq!(space.reissued, [0, 1], "what was counted under them was others'");
     }
 
     #[test]
