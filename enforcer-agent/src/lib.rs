@@ -13,5 +13,6 @@ pub mod output;
 mod pipeline;
 pub mod protocol;
 pub mod selection;
+mod tamper_line;
 mod unsupported;
 mod verdicts;

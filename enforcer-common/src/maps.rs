@@ -15,7 +15,7 @@ pub enum Direction {
     Ingress = 1,
 }
 
-/// Which generation is in force: `epoch << 8 | bank`, one word so that it is read and written whole.
+/// Which generation is in force: `epoch << 8 | changing << 1 | bank`, one word so that it is read and written whole.
 /// The epoch rises with every change of anything a verdict depends on; a flow judged under another epoch is judged again.
 #[repr(transparent)]
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -37,6 +37,18 @@ impl Control {
     #[inline(always)]
     pub const fn bank(self) -> u32 {
         (self.0 & 1) as u32
+    }
+
+    /// The same, while the bank in force is being changed in place.
+    #[must_use]
+    pub const fn changing(self) -> Self {
+        Self(self.0 | 2)
+    }
+
+    /// Whether the bank in force is being changed in place. Found by a daemon that starts, it says that the last one was
+    /// killed at it.
+    pub const fn is_changing(self) -> bool {
+        self.0 & 2 != 0
     }
 }
 

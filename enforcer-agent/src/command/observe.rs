@@ -5,7 +5,8 @@ use crate::client::Lines;
 use crate::exit::Exit;
 use crate::flow_line::flow_line;
 use crate::output::{Format, OutputArgs, Printer, note};
-use crate::protocol::{FlowRecord, Missed, ObserveLine};
+use crate::protocol::{FlowRecord, Missed, ObserveLine, TamperRecord};
+use crate::tamper_line::tamper_line;
 use anyhow::Context;
 use clap::ValueEnum;
 use hyper::Method;
@@ -13,8 +14,8 @@ use serde::Serialize;
 
 /// Show flows as they are judged
 ///
-/// Every packet that opens a flow, every change of an open flow's verdict, and denied packets up to a rate. What was left
-/// out is counted and said at the end.
+/// Every packet that opens a flow, every change of an open flow's verdict, and denied packets up to a rate; and between
+/// them, what others did to what is enforced. What was left out is counted and said at the end.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:\n  enforcer observe\n  enforcer observe -f --verdict denied\n  \
                         enforcer observe -f -o jsonl --workload ledger")]
@@ -45,6 +46,7 @@ enum Verdict {
 struct Report {
     schema: &'static str,
     flows: Vec<FlowRecord>,
+    tampering: Vec<TamperRecord>,
     missed: Missed,
 }
 
@@ -63,7 +65,12 @@ pub(super) fn run(args: Args) -> Result<Exit, Failure> {
     }
     let socket = args.socket.path();
     let mut out = Printer::new(args.output.format);
-    let mut report = Report { schema: "enforcer.observe/v1", flows: Vec::new(), missed: Missed::default() };
+    let mut report = Report {
+        schema: "enforcer.observe/v1",
+        flows: Vec::new(),
+        tampering: Vec::new(),
+        missed: Missed::default(),
+    };
     let ended = daemon::converse(async {
         let mut lines = Lines::open(&socket, Method::GET, &path, None::<&()>).await?;
         let mut interrupted = std::pin::pin!(tokio::signal::ctrl_c());
@@ -78,6 +85,11 @@ pub(super) fn run(args: Args) -> Result<Exit, Failure> {
             match line {
                 None => return Ok(()),
                 Some(ObserveLine::Missed { missed, .. }) => report.missed.add(missed),
+                Some(ObserveLine::Tamper(record)) => match args.output.format {
+                    Format::Human => out.line(tamper_line(&record))?,
+                    Format::Jsonl => out.document(&record)?,
+                    Format::Json => report.tampering.push(*record),
+                },
                 Some(ObserveLine::Flow(record)) => match args.output.format {
                     Format::Human => out.line(flow_line(&record, out.colour))?,
                     Format::Jsonl => out.document(&record)?,

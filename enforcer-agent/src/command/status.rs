@@ -4,8 +4,9 @@ use super::{Failure, SocketArgs, daemon, findings};
 use crate::client::call;
 use crate::exit::Exit;
 use crate::output::{Format, OutputArgs, Printer};
-use crate::protocol::{InterfaceStatus, State, Status, WorkloadStatus};
+use crate::protocol::{InterfaceStatus, State, Status, UnreachableStatus, WorkloadStatus};
 use crate::selection;
+use crate::tamper_line::tamper_line;
 use comfy_table::{ContentArrangement, Table, presets};
 use enforcer_policy::diagnostic::shown;
 use hyper::Method;
@@ -56,6 +57,13 @@ fn show(status: &Status, out: &mut Printer) -> anyhow::Result<()> {
         "events: {} sent, {} lost, {} suppressed",
         events.sent, events.lost, events.suppressed
     ))?;
+    let tamper = &status.tamper;
+    if tamper.count > 0 {
+        out.line(format_args!("tampered with: {} times, {} not repaired", tamper.count, tamper.unrepaired))?;
+    }
+    for record in &tamper.recent {
+        out.line(format_args!("  {}", tamper_line(record)))?;
+    }
     workloads(status, out)?;
     let mut rules = table(&["RULE", "PACKETS", "BYTES", "FLOWS", "AUDITED", "WRITTEN AT"]);
     for rule in &status.rules {
@@ -113,8 +121,20 @@ fn interface_cell(interface: &InterfaceStatus) -> String {
     let name = shown(&interface.name);
     match (&interface.error, &interface.hook) {
         (Some(error), _) => format!("{name} ({})", error.escape_debug()),
+        (None, Some(hook)) if !interface.unreachable.is_empty() => {
+            let ahead: Vec<String> = interface.unreachable.iter().map(ahead).collect();
+            format!("{name} ({}, unreachable: {})", shown(hook), ahead.join(", "))
+        }
         (None, Some(hook)) => format!("{name} ({})", shown(hook)),
         (None, None) => format!("{name} (not attached)"),
+    }
+}
+
+fn ahead(one: &UnreachableStatus) -> String {
+    let direction = shown(&one.direction);
+    match one.program {
+        Some(id) => format!("{direction} behind `{}` (program {id})", shown(&one.ahead)),
+        None => format!("{direction} behind a filter `{}`", shown(&one.ahead)),
     }
 }
 

@@ -5,7 +5,7 @@
 use super::clock::Instants;
 use super::names::Names;
 use super::record::record;
-use crate::protocol::{FlowRecord, Missed};
+use crate::protocol::{FlowRecord, Missed, TamperRecord};
 use enforcer_common::event::FlowEvent;
 use jiff::Timestamp;
 use std::collections::VecDeque;
@@ -25,11 +25,20 @@ pub struct Judged {
     at: Timestamp,
 }
 
+/// What observers see.
+#[derive(Debug, Clone)]
+pub enum Observed {
+    /// A judged packet.
+    Judged(Judged),
+    /// Others did something to what is enforced.
+    Tampered(Arc<TamperRecord>),
+}
+
 /// Where records come together and are handed out.
 #[derive(Debug, Clone)]
 pub struct Feed {
-    recent: Arc<Mutex<VecDeque<Judged>>>,
-    live: broadcast::Sender<Judged>,
+    recent: Arc<Mutex<VecDeque<Observed>>>,
+    live: broadcast::Sender<Observed>,
     /// What the kernel left out.
     missed: watch::Sender<Missed>,
     names: Names,
@@ -38,8 +47,8 @@ pub struct Feed {
 /// What a subscription gives.
 #[derive(Debug)]
 pub enum Item {
-    /// A judged packet.
-    Record(Judged),
+    /// A judged packet, or what others did to what is enforced.
+    Record(Observed),
     /// More was missed.
     Missed(Missed),
 }
@@ -47,8 +56,8 @@ pub enum Item {
 /// One observer's view.
 #[derive(Debug)]
 pub struct Subscription {
-    recent: Vec<Judged>,
-    live: broadcast::Receiver<Judged>,
+    recent: Vec<Observed>,
+    live: broadcast::Receiver<Observed>,
     missed: watch::Receiver<Missed>,
     told: Missed,
     names: Names,
@@ -69,18 +78,30 @@ impl Feed {
     /// Takes records from the kernel.
     pub fn take(&self, events: &[FlowEvent]) {
         let now = Instants::now();
+        self.add(
+            events
+                .iter()
+                .map(|event| Observed::Judged(Judged { event: *event, at: now.wall_of(event.time) })),
+        );
+    }
+
+    /// Others did something to what is enforced.
+    pub fn tampered(&self, record: TamperRecord) {
+        self.add(std::iter::once(Observed::Tampered(Arc::new(record))));
+    }
+
+    fn add(&self, all: impl Iterator<Item = Observed>) {
         // Held to the end, so that a subscription sees each record once: in the past or in what is to come.
         let mut recent = self.recent.lock().unwrap_or_else(PoisonError::into_inner);
-        let observed = self.live.receiver_count() > 0;
-        for event in events {
-            let judged = Judged { event: *event, at: now.wall_of(event.time) };
+        let awaited = self.live.receiver_count() > 0;
+        for observed in all {
             if recent.len() == RECENT {
                 recent.pop_front();
             }
-            recent.push_back(judged);
-            if observed {
-                let _ = self.live.send(judged);
+            if awaited {
+                let _ = self.live.send(observed.clone());
             }
+            recent.push_back(observed);
         }
     }
 
@@ -95,7 +116,7 @@ impl Feed {
         let recent = self.recent.lock().unwrap_or_else(PoisonError::into_inner);
         let missed = self.missed.subscribe();
         let told = *missed.borrow();
-        let recent = recent.iter().copied().collect();
+        let recent = recent.iter().cloned().collect();
         Subscription { recent, live: self.live.subscribe(), missed, told, names: self.names.clone() }
     }
 }
@@ -108,7 +129,7 @@ impl Subscription {
     }
 
     /// Records of the past, oldest first; once.
-    pub fn recent(&mut self) -> Vec<Judged> {
+    pub fn recent(&mut self) -> Vec<Observed> {
         std::mem::take(&mut self.recent)
     }
 
@@ -123,7 +144,7 @@ impl Subscription {
         tokio::select! {
             biased;
             received = self.live.recv() => match received {
-                Ok(judged) => Some(Item::Record(judged)),
+                Ok(observed) => Some(Item::Record(observed)),
                 Err(RecvError::Lagged(lost)) => Some(Item::Missed(Missed { lost, suppressed: 0 })),
                 Err(RecvError::Closed) => None,
             },
@@ -168,6 +189,11 @@ mod tests {
         }
     }
 
+    fn epoch_of(observer: &Subscription, observed: &Observed) -> u32 {
+        let Observed::Judged(judged) = observed else { panic!("a verdict was sent: {observed:?}") };
+        observer.resolve(judged).epoch
+    }
+
     #[tokio::test]
     async fn an_observer_that_does_not_read_loses_and_is_told_exactly_how_much() {
         let feed = Feed::new(Names::default());
@@ -194,10 +220,10 @@ mod tests {
         }
         let mut observer = feed.subscribe();
         let recent = observer.recent();
-        assert_eq!((recent.len(), observer.resolve(&recent[0]).epoch), (RECENT, 10));
+        assert_eq!((recent.len(), epoch_of(&observer, &recent[0])), (RECENT, 10));
         feed.take(&[event(99_999)]);
         let Some(Item::Record(next)) = observer.next().await else { panic!("a record was sent") };
-        assert_eq!(observer.resolve(&next).epoch, 99_999);
+        assert_eq!(epoch_of(&observer, &next), 99_999);
     }
 
     #[tokio::test]

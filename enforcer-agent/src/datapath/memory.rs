@@ -6,7 +6,7 @@ use enforcer_common::Reason;
 use enforcer_common::maps::{EventCounter, ReasonCounter, RuleCounter, Subject};
 use enforcer_policy::compile::{Delta, Image};
 
-use super::{Attachment, Datapath, DatapathError, Epoch, Hook, Sink, Sweep, Usage};
+use super::{Attachment, Datapath, DatapathError, Epoch, Hook, Inspection, Sink, Sweep, Usage};
 
 /// The double. Fields are public so that a test can look, and play the kernel's part.
 #[derive(Debug)]
@@ -27,6 +27,8 @@ pub struct Memory {
     pub reasons: Vec<ReasonCounter>,
     /// What [`Datapath::event_counters`] answers.
     pub counted: EventCounter,
+    /// What the next [`Datapath::inspect`] answers.
+    pub inspection: Inspection,
     /// Makes the next change fail.
     pub fail_next: Option<DatapathError>,
 }
@@ -42,6 +44,7 @@ impl Default for Memory {
             rules: Vec::new(),
             reasons: vec![ReasonCounter::default(); Reason::COUNT],
             counted: EventCounter::default(),
+            inspection: Inspection::default(),
             fail_next: None,
         }
     }
@@ -126,6 +129,19 @@ impl Datapath for Memory {
 
     fn sweep_flows(&mut self) -> Result<Sweep, DatapathError> {
         Ok(Sweep::default())
+    }
+
+    fn inspect(&mut self) -> Inspection {
+        std::mem::take(&mut self.inspection)
+    }
+
+    fn reset_rule_counters(&mut self, rules: &[u32]) -> Result<(), DatapathError> {
+        for rule in rules {
+            if let Some(counter) = self.rules.get_mut(*rule as usize) {
+                *counter = RuleCounter::default();
+            }
+        }
+        Ok(())
     }
 
     fn usage(&self) -> Result<Vec<Usage>, DatapathError> {

@@ -2,9 +2,11 @@
 //! [`memory::Memory`] with ordinary collections, for tests on machines without root.
 
 mod error;
+mod inspection;
 pub mod memory;
 
 pub use error::DatapathError;
+pub use inspection::{Damage, Fault, Inspection, Place, Unreachable};
 
 use enforcer_common::event::FlowEvent;
 use enforcer_common::maps::{EventCounter, ReasonCounter, RuleCounter, Subject};
@@ -112,6 +114,13 @@ pub trait Datapath: Send {
 
     /// Forgets tracked flows that are over. Wants to be called every few seconds.
     fn sweep_flows(&mut self) -> Result<Sweep, DatapathError>;
+
+    /// Looks whether everything is as it was left, and puts right what isn't. Wants to be called twice a second; costs
+    /// milliseconds, whatever the size of the set in force.
+    fn inspect(&mut self) -> Inspection;
+
+    /// Sets the counters of these rules to nothing: their numbers are given to other rules.
+    fn reset_rule_counters(&mut self, rules: &[u32]) -> Result<(), DatapathError>;
 
     /// How full the tables are, the generation's and the flow tables. Counts entries, which takes milliseconds: for `status`.
     fn usage(&self) -> Result<Vec<Usage>, DatapathError>;

@@ -2,20 +2,21 @@
 
 use std::fs;
 use std::io;
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use enforcer_common::maps::Direction;
 use rustix::net::netdevice;
 
+use super::guard::hooks::Hooks;
 use super::pins::{Kind, LinkPin, Pins};
 use super::programs::Programs;
 use super::{clsact, sys};
 use crate::datapath::{Attachment, DatapathError, Hook};
 
-const BOTH: [Direction; 2] = [Direction::Egress, Direction::Ingress];
+pub(super) const BOTH: [Direction; 2] = [Direction::Egress, Direction::Ingress];
 
 /// The workload's sending is the host side's receiving.
-const fn side(direction: Direction) -> sys::Side {
+pub(super) const fn side(direction: Direction) -> sys::Side {
     match direction {
         Direction::Egress => sys::Side::Ingress,
         Direction::Ingress => sys::Side::Egress,
@@ -25,6 +26,7 @@ const fn side(direction: Direction) -> sys::Side {
 /// Hooks both directions of a device.
 pub(super) fn attach(
     pins: &Pins,
+    hooks: &mut Hooks,
     programs: &mut Programs,
     tcx: bool,
     ifindex: u32,
@@ -33,12 +35,13 @@ pub(super) fn attach(
     for direction in BOTH {
         if tcx {
             let pin = pins.link(ifindex, direction, Kind::Tcx);
-            attach_tcx(&pin, programs.fd(direction)?.as_fd())
-                .map_err(|error| refused(ifindex, name, error))?;
+            attach_tcx(&pin, hooks, programs).map_err(|error| refused(ifindex, name, error))?;
             // A classifier of a time without tcx would judge every packet twice.
-            remove(&pins.link(ifindex, direction, Kind::Clsact))?;
+            remove(&pins.link(ifindex, direction, Kind::Clsact), None)?;
         } else {
-            clsact::attach(&pins.link(ifindex, direction, Kind::Clsact), programs, name)?;
+            let mark = pins.link(ifindex, direction, Kind::Clsact);
+            clsact::attach(&mark, programs, name)?;
+            hooks.hold(&mark, None).map_err(|error| refused(ifindex, name, error))?;
         }
     }
     Ok(Attachment { ifindex, hook: if tcx { Hook::Tcx } else { Hook::Clsact } })
@@ -50,37 +53,48 @@ fn refused(ifindex: u32, name: &str, error: io::Error) -> DatapathError {
     if gone { error.with_help("the device is gone") } else { error }
 }
 
-fn attach_tcx(pin: &LinkPin, program: BorrowedFd<'_>) -> io::Result<()> {
+fn attach_tcx(pin: &LinkPin, hooks: &mut Hooks, programs: &Programs) -> io::Result<()> {
+    let program = programs.fd(pin.direction).map_err(io::Error::other)?;
+    if let Some(link) = hooks.live(pin) {
+        return sys::update_link(link, program.as_fd());
+    }
     match sys::open_pin(&pin.path) {
         Ok(link) if sys::link_info(link.as_fd())?.ifindex == pin.ifindex => {
-            return sys::update_link(link.as_fd(), program);
+            sys::update_link(link.as_fd(), program.as_fd())?;
+            return hooks.hold(pin, Some(link));
         }
         // An earlier device had this index.
         Ok(_) => fs::remove_file(&pin.path)?,
         Err(error) if error.kind() == io::ErrorKind::NotFound => {}
         Err(error) => return Err(error),
     }
-    let link = sys::create_tcx_link(program, pin.ifindex, side(pin.direction))?;
-    sys::pin(link, &pin.path)
+    let link = sys::create_tcx_link(program.as_fd(), pin.ifindex, side(pin.direction))?;
+    sys::pin(&link, &pin.path)?;
+    hooks.hold(pin, Some(link))
 }
 
 /// Takes the programs off a device; whether there were any.
-pub(super) fn detach(pins: &Pins, ifindex: u32) -> Result<bool, DatapathError> {
+pub(super) fn detach(pins: &Pins, hooks: &mut Hooks, ifindex: u32) -> Result<bool, DatapathError> {
+    let held = hooks.release(ifindex);
+    held.iter().try_for_each(|(pin, link)| remove(pin, link.as_ref()))?;
     let links = pins.links()?.into_iter().chain(pins.links_of_others()?);
     let links: Vec<LinkPin> = links.filter(|link| link.ifindex == ifindex).collect();
-    links.iter().try_for_each(remove)?;
-    Ok(!links.is_empty())
+    links.iter().try_for_each(|link| remove(link, None))?;
+    Ok(!links.is_empty() || !held.is_empty())
 }
 
-/// Takes a link off and forgets it. Neither it nor the device need be there.
-pub(super) fn remove(link: &LinkPin) -> Result<(), DatapathError> {
+/// Takes a link off and forgets it. Neither it nor its pin nor the device need be there.
+pub(super) fn remove(link: &LinkPin, held: Option<&OwnedFd>) -> Result<(), DatapathError> {
+    let off = |link: BorrowedFd<'_>| match sys::detach_link(link) {
+        Err(error) if error.raw_os_error() != Some(libc::ENOLINK) => Err(error),
+        _ => Ok(()),
+    };
     let work = || -> io::Result<()> {
         match link.kind {
             Kind::Tcx => {
-                match sys::open_pin(&link.path).map(|link| sys::detach_link(link.as_fd())) {
-                    Ok(Err(error)) if error.raw_os_error() != Some(libc::ENOLINK) => return Err(error),
-                    Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-                    _ => {}
+                match held {
+                    Some(held) => off(held.as_fd())?,
+                    None => off(sys::open_pin(&link.path)?.as_fd())?,
                 }
                 fs::remove_file(&link.path)
             }
@@ -100,26 +114,20 @@ pub(super) fn remove(link: &LinkPin) -> Result<(), DatapathError> {
 }
 
 /// Every device hooked in both directions. Forgets those that have gone.
-pub(super) fn attached(pins: &Pins) -> Result<Vec<Attachment>, DatapathError> {
-    let mut whole = Vec::new();
-    let mut half = None;
-    for link in pins.links()? {
-        if !is_there(&link)? {
-            remove(&link)?;
-            continue;
-        }
-        let hook = match link.kind {
-            Kind::Tcx => Hook::Tcx,
-            Kind::Clsact => Hook::Clsact,
-        };
-        let this = Attachment { ifindex: link.ifindex, hook };
-        // Sorted by index: both directions of a device follow each other.
-        if half.replace(this) == Some(this) {
-            whole.push(this);
-            half = None;
+pub(super) fn attached(pins: &Pins, hooks: &mut Hooks) -> Result<Vec<Attachment>, DatapathError> {
+    let devices = Devices::open()
+        .map_err(|error| DatapathError::caused("cannot tell which devices there are", error))?;
+    for ifindex in hooks.devices().1 {
+        if devices.name(ifindex).is_none() {
+            detach(pins, hooks, ifindex)?;
         }
     }
-    Ok(whole)
+    let hook = |kind| match kind {
+        Kind::Tcx => Hook::Tcx,
+        Kind::Clsact => Hook::Clsact,
+    };
+    let whole = hooks.devices().0.into_iter();
+    Ok(whole.map(|(ifindex, kind)| Attachment { ifindex, hook: hook(kind) }).collect())
 }
 
 fn is_there(link: &LinkPin) -> Result<bool, DatapathError> {
@@ -133,22 +141,54 @@ fn is_there(link: &LinkPin) -> Result<bool, DatapathError> {
     Ok(info.ifindex == link.ifindex)
 }
 
-/// The name a device has now.
-pub(super) fn name_of(ifindex: u32) -> io::Result<String> {
-    let socket = rustix::net::socket(rustix::net::AddressFamily::UNIX, rustix::net::SocketType::DGRAM, None)?;
-    Ok(netdevice::index_to_name(socket, ifindex)?)
+/// The devices of this network namespace, to ask for their names.
+pub(super) struct Devices(OwnedFd);
+
+impl Devices {
+    pub(super) fn open() -> io::Result<Self> {
+        let socket =
+            rustix::net::socket(rustix::net::AddressFamily::UNIX, rustix::net::SocketType::DGRAM, None)?;
+        Ok(Self(socket))
+    }
+
+    /// The name a device has now; none where there is no such device.
+    pub(super) fn name(&self, ifindex: u32) -> Option<String> {
+        netdevice::index_to_name(&self.0, ifindex).ok()
+    }
 }
 
-/// Puts these programs into every link that is there, and forgets links of devices that have gone.
-pub(super) fn upgrade(pins: &Pins, programs: &mut Programs) -> Result<(), DatapathError> {
+/// The name a device has now.
+pub(super) fn name_of(ifindex: u32) -> io::Result<String> {
+    let socket = Devices::open()?;
+    Ok(netdevice::index_to_name(&socket.0, ifindex)?)
+}
+
+/// Takes hold of every link that is there, puts these programs into it, and forgets links of devices that have gone.
+pub(super) fn upgrade(pins: &Pins, hooks: &mut Hooks, programs: &mut Programs) -> Result<(), DatapathError> {
     for link in pins.links()? {
         if !is_there(&link)? {
-            remove(&link)?;
+            remove(&link, None)?;
             continue;
         }
         replace(&link, programs)?;
+        adopt(&link, hooks)?;
     }
     Ok(())
+}
+
+/// Takes hold of a link by its pin.
+fn adopt(pin: &LinkPin, hooks: &mut Hooks) -> Result<(), DatapathError> {
+    let link = match pin.kind {
+        Kind::Tcx => sys::open_pin(&pin.path).map(Some),
+        Kind::Clsact => Ok(None),
+    };
+    match link.and_then(|link| hooks.hold(pin, link)) {
+        // The device went this moment, and its link with it.
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        result => result.map_err(|error| {
+            DatapathError::caused(format_args!("cannot take hold of `{}`", pin.path.display()), error)
+        }),
+    }
 }
 
 fn replace(link: &LinkPin, programs: &mut Programs) -> Result<(), DatapathError> {
@@ -166,16 +206,20 @@ fn replace(link: &LinkPin, programs: &mut Programs) -> Result<(), DatapathError>
     let update = || sys::update_link(sys::open_pin(&link.path)?.as_fd(), program.as_fd());
     match update() {
         // The device went this moment.
-        Err(error) if error.raw_os_error() == Some(libc::ENOLINK) => remove(link),
+        Err(error) if error.raw_os_error() == Some(libc::ENOLINK) => remove(link, None),
         result => result.map_err(failed),
     }
 }
 
 /// Takes over the links of other layouts: what an earlier release attached now runs these programs.
-pub(super) fn take_over(pins: &Pins, programs: &mut Programs) -> Result<(), DatapathError> {
+pub(super) fn take_over(
+    pins: &Pins,
+    hooks: &mut Hooks,
+    programs: &mut Programs,
+) -> Result<(), DatapathError> {
     for link in pins.links_of_others()? {
         if !is_there(&link)? {
-            remove(&link)?;
+            remove(&link, None)?;
             continue;
         }
         let failed = |error: io::Error| {
@@ -186,7 +230,7 @@ pub(super) fn take_over(pins: &Pins, programs: &mut Programs) -> Result<(), Data
         if link.kind == Kind::Tcx {
             match sys::open_pin(&link.path).and_then(|fd| sys::pin(fd, &ours.path)) {
                 // Attached by us too, or the device went: the older one is one too many.
-                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => remove(&link)?,
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => remove(&link, None)?,
                 Err(error) if error.kind() == io::ErrorKind::NotFound => {}
                 result => {
                     result.map_err(failed)?;
@@ -195,6 +239,10 @@ pub(super) fn take_over(pins: &Pins, programs: &mut Programs) -> Result<(), Data
             }
         } else {
             fs::rename(&link.path, &ours.path).map_err(failed)?;
+        }
+        // Attached by us too, it is held already; its link is another one then.
+        if hooks.live(&ours).is_none() {
+            adopt(&ours, hooks)?;
         }
     }
     pins.remove_others()

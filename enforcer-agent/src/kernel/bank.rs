@@ -4,10 +4,10 @@
 use aya::Pod;
 use aya::maps::MapError;
 use aya::maps::lpm_trie::Key;
-use enforcer_common::PortSet;
 use enforcer_common::address::Address;
 use enforcer_common::flow::FlowKey;
-use enforcer_common::maps::{AddressKey, Endpoint, PairKey, Subject};
+use enforcer_common::maps::{AddressKey, Endpoint, Generation, PairKey, Subject};
+use enforcer_common::{Decision, Interval, PortSet};
 use enforcer_policy::compile::{Delta, Image};
 use ipnet::{Ipv4Net, Ipv6Net};
 
@@ -18,9 +18,13 @@ use super::tables::{Family, Tables};
 /// Key and value of entries, sorted by key, each key once.
 pub(super) type Entries<K, V> = Vec<(K, V)>;
 
-/// The contents of a bank as keys without their bank. Break points and decisions are left out: nothing points to old ones.
+/// The contents of a bank as keys without their bank.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Bank {
+    pub(super) generation: Generation,
+    /// By index. Behind these may stand others of earlier generations; nothing points to them, and they aren't read back.
+    pub(super) intervals: Vec<Interval>,
+    pub(super) decisions: Vec<Decision>,
     pub(super) addresses4: Entries<Address<1>, Endpoint>,
     pub(super) addresses6: Entries<Address<4>, Endpoint>,
     /// By prefix length and address.
@@ -68,6 +72,17 @@ fn set<K: Ord + Copy, V>(entries: &mut Entries<K, V>, key: K, value: Option<V>) 
     }
 }
 
+/// Writes values to their indexes.
+fn place<V: Copy>(values: &mut Vec<V>, changes: &[(u32, V)], between: V) {
+    for &(index, value) in changes {
+        let index = index as usize;
+        if index >= values.len() {
+            values.resize(index + 1, between);
+        }
+        values[index] = value;
+    }
+}
+
 const fn pair(key: PairKey) -> [u32; 3] {
     [key.table & 1, key.subject, key.peer]
 }
@@ -84,6 +99,9 @@ impl Bank {
     /// What installing this makes of a bank.
     pub(super) fn of(image: &Image, subjects: &[(u32, Subject)]) -> Self {
         Self {
+            generation: image.generation,
+            intervals: image.intervals.clone(),
+            decisions: image.decisions.clone(),
             addresses4: sorted(image.addresses4.iter().copied()),
             addresses6: sorted(image.addresses6.iter().copied()),
             prefixes4: sorted(image.prefixes4.iter().map(|&(net, endpoint)| (net4(net), endpoint))),
@@ -95,6 +113,14 @@ impl Bank {
 
     /// What the delta makes of it.
     pub(super) fn apply(&mut self, delta: &Delta, subjects: &[(u32, Option<Subject>)]) {
+        self.apply_keyed(delta, subjects);
+        self.generation = delta.generation.unwrap_or(self.generation);
+        place(&mut self.intervals, &delta.intervals, Interval { start: 0, decision: 0 });
+        place(&mut self.decisions, &delta.decisions, Decision::NONE);
+    }
+
+    /// What it makes of that which stands under keys.
+    pub(super) fn apply_keyed(&mut self, delta: &Delta, subjects: &[(u32, Option<Subject>)]) {
         delta.addresses4.iter().for_each(|&(key, value)| set(&mut self.addresses4, key, value));
         delta.addresses6.iter().for_each(|&(key, value)| set(&mut self.addresses6, key, value));
         delta.prefixes4.iter().for_each(|&(key, value)| set(&mut self.prefixes4, net4(key), value));
@@ -103,7 +129,7 @@ impl Bank {
         subjects.iter().for_each(|&(key, value)| set(&mut self.subjects, key, value));
     }
 
-    /// Looks what there is.
+    /// Looks what there is, but for what stands at indexes.
     pub(super) fn read(tables: &Tables, bank: u32) -> Result<Self, MapError> {
         let (addresses4, prefixes4) = read_family(&tables.v4, bank)?;
         let (addresses6, prefixes6) = read_family(&tables.v6, bank)?;
@@ -125,7 +151,7 @@ impl Bank {
             }
         })?;
         let (pairs, subjects) = (sorted(pairs.into_iter()), sorted(subjects.into_iter()));
-        Ok(Self { addresses4, addresses6, prefixes4, prefixes6, pairs, subjects })
+        Ok(Self { addresses4, addresses6, prefixes4, prefixes6, pairs, subjects, ..Self::default() })
     }
 }
 
@@ -170,7 +196,9 @@ mod tests {
         let endpoint = |identity| Endpoint { identity, ..Endpoint::default() };
         let image = Image { addresses4: vec![([9], endpoint(9)), ([1], endpoint(1))], ..Image::default() };
         let mut bank = Bank::of(&image, &[(7, Subject::default())]);
+        let interval = |start| Interval { start, decision: 0 };
         let delta = Delta {
+            intervals: vec![(1, interval(8)), (3, interval(9))],
             addresses4: vec![([1], None), ([5], Some(endpoint(5))), ([9], Some(endpoint(8)))],
             prefixes4: vec![("10.1.2.3/8".parse().unwrap(), Some(endpoint(3)))],
             ..Delta::default()
@@ -179,5 +207,6 @@ mod tests {
         assert_eq!(bank.addresses4, [([5], endpoint(5)), ([9], endpoint(8))]);
         assert_eq!(bank.prefixes4, [((8, keys::address4([10, 0, 0, 0].into())), endpoint(3))]);
         assert_eq!(bank.subjects, [(3, Subject::default())]);
+        assert_eq!(bank.intervals, [0, 8, 0, 9].map(interval));
     }
 }

@@ -1,7 +1,7 @@
 //! Whole tables at once: batches where the kernel has them for a map, single calls where not.
 
 use std::io;
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 use std::thread;
 
 use aya::Pod;
@@ -166,6 +166,47 @@ pub(super) fn dump<K: Pod, V: Pod, T: Table<K, V>>(
         }
     }
     Ok(())
+}
+
+/// The values of an array from `first` on.
+pub(super) fn range<V: Pod>(map: &Array<MapData, V>, first: u32, len: usize) -> Result<Vec<V>, MapError> {
+    let (mut keys, mut values) = (zeroes::<u32>(len), zeroes::<V>(len));
+    let (mut cursor, mut done) = (Cursor::at(first), 0);
+    while done < len {
+        let at = values[done..].as_mut_ptr().cast();
+        match sys::lookup_batch(fd(map), &mut cursor, &mut keys[done..], at) {
+            Ok((count, end)) => {
+                done += count;
+                if end || count == 0 {
+                    break;
+                }
+            }
+            Err(error) if sys::lacks_batches(&error) => {
+                return (first..).take(len).map(|index| map.get(&index, 0)).collect();
+            }
+            Err(error) => return Err(failed("BPF_MAP_LOOKUP_BATCH", error)),
+        }
+    }
+    values.truncate(done);
+    Ok(values)
+}
+
+/// One entry, if it is there.
+pub(super) fn get<K: Pod, V: Pod>(map: &impl IterableMap<K, V>, key: &K) -> Result<Option<V>, MapError> {
+    match IterableMap::get(map, key) {
+        Ok(value) => Ok(Some(value)),
+        Err(MapError::KeyNotFound) => Ok(None),
+        Err(MapError::SyscallError(error)) if error.io_error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+/// What the kernel says a map takes. Where that moves with the number of its entries (from 6.4 on, for maps that aren't
+/// preallocated), entries that come and go show in it; elsewhere it never changes.
+pub(super) fn footprint<K: Pod, V: Pod>(map: &impl IterableMap<K, V>) -> Option<u64> {
+    let path = format!("/proc/thread-self/fdinfo/{}", fd(map).as_raw_fd());
+    let text = std::fs::read_to_string(path).ok()?;
+    text.lines().find_map(|line| line.strip_prefix("memlock:")?.trim().parse().ok())
 }
 
 /// Calls `each` with the values of all CPUs for the first `len` entries, in order.

@@ -13,15 +13,23 @@ use super::pins::LinkPin;
 use super::programs::Programs;
 use crate::datapath::DatapathError;
 
-/// First of all; the handle is ours, so what carries it is ours.
-const PRIORITY: u16 = 1;
-const HANDLE: TcHandle = TcHandle::new(0x656e, 0x6600);
+/// First of all; where another's filter of another kind has that place, behind it.
+const PRIORITIES: [u16; 2] = [1, 2];
+/// The handle is ours, so what carries it is ours.
+const MAJOR: u16 = 0x656e;
+const MINOR: u16 = 0x6600;
+const HANDLE: TcHandle = TcHandle::new(MAJOR, MINOR);
 
 const fn parent(direction: Direction) -> TcAttachType {
     match direction {
         Direction::Egress => TcAttachType::Ingress,
         Direction::Ingress => TcAttachType::Egress,
     }
+}
+
+/// Whether a filter with this handle is one that [`attach`] made.
+pub(super) fn is_ours(bpf: bool, handle: u32) -> bool {
+    bpf && handle == (MAJOR as u32) << 16 | MINOR as u32
 }
 
 /// Puts the program on the device, in place of its own predecessor where there is one.
@@ -47,11 +55,26 @@ fn put(
     parent: TcAttachType,
     name: &str,
 ) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
-    let ours = SchedClassifierLink::attached(name, parent, PRIORITY, HANDLE, None)?;
+    let [first, second] = PRIORITIES;
+    if put_at(program, parent, name, first).is_err() {
+        return put_at(program, parent, name, second);
+    }
+    // From a time when the first place was taken; dropped, it is taken off.
+    drop(SchedClassifierLink::attached(name, parent, second, HANDLE, None)?);
+    Ok(())
+}
+
+fn put_at(
+    program: &mut SchedClassifier,
+    parent: TcAttachType,
+    name: &str,
+    priority: u16,
+) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+    let ours = SchedClassifierLink::attached(name, parent, priority, HANDLE, None)?;
     let id = match program.attach_to_link(ours) {
         Ok(id) => id,
         Err(_) => {
-            let options = NlOptions { priority: PRIORITY, handle: HANDLE, classid: None };
+            let options = NlOptions { priority, handle: HANDLE, classid: None };
             program.attach_with_options(name, parent, TcAttachOptions::Netlink(options))?
         }
     };
@@ -63,8 +86,20 @@ fn put(
 /// Takes the program off, if the device is still there.
 pub(super) fn detach(mark: &LinkPin) -> io::Result<()> {
     let Ok(name) = name_of(mark.ifindex) else { return Ok(()) };
-    let link = SchedClassifierLink::attached(&name, parent(mark.direction), PRIORITY, HANDLE, None)?;
-    // Dropping detaches, and it not being there is what is wanted.
-    drop(link);
+    for priority in PRIORITIES {
+        // Dropping detaches, and it not being there is what is wanted.
+        drop(SchedClassifierLink::attached(&name, parent(mark.direction), priority, HANDLE, None)?);
+    }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_filter_is_known_by_its_handle() {
+        assert!(is_ours(true, 0x656e_6600));
+        assert!(!is_ours(false, 0x656e_6600) && !is_ours(true, 0x656e_6601));
+    }
 }

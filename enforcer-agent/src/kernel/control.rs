@@ -39,9 +39,28 @@ impl ControlWord {
 
     /// Puts bank `bank` in force under the next epoch.
     pub(super) fn advance(&mut self, bank: u32) -> Result<Epoch, DatapathError> {
-        // 0 means "nothing loaded": skipped when the count comes round.
-        let epoch = self.read()?.epoch().wrapping_add(1).max(1);
-        let control = Control::new(epoch, bank);
+        let epoch = next(self.read()?.epoch());
+        self.write(Control::new(epoch, bank))?;
+        Ok(epoch)
+    }
+
+    /// Says that the bank in force is being changed in place. Packets take no notice.
+    pub(super) fn begin(&mut self) -> Result<(), DatapathError> {
+        let now = self.read()?;
+        self.write(now.changing())
+    }
+
+    /// Puts bank `bank` in force under an epoch that neither `before` nor what stands there now has been.
+    pub(super) fn restore(&mut self, before: Control, bank: u32) -> Result<Epoch, DatapathError> {
+        let found = self.read()?.epoch();
+        // What was judged under a foreign epoch has to be judged anew. The last one is no start to count from.
+        let highest = if found == u32::MAX { before.epoch() } else { before.epoch().max(found) };
+        let epoch = next(highest);
+        self.write(Control::new(epoch, bank))?;
+        Ok(epoch)
+    }
+
+    fn write(&mut self, control: Control) -> Result<(), DatapathError> {
         match self.mapped {
             Some(word) => word.store(control.0, Ordering::Release),
             None => self
@@ -49,6 +68,14 @@ impl ControlWord {
                 .set(0, control, 0)
                 .map_err(|error| DatapathError::caused("cannot write the map `CONTROL`", error))?,
         }
-        Ok(epoch)
+        Ok(())
+    }
+}
+
+/// 0 means "nothing loaded": skipped when the count comes round.
+const fn next(epoch: Epoch) -> Epoch {
+    match epoch.wrapping_add(1) {
+        0 => 1,
+        next => next,
     }
 }

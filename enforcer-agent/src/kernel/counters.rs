@@ -1,7 +1,8 @@
 //! Counters, summed over CPUs.
 
 use aya::Pod;
-use aya::maps::{MapData, MapError, PerCpuArray};
+use aya::maps::{MapData, MapError, PerCpuArray, PerCpuValues};
+use aya::util::nr_cpus;
 use enforcer_common::Reason;
 use enforcer_common::maps::{EventCounter, ReasonCounter, RuleCounter};
 
@@ -34,6 +35,19 @@ fn read<V: Pod + Default>(
 
 pub(super) fn rules(tables: &Tables, len: u32) -> Result<Vec<RuleCounter>, DatapathError> {
     read(&tables.rules, "RULES", len, add)
+}
+
+/// Sets the counters of these rules to nothing, on every CPU.
+pub(super) fn reset(tables: &mut Tables, rules: &[u32]) -> Result<(), DatapathError> {
+    let failed = |error| DatapathError::caused("cannot write the map `RULES`", error);
+    let cpus = nr_cpus().map_err(|(_, error)| DatapathError::caused("cannot count the CPUs", error))?;
+    let room = tables.rules.len();
+    for rule in rules.iter().filter(|rule| **rule < room) {
+        let nothing = PerCpuValues::try_from(vec![RuleCounter::default(); cpus]);
+        let nothing = nothing.map_err(|error| DatapathError::caused("cannot count the CPUs", error))?;
+        tables.rules.set(*rule, nothing, 0).map_err(failed)?;
+    }
+    Ok(())
 }
 
 pub(super) fn reasons(tables: &Tables) -> Result<Vec<ReasonCounter>, DatapathError> {

@@ -20,7 +20,7 @@ const PACKETS_FINISH: Duration = Duration::from_millis(200);
 
 /// What stands in the two banks, where that is known.
 #[derive(Debug, Default)]
-pub(super) struct Banks([Option<Bank>; 2]);
+pub(super) struct Banks(pub(super) [Option<Bank>; 2]);
 
 impl Banks {
     /// Of maps that were just made.
@@ -74,18 +74,14 @@ pub(super) fn install(
             .map_err(|error| DatapathError::caused("cannot read the maps of the other bank", error))?,
     };
     turn_into(tables, bank, &old, &new)?;
-    let intervals = (bank * limits::INTERVALS..).zip(image.intervals.iter().copied());
-    let decisions = (bank * limits::DECISIONS..).zip(image.decisions.iter().copied());
-    fill(&mut tables.intervals, intervals).map_err(failed("INTERVALS"))?;
-    fill(&mut tables.decisions, decisions).map_err(failed("DECISIONS"))?;
-    tables.generations.set(bank, image.generation, 0).map_err(failed("GENERATIONS"))?;
+    write_indexed(tables, bank, &new)?;
     let epoch = tables.control.advance(bank)?;
     banks.0[bank as usize] = Some(new);
     Ok(epoch)
 }
 
-/// Makes the contents of a bank that nobody reads.
-fn turn_into(tables: &mut Tables, bank: u32, old: &Bank, new: &Bank) -> Result<(), DatapathError> {
+/// Makes the contents of a bank, but for what stands at indexes. For banks that nobody reads, and to put right what others changed.
+pub(super) fn turn_into(tables: &mut Tables, bank: u32, old: &Bank, new: &Bank) -> Result<(), DatapathError> {
     turn_family(
         &mut tables.v4,
         bank,
@@ -108,6 +104,15 @@ fn turn_into(tables: &mut Tables, bank: u32, old: &Bank, new: &Bank) -> Result<(
     let gone = subjects.gone.into_iter().map(|ifindex| (ifindex, None));
     let put = subjects.put.into_iter().map(|(ifindex, subject)| (ifindex, Some(subject)));
     gone.chain(put).try_for_each(|(ifindex, subject)| put_subject(tables, bank, ifindex, subject))
+}
+
+/// Writes what stands at indexes.
+pub(super) fn write_indexed(tables: &mut Tables, bank: u32, new: &Bank) -> Result<(), DatapathError> {
+    let intervals = (bank * limits::INTERVALS..).zip(new.intervals.iter().copied());
+    let decisions = (bank * limits::DECISIONS..).zip(new.decisions.iter().copied());
+    fill(&mut tables.intervals, intervals).map_err(failed("INTERVALS"))?;
+    fill(&mut tables.decisions, decisions).map_err(failed("DECISIONS"))?;
+    tables.generations.set(bank, new.generation, 0).map_err(failed("GENERATIONS"))
 }
 
 fn turn_family<const N: usize>(
@@ -144,11 +149,13 @@ pub(super) fn apply(
         return Err(DatapathError::new("nothing is installed that could be changed"));
     }
     let bank = control.bank();
+    // Until the new epoch: whoever finds the word like this knows that it was cut short.
+    tables.control.begin()?;
     let record = banks.0[bank as usize].take();
     add_rules(tables, bank, delta)?;
     // Keys as a bank's record has them.
     let mut part = Bank::default();
-    part.apply(delta, subjects);
+    part.apply_keyed(delta, subjects);
     fill_family(&mut tables.v4, bank, part.addresses4, part.prefixes4)
         .map_err(failed("ADDRESSES4 or PREFIXES4"))?;
     fill_family(&mut tables.v6, bank, part.addresses6, part.prefixes6)

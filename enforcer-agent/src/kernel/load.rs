@@ -7,9 +7,12 @@ use std::io;
 use aya::EbpfLoader;
 use aya::maps::RingBuf;
 use aya::util::KernelVersion;
-use rustix::process::{Resource, Rlimit, setrlimit};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use tracing::warn;
 
 use super::config::KernelConfig;
+use super::guard::Guard;
+use super::guard::hooks::Hooks;
 use super::install::Banks;
 use super::pins::Pins;
 use super::programs::Programs;
@@ -30,6 +33,9 @@ pub(super) fn open(config: &KernelConfig) -> Result<Kernel, DatapathError> {
     let version = running()?;
     lift_limits(version);
     let constants = constants(version);
+    // Every hook is held open, two for each device. Where there is no more to be had, attaching says so.
+    let files = getrlimit(Resource::Nofile);
+    let _ = setrlimit(Resource::Nofile, Rlimit { current: files.maximum, ..files });
     let mut loader = EbpfLoader::new();
     for (name, value) in &constants {
         loader.override_global(name, value, true);
@@ -50,9 +56,16 @@ pub(super) fn open(config: &KernelConfig) -> Result<Kernel, DatapathError> {
     let tables = Tables::take(&mut ebpf)?;
     let ring = take::<RingBuf<_>>(&mut ebpf, "EVENTS")?;
     let mut programs = Programs::load(ebpf, &pins).map_err(explain)?;
-    attach::upgrade(&pins, &mut programs)?;
+    let mut hooks = Hooks::default();
+    attach::upgrade(&pins, &mut hooks, &mut programs)?;
+    let guard = Guard::new(hooks, &pins, names)?;
     let tcx = config.tcx.unwrap_or(version >= TCX_SINCE);
-    Ok(Kernel { pins, programs, tables, banks, shares: None, ring: Some(ring), tcx })
+    if tables.control.read()?.is_changing() {
+        warn!(
+            "the last daemon was stopped while it changed the tables in place: part of that change is in force until the next generation"
+        );
+    }
+    Ok(Kernel { pins, programs, tables, banks, guard, shares: None, ring: Some(ring), tcx })
 }
 
 /// What the programs are told of the kernel, by the names of their constants.

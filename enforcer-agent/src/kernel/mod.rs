@@ -15,6 +15,7 @@ mod counters;
 mod debug_lines;
 mod events;
 mod flows;
+mod guard;
 mod install;
 mod keys;
 mod layout;
@@ -22,6 +23,7 @@ mod load;
 pub mod object;
 mod pins;
 mod programs;
+mod query;
 mod sys;
 mod tables;
 mod testrun;
@@ -37,7 +39,7 @@ use enforcer_common::maps::{Direction, EventCounter, ReasonCounter, RuleCounter,
 use enforcer_policy::compile::{Delta, Image};
 use tracing::error;
 
-use crate::datapath::{Attachment, Datapath, DatapathError, Epoch, Sink, Sweep, Usage};
+use crate::datapath::{Attachment, Datapath, DatapathError, Epoch, Inspection, Sink, Sweep, Usage};
 
 pub use config::KernelConfig;
 pub use testrun::{Run, Runner};
@@ -50,6 +52,7 @@ pub struct Kernel {
     tables: tables::Tables,
     banks: install::Banks,
     shares: Option<flows::Shares>,
+    guard: guard::Guard,
     ring: Option<RingBuf<MapData>>,
     tcx: bool,
 }
@@ -128,10 +131,13 @@ impl Datapath for Kernel {
     }
 
     fn install(&mut self, image: &Image, subjects: &[(u32, Subject)]) -> Result<Epoch, DatapathError> {
-        let epoch = install::install(&mut self.tables, &mut self.banks, image, subjects)?;
+        self.guard.contents.before_writing(&mut self.tables, &mut self.guard.pending);
+        let installed = install::install(&mut self.tables, &mut self.banks, image, subjects);
+        self.guard.contents.written(&self.tables, installed.is_ok());
+        let epoch = installed?;
         // Only now: before, these programs would have denied everything that an earlier release's let through.
         // The generation is in force whatever comes of it, and the next one tries again.
-        if let Err(error) = attach::take_over(&self.pins, &mut self.programs) {
+        if let Err(error) = attach::take_over(&self.pins, &mut self.guard.hooks, &mut self.programs) {
             error!(
                 error = &error as &dyn std::error::Error,
                 "an earlier release's links still run its programs"
@@ -145,19 +151,29 @@ impl Datapath for Kernel {
         delta: &Delta,
         subjects: &[(u32, Option<Subject>)],
     ) -> Result<Epoch, DatapathError> {
-        install::apply(&mut self.tables, &mut self.banks, delta, subjects)
+        self.guard.contents.before_writing(&mut self.tables, &mut self.guard.pending);
+        let applied = install::apply(&mut self.tables, &mut self.banks, delta, subjects);
+        self.guard.contents.written(&self.tables, false);
+        applied
     }
 
     fn attach(&mut self, ifindex: u32, name: &str) -> Result<Attachment, DatapathError> {
-        attach::attach(&self.pins, &mut self.programs, self.tcx, ifindex, name)
+        let Self { pins, guard, programs, .. } = self;
+        let attached = attach::attach(pins, &mut guard.hooks, programs, self.tcx, ifindex, name);
+        guard.hooks_changed(pins);
+        attached
     }
 
     fn detach(&mut self, ifindex: u32) -> Result<bool, DatapathError> {
-        attach::detach(&self.pins, ifindex)
+        let detached = attach::detach(&self.pins, &mut self.guard.hooks, ifindex);
+        self.guard.hooks_changed(&self.pins);
+        detached
     }
 
     fn attached(&mut self) -> Result<Vec<Attachment>, DatapathError> {
-        attach::attached(&self.pins)
+        let attached = attach::attached(&self.pins, &mut self.guard.hooks);
+        self.guard.hooks_changed(&self.pins);
+        attached
     }
 
     fn rule_counters(&self, rules: u32) -> Result<Vec<RuleCounter>, DatapathError> {
@@ -185,12 +201,21 @@ impl Datapath for Kernel {
         flows::sweep(&mut self.tables, &mut self.shares, Duration::ZERO)
     }
 
+    fn inspect(&mut self) -> Inspection {
+        guard::inspect(self)
+    }
+
+    fn reset_rule_counters(&mut self, rules: &[u32]) -> Result<(), DatapathError> {
+        counters::reset(&mut self.tables, rules)
+    }
+
     fn usage(&self) -> Result<Vec<Usage>, DatapathError> {
         usage::read(&self.tables)
     }
 
     fn remove_all(&mut self) -> Result<(), Vec<DatapathError>> {
-        let errors = pins::remove_everything(self.pins.root());
+        let mut errors = self.guard.hooks.take_off();
+        errors.extend(pins::remove_everything(self.pins.root()));
         if errors.is_empty() { Ok(()) } else { Err(errors) }
     }
 }

@@ -27,9 +27,15 @@ const NAMESPACE: &str = "netns-";
 #[derive(Debug)]
 pub(super) struct Pins {
     root: Place,
+    /// As it was asked for.
+    wanted: PathBuf,
+    layout: u64,
     dir: PathBuf,
-    _lock: File,
+    lock: File,
 }
+
+/// What each layout's directory holds.
+const PARTS: [&str; 3] = ["maps", "programs", "links"];
 
 /// How a link is recorded.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -50,14 +56,34 @@ pub(super) struct LinkPin {
 impl Pins {
     /// Takes hold of the pins below `wanted`, and of those of this layout in particular.
     pub(super) fn open(wanted: &Path, layout: u64) -> Result<Self, DatapathError> {
-        let root = bpffs::prepare(wanted)?;
-        let lock = lock(&root.path)?;
-        settle_namespace(&root.path)?;
-        let dir = root.path.join(format!("v{layout:016x}"));
-        for part in ["maps", "programs", "links"] {
-            bpffs::make_dir(&dir.join(part))?;
+        let (root, dir, lock) = take(wanted, layout)?;
+        Ok(Self { root, wanted: wanted.to_owned(), layout, dir, lock })
+    }
+
+    /// Whether the directory that is locked is the one that stands there, with the mark of its network namespace.
+    pub(super) fn is_in_place(&self) -> bool {
+        let locked = self.lock.metadata().ok().map(|locked| (locked.dev(), locked.ino()));
+        let there = fs::metadata(&self.root.path).ok().map(|there| (there.dev(), there.ino()));
+        let marked = || namespace_mark().is_ok_and(|mark| self.root.path.join(mark).exists());
+        locked == there && marked()
+    }
+
+    /// Makes the directory anew, where somebody has taken it away.
+    pub(super) fn put_in_place(&mut self) -> Result<(), DatapathError> {
+        let locked = self.lock.metadata().ok().map(|locked| (locked.dev(), locked.ino()));
+        let there = fs::metadata(&self.root.path).ok().map(|there| (there.dev(), there.ino()));
+        if locked == there {
+            // Only the mark is missing, and this daemon has the lock.
+            return settle_namespace(&self.root.path);
         }
-        Ok(Self { root, dir, _lock: lock })
+        let (root, dir, lock) = take(&self.wanted, self.layout)?;
+        (self.root, self.dir, self.lock) = (root, dir, lock);
+        Ok(())
+    }
+
+    /// The directories with pins of this layout.
+    pub(super) fn dirs(&self) -> [PathBuf; 3] {
+        PARTS.map(|part| self.dir.join(part))
     }
 
     pub(super) fn map(&self, name: &str) -> PathBuf {
@@ -125,6 +151,18 @@ impl Pins {
     }
 }
 
+/// Takes hold of a directory for pins.
+fn take(wanted: &Path, layout: u64) -> Result<(Place, PathBuf, File), DatapathError> {
+    let root = bpffs::prepare(wanted)?;
+    let lock = lock(&root.path)?;
+    settle_namespace(&root.path)?;
+    let dir = root.path.join(format!("v{layout:016x}"));
+    for part in PARTS {
+        bpffs::make_dir(&dir.join(part))?;
+    }
+    Ok((root, dir, lock))
+}
+
 /// Detaches every link recorded below `root` and removes every pin there. All errors, not just the first.
 pub(super) fn remove_everything(root: &Path) -> Vec<DatapathError> {
     let mut errors = Vec::new();
@@ -134,7 +172,9 @@ pub(super) fn remove_everything(root: &Path) -> Vec<DatapathError> {
     });
     for dir in dirs {
         match links_in(&dir) {
-            Ok(links) => errors.extend(links.iter().filter_map(|link| super::attach::remove(link).err())),
+            Ok(links) => {
+                errors.extend(links.iter().filter_map(|link| super::attach::remove(link, None).err()))
+            }
             Err(error) => errors.push(error),
         }
         remove_tree(&dir, &mut errors);
@@ -168,9 +208,7 @@ fn lock(root: &Path) -> Result<File, DatapathError> {
 /// Interface indexes mean something in one network namespace only. Pins of another one are in the way while a device
 /// there still has them, and rubbish afterwards.
 fn settle_namespace(root: &Path) -> Result<(), DatapathError> {
-    let failed = |error| DatapathError::caused("cannot tell which network namespace this is", error);
-    // The thread's, not the process': threads can be in different ones.
-    let here = format!("{NAMESPACE}{}", fs::metadata("/proc/thread-self/ns/net").map_err(failed)?.ino());
+    let here = namespace_mark()?;
     let marks =
         entries(root)?.into_iter().filter(|(name, _)| name.starts_with(NAMESPACE)).collect::<Vec<_>>();
     if marks.iter().any(|(name, _)| *name != here) {
@@ -192,6 +230,14 @@ fn settle_namespace(root: &Path) -> Result<(), DatapathError> {
         errors.pop().map_or(Ok(()), Err)?;
     }
     bpffs::make_dir(&root.join(here))
+}
+
+/// The name of the mark of this network namespace.
+fn namespace_mark() -> Result<String, DatapathError> {
+    let failed = |error| DatapathError::caused("cannot tell which network namespace this is", error);
+    // The thread's, not the process': threads can be in different ones.
+    let here = fs::metadata("/proc/thread-self/ns/net").map_err(failed)?;
+    Ok(format!("{NAMESPACE}{}", here.ino()))
 }
 
 fn is_live(link: &LinkPin) -> bool {

@@ -7,6 +7,7 @@ use aya::programs::{ProgramError, ProgramFd, SchedClassifier};
 use enforcer_common::maps::Direction;
 
 use super::pins::Pins;
+use super::query;
 use tracing::debug;
 
 use crate::datapath::DatapathError;
@@ -47,6 +48,12 @@ impl Programs {
             })?;
         }
         Ok(programs)
+    }
+
+    /// Its number in the kernel.
+    pub(super) fn id(&self, direction: Direction) -> Result<u32, DatapathError> {
+        let id = query::id(self.fd(direction)?.as_fd());
+        id.map_err(|error| DatapathError::caused("cannot ask for a program's number", error))
     }
 
     /// One of them, as aya has it.

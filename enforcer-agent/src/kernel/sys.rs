@@ -21,7 +21,9 @@ pub(super) enum Command {
     ProgLoad = 5,
     ObjPin = 6,
     ObjGet = 7,
+    ProgGetFdById = 13,
     ObjGetInfo = 15,
+    ProgQuery = 16,
     BtfLoad = 18,
     MapFreeze = 22,
     LookupBatch = 24,
@@ -34,7 +36,7 @@ pub(super) enum Command {
 
 /// `attr` must be laid out as the kernel's `union bpf_attr` has it for `command`, and what it points at must live.
 pub(super) fn bpf<T>(command: Command, attr: &mut T) -> io::Result<i32> {
-    // SAFETY: the callers below pass the structures of linux/bpf.h with pointers into buffers they hold for the call.
+    // SAFETY: the callers, here and in `query`, pass the structures of linux/bpf.h with pointers into buffers they hold for the call.
     let result = unsafe { libc::syscall(libc::SYS_bpf, command as libc::c_int, attr, size_of::<T>()) };
     if result < 0 { Err(io::Error::last_os_error()) } else { Ok(result as i32) }
 }
@@ -92,6 +94,20 @@ pub(super) fn delete_batch<K: Pod>(map: BorrowedFd<'_>, keys: &[K]) -> (usize, i
 pub(super) struct Cursor {
     position: [u64; 8],
     started: bool,
+}
+
+impl Cursor {
+    /// A dump of an array that begins at this index.
+    pub(super) fn at(index: u32) -> Self {
+        let mut cursor = Self::default();
+        if let Some(before) = index.checked_sub(1) {
+            let mut bytes = [0; 8];
+            bytes[..4].copy_from_slice(&before.to_ne_bytes());
+            cursor.position[0] = u64::from_ne_bytes(bytes);
+            cursor.started = true;
+        }
+        cursor
+    }
 }
 
 /// Reads up to `keys.len()` entries on from `cursor`: how many it got, and whether that was the end. `value_bytes` is
@@ -214,7 +230,8 @@ pub(super) fn detach_link(link: BorrowedFd<'_>) -> io::Result<()> {
 #[derive(Default, Debug)]
 pub(super) struct LinkInfo {
     kind: u32,
-    id: u32,
+    /// Its own number.
+    pub(super) id: u32,
     /// The program in it.
     pub(super) program: u32,
     padding: u32,
@@ -225,10 +242,10 @@ pub(super) struct LinkInfo {
 }
 
 #[repr(C)]
-struct InfoAttr {
-    bpf_fd: u32,
-    info_len: u32,
-    info: u64,
+pub(super) struct InfoAttr {
+    pub(super) bpf_fd: u32,
+    pub(super) info_len: u32,
+    pub(super) info: u64,
 }
 
 /// Asks the kernel about a tcx link.

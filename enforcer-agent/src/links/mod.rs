@@ -5,6 +5,7 @@
 //!
 //! Architecture Invariant: nothing outside this module knows a netlink crate.
 
+mod filters;
 mod message;
 mod session;
 mod state;
@@ -13,6 +14,8 @@ use std::io;
 use std::net::IpAddr;
 
 use tokio::sync::mpsc;
+
+pub use filters::{Filter, Filters};
 
 /// A network device.
 #[derive(Clone, PartialEq, Eq, Debug, Hash)]

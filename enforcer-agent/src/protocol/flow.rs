@@ -1,5 +1,6 @@
 //! One judged packet as it is observed: the JSON twin of the line for people.
 
+use super::TamperRecord;
 use enforcer_policy::diagnostic::shown;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -145,6 +146,8 @@ impl Missed {
 pub enum ObserveLine {
     /// A judged packet.
     Flow(Box<FlowRecord>),
+    /// Others did something to what is enforced.
+    Tamper(Box<TamperRecord>),
     /// What was missed since the last such line.
     Missed {
         /// `enforcer.missed/v1`.

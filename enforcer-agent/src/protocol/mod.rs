@@ -6,6 +6,7 @@ mod explain;
 mod finding;
 mod flow;
 mod status;
+mod tamper;
 
 pub use apply::{
     ApplyReply, ApplyRequest, Change, Connectivity, Outcome, Plan, PolicyFile, TestReport, TestResult,
@@ -17,6 +18,7 @@ pub use status::{
     Counts, DegradedStatus, Events, InterfaceStatus, ReasonStatus, RuleStatus, State, Status, TableStatus,
     WorkloadStatus,
 };
+pub use tamper::{TamperRecord, TamperStatus, UnreachableStatus};
 
 /// Refused with this body: what was wrong with the request, or why the daemon could not do it.
 #[derive(Debug, Clone, serde::Serialize, serde::Deserialize)]

@@ -1,6 +1,6 @@
 //! `enforcer.status/v1`.
 
-use super::Finding;
+use super::{Finding, TamperStatus, UnreachableStatus};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -11,7 +11,7 @@ use std::net::IpAddr;
 pub enum State {
     /// It is.
     Enforcing,
-    /// It isn't valid or could not be put in force; the last good one is.
+    /// It isn't valid or could not be put in force, and the last good one is; or packets may get around it.
     Degraded,
 }
 
@@ -53,6 +53,9 @@ pub struct Status {
     pub reasons: Vec<ReasonStatus>,
     /// What became of event records.
     pub events: Events,
+    /// What others did to what is enforced.
+    #[serde(default)]
+    pub tamper: TamperStatus,
     /// How full the tables are.
     pub tables: Vec<TableStatus>,
     /// What the documents ask for and this build doesn't do.
@@ -105,6 +108,9 @@ pub struct InterfaceStatus {
     /// Why it isn't attached.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,
+    /// What runs before its hooks and may end the chain: then its packets aren't judged.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub unreachable: Vec<UnreachableStatus>,
 }
 
 /// Counters.

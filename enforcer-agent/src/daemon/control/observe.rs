@@ -2,8 +2,8 @@
 
 use super::Context;
 use super::body::{Answer, Denied, line, stream};
-use crate::daemon::events::{Item, Subscription};
-use crate::protocol::{FlowRecord, Missed, ObserveLine};
+use crate::daemon::events::{Item, Observed, Subscription};
+use crate::protocol::{FlowRecord, Missed, ObserveLine, TamperRecord};
 use http_body_util::channel::Sender;
 use hyper::StatusCode;
 use hyper::body::Bytes;
@@ -52,6 +52,27 @@ impl Query {
     }
 }
 
+impl Query {
+    /// Tampering concerns whoever observes verdicts, whatever the verdicts; with a workload asked for, not that of
+    /// others' interfaces.
+    fn wants_tamper(&self, record: &TamperRecord) -> bool {
+        self.workload.is_none() || record.workload.is_none() || self.workload == record.workload
+    }
+
+    /// The line for what was observed, if it is wanted.
+    fn line(&self, observed: &Observed, subscription: &Subscription) -> Option<ObserveLine> {
+        match observed {
+            Observed::Judged(judged) => {
+                let record = subscription.resolve(judged);
+                self.wants(&record).then(|| ObserveLine::Flow(Box::new(record)))
+            }
+            Observed::Tampered(record) => {
+                self.wants_tamper(record).then(|| ObserveLine::Tamper(Box::new(TamperRecord::clone(record))))
+            }
+        }
+    }
+}
+
 pub(super) fn start(context: &Context, query: Query) -> Result<Answer, Denied> {
     let Ok(place) = Arc::clone(&context.observers).try_acquire_owned() else {
         return Err(Denied::new(StatusCode::TOO_MANY_REQUESTS, "there are too many observers already"));
@@ -72,10 +93,9 @@ async fn write(
     query: Query,
 ) -> Result<(), http_body_util::channel::SendError> {
     let mut missed = subscription.missed_before();
-    for record in subscription.recent() {
-        let record = subscription.resolve(&record);
-        if query.wants(&record) {
-            body.send_data(line(&ObserveLine::Flow(Box::new(record)))).await?;
+    for observed in subscription.recent() {
+        if let Some(told) = query.line(&observed, &subscription) {
+            body.send_data(line(&told)).await?;
         }
     }
     loop {
@@ -91,10 +111,9 @@ async fn write(
             }
         };
         match item {
-            Some(Item::Record(record)) => {
-                let record = subscription.resolve(&record);
-                if query.wants(&record) {
-                    body.send_data(line(&ObserveLine::Flow(Box::new(record)))).await?;
+            Some(Item::Record(observed)) => {
+                if let Some(told) = query.line(&observed, &subscription) {
+                    body.send_data(line(&told)).await?;
                 }
             }
             Some(Item::Missed(more)) => {

@@ -202,6 +202,7 @@ async fn an_observer_that_does_not_read_is_told_what_it_lost_and_hurts_nobody() 
         {
             Some(ObserveLine::Flow(_)) => seen += 1,
             Some(ObserveLine::Missed { missed, .. }) => lost += missed.lost,
+            Some(ObserveLine::Tamper(record)) => panic!("nobody tampers: {record:?}"),
             None => panic!("it ended after {seen} seen and {lost} lost"),
         }
     }

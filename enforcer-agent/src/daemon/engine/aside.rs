@@ -31,7 +31,8 @@ impl Engine {
         });
         let worker = worker.map_err(|_| Broke)?;
         loop {
-            match self.messages.recv_timeout(self.every) {
+            let patience = self.every.min(self.tampering.due_in());
+            match self.messages.recv_timeout(patience) {
                 Ok(Message::Done) => break,
                 Ok(message @ (Message::LinkUp(_) | Message::LinkGone(_) | Message::Status(_))) => {
                     // None of them ends the engine.
@@ -41,6 +42,7 @@ impl Engine {
                 Err(RecvTimeoutError::Timeout) => notify::alive(),
                 Err(RecvTimeoutError::Disconnected) => break,
             }
+            self.inspect_in_time();
         }
         worker.join().map_err(|_| Broke)
     }

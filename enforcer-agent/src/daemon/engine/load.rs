@@ -170,9 +170,16 @@ impl Engine {
     pub(super) fn put_in_force(
         &mut self,
         files: Vec<Arc<ParsedFile>>,
-        ready: Ready,
+        mut ready: Ready,
     ) -> Result<(), Vec<Finding>> {
         let subjects = self.interfaces.subjects(&ready.compiled.subjects);
+        // No rule in force has these numbers, so nothing counts under them now.
+        let reissued = ready.numbers.take_reissued_rules();
+        if !reissued.is_empty()
+            && let Err(error) = self.datapath.reset_rule_counters(&reissued)
+        {
+            warn!(%error, rules = reissued.len(), "could not reset the counters of rules with used numbers");
+        }
         self.names.learn(ready.compiled.identities.values(), &ready.compiled.rules);
         self.names.locate(&ready.set, &self.host, &ready.compiled.identities);
         let installed = self.datapath.install(&ready.compiled.image, &subjects);

@@ -10,6 +10,7 @@ mod interfaces;
 mod live;
 mod load;
 mod report;
+mod tamper;
 #[cfg(test)]
 mod tests;
 mod workloads;
@@ -35,6 +36,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SendError, Sender, channel};
 use std::time::{Duration, Instant};
+use tamper::Tampering;
 use tokio::sync::{mpsc, oneshot};
 use tracing::{debug, error, info};
 
@@ -177,6 +179,7 @@ pub struct Engine {
     started: jiff::Timestamp,
     /// When what is in force is to be kept as the last good set, if it isn't yet.
     unkept: Option<Instant>,
+    tampering: Tampering,
     /// How often the round is done.
     every: Duration,
     rounded: Instant,
@@ -222,6 +225,7 @@ impl Engine {
             generation: 0,
             started: jiff::Timestamp::now(),
             unkept: None,
+            tampering: Tampering::default(),
             every: notify::watchdog().map_or(ROUND, |watchdog| watchdog.min(ROUND)),
             rounded: Instant::now(),
             swept: Instant::now(),
@@ -252,9 +256,11 @@ impl Engine {
                         self.round();
                     }
                 }
-                Err(RecvTimeoutError::Timeout) => self.round(),
+                Err(RecvTimeoutError::Timeout) if self.is_round_due() => self.round(),
+                Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => break,
             }
+            self.inspect_in_time();
         }
         self.keep();
     }
@@ -266,7 +272,16 @@ impl Engine {
         let until = until.map_or(self.every, |until| Duration::try_from(until).unwrap_or_default());
         let keep = self.unkept.map_or(self.every, |at| at.saturating_duration_since(Instant::now()));
         // A little late rather than early: an expiry that isn't past yet would be met again at once.
-        (until + Duration::from_millis(1)).min(self.every).min(keep)
+        let round = self.every.saturating_sub(self.rounded.elapsed());
+        (until + Duration::from_millis(1)).min(round).min(keep).min(self.tampering.due_in())
+    }
+
+    /// Whether what is done now and then is to be done, not only looked for tampering.
+    fn is_round_due(&self) -> bool {
+        let now = Instants::now().wall;
+        self.rounded.elapsed() >= self.every
+            || self.unkept.is_some_and(|at| at <= Instant::now())
+            || self.live.as_ref().and_then(|live| live.next_expiry).is_some_and(|expiry| expiry <= now)
     }
 
     fn take(&mut self, message: Message) -> std::ops::ControlFlow<()> {
@@ -348,8 +363,8 @@ impl Engine {
     /// One line on how things stand.
     pub(super) fn summary(&self) -> String {
         let epoch = self.datapath.current().unwrap_or(0);
-        match (&self.degraded, &self.live) {
-            (Some(degraded), _) => format!("degraded: {}", degraded.why),
+        match (self.why_degraded(), &self.live) {
+            (Some(why), _) => format!("degraded: {why}"),
             (None, Some(live)) => {
                 format!(
                     "enforcing {} policies, epoch {epoch}, {} interfaces",

@@ -45,15 +45,24 @@ impl Engine {
             .map(|(kind, count)| (kind.to_owned(), count))
             .into()
         });
+        let degraded = self.why_degraded().map(|why| DegradedStatus {
+            why,
+            since: self
+                .degraded
+                .as_ref()
+                .map(|degraded| degraded.since)
+                .into_iter()
+                .chain(self.tampering.since())
+                .min()
+                .unwrap_or_else(jiff::Timestamp::now)
+                .to_string(),
+            diagnostics: self.degraded.as_ref().map_or_else(Vec::new, |degraded| degraded.findings.clone()),
+        });
         Status {
             schema: "enforcer.status/v1".to_owned(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
-            state: if self.degraded.is_some() || live.is_none() { State::Degraded } else { State::Enforcing },
-            degraded: self.degraded.as_ref().map(|degraded| DegradedStatus {
-                why: degraded.why.clone(),
-                since: degraded.since.to_string(),
-                diagnostics: degraded.findings.clone(),
-            }),
+            state: if degraded.is_some() || live.is_none() { State::Degraded } else { State::Enforcing },
+            degraded,
             since: live.map(|live| live.since.to_string()),
             started: self.started.to_string(),
             epoch: self.datapath.current().unwrap_or(0),
@@ -66,11 +75,12 @@ impl Engine {
                 .interfaces
                 .all()
                 .filter(|one| one.workload.is_none() && one.hook.is_some())
-                .map(shown)
+                .map(|one| self.shown(one))
                 .collect(),
             rules,
             reasons,
             events,
+            tamper: self.tampering.status(),
             tables,
             not_yet_enforced: live.map_or_else(Vec::new, |live| live.not_yet_enforced.clone()),
             warnings,
@@ -82,7 +92,7 @@ impl Engine {
         let mut interfaces: BTreeMap<&str, Vec<InterfaceStatus>> = BTreeMap::new();
         for interface in self.interfaces.all() {
             if let Some(workload) = &interface.workload {
-                interfaces.entry(workload).or_default().push(shown(interface));
+                interfaces.entry(workload).or_default().push(self.shown(interface));
             }
         }
         let described = live.compiled.subjects.iter().map(|plan| WorkloadStatus {
@@ -102,6 +112,24 @@ impl Engine {
             interfaces: interfaces.remove(plan.workload.as_str()).unwrap_or_default(),
         });
         described.collect()
+    }
+
+    fn shown(&self, interface: &super::interfaces::Interface) -> InterfaceStatus {
+        InterfaceStatus {
+            name: interface.link.name.clone(),
+            ifindex: interface.link.ifindex,
+            attached: interface.hook.is_some(),
+            hook: interface.hook.map(|hook| hook.word().to_owned()),
+            error: interface.error.clone(),
+            unreachable: self.tampering.ahead_of(interface.link.ifindex),
+        }
+    }
+
+    /// Why the live set isn't what every packet is judged by.
+    pub(super) fn why_degraded(&self) -> Option<String> {
+        let set = self.degraded.as_ref().map(|degraded| degraded.why.clone());
+        let why: Vec<String> = set.into_iter().chain(self.tampering.why()).collect();
+        (!why.is_empty()).then(|| why.join("; "))
     }
 
     fn rules(&self, warnings: &mut Vec<Finding>) -> Vec<RuleStatus> {
@@ -150,16 +178,6 @@ impl Engine {
 
 fn counts(counter: &RuleCounter) -> Counts {
     Counts { packets: counter.packets, bytes: counter.bytes, flows: counter.flows, audited: counter.audited }
-}
-
-fn shown(interface: &super::interfaces::Interface) -> InterfaceStatus {
-    InterfaceStatus {
-        name: interface.link.name.clone(),
-        ifindex: interface.link.ifindex,
-        attached: interface.hook.is_some(),
-        hook: interface.hook.map(|hook| hook.word().to_owned()),
-        error: interface.error.clone(),
-    }
 }
 
 fn unread(what: &str, error: &crate::datapath::DatapathError) -> Finding {

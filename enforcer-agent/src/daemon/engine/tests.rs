@@ -6,7 +6,7 @@ use crate::daemon::events::Feed;
 use crate::daemon::names::Names;
 use crate::daemon::state::StateDir;
 use crate::datapath::memory::Memory;
-use crate::datapath::{Attachment, Datapath, DatapathError, Epoch, Sink, Sweep, Usage};
+use crate::datapath::{Attachment, Datapath, DatapathError, Epoch, Inspection, Sink, Sweep, Usage};
 use crate::protocol::{ApplyReply, ApplyRequest, ExplainRequest, Outcome, Plan, PolicyFile, State, Status};
 use enforcer_common::maps::{EventCounter, ReasonCounter, RuleCounter, Subject};
 use enforcer_policy::compile::{Delta, Image};
@@ -63,6 +63,12 @@ impl Datapath for Shared {
     }
     fn sweep_flows(&mut self) -> Result<Sweep, DatapathError> {
         self.look(Memory::sweep_flows)
+    }
+    fn inspect(&mut self) -> Inspection {
+        self.look(Memory::inspect)
+    }
+    fn reset_rule_counters(&mut self, rules: &[u32]) -> Result<(), DatapathError> {
+        self.look(|memory| memory.reset_rule_counters(rules))
     }
     fn usage(&self) -> Result<Vec<Usage>, DatapathError> {
         self.look(|memory| memory.usage())

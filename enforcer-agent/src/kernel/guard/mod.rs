@@ -1,0 +1,54 @@
+//! Watches over what others can take from under a running daemon: hooks, pins, and what stands in the maps.
+//!
+//! Only what this daemon made is touched. Others' programs, filters and qdiscs stay as they are, also where they keep
+//! packets from getting here: that is told instead.
+
+mod contents;
+mod ending;
+pub(super) mod hooks;
+mod pinned;
+
+use contents::Contents;
+use hooks::Hooks;
+use pinned::Pinned;
+
+use super::Kernel;
+use super::pins::Pins;
+use crate::datapath::{DatapathError, Fault, Inspection};
+
+/// What is known of how everything was left.
+#[derive(Debug)]
+pub(super) struct Guard {
+    pub(super) hooks: Hooks,
+    pub(super) contents: Contents,
+    pinned: Pinned,
+    /// Found while something else was done.
+    pub(super) pending: Vec<Fault>,
+}
+
+impl Guard {
+    /// Over these hooks, and the maps of these names.
+    pub(super) fn new(hooks: Hooks, pins: &Pins, maps: Vec<String>) -> Result<Self, DatapathError> {
+        let pinned = Pinned::of(pins, maps)?;
+        Ok(Self { hooks, contents: Contents::new(), pinned, pending: Vec::new() })
+    }
+
+    /// Our own hand made or took away hooks.
+    pub(super) fn hooks_changed(&mut self, pins: &Pins) {
+        self.pinned.forget_links(pins);
+    }
+}
+
+/// Looks at everything once.
+pub(super) fn inspect(kernel: &mut Kernel) -> Inspection {
+    let Kernel { guard, pins, programs, tables, banks, .. } = kernel;
+    let mut found = Inspection { faults: std::mem::take(&mut guard.pending), ..Inspection::default() };
+    guard.hooks.look(pins, programs, &mut found);
+    if !found.faults.is_empty() {
+        guard.pinned.forget_links(pins);
+    }
+    guard.pinned.look(pins, &guard.hooks, programs, &mut found);
+    let (_, hooked) = guard.hooks.devices();
+    guard.contents.look(tables, banks, &hooked, &mut found);
+    found
+}

@@ -1,0 +1,145 @@
+//! The filters on a device's clsact qdisc, in the order in which they run.
+
+use std::io;
+
+use netlink_packet_route::RouteNetlinkMessage;
+use netlink_packet_route::tc::{TcAttribute, TcBpfFlags, TcFilterBpfOption, TcHandle, TcMessage, TcOption};
+use rtnetlink::packet_core::{NLM_F_DUMP, NLM_F_REQUEST, NetlinkMessage, NetlinkPayload};
+use rtnetlink::sys::{Socket, SocketAddr, protocols::NETLINK_ROUTE};
+
+/// A filter, as far as it matters whether it comes before another.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Filter {
+    /// Lower ones run first.
+    pub priority: u16,
+    /// Its handle; whoever made it chose it.
+    pub handle: u32,
+    /// `bpf`, `matchall`, `flower`, …
+    pub kind: String,
+    /// Id of the program in it, where it is a BPF filter that decides by itself.
+    pub program: Option<u32>,
+}
+
+/// Asks the kernel about filters. Belongs to the network namespace it was opened in.
+#[derive(Debug)]
+pub struct Filters {
+    socket: Socket,
+}
+
+impl Filters {
+    /// Opens a way to the kernel.
+    pub fn open() -> io::Result<Self> {
+        let mut socket = Socket::new(NETLINK_ROUTE)?;
+        socket.bind_auto()?;
+        socket.connect(&SocketAddr::new(0, 0))?;
+        Ok(Self { socket })
+    }
+
+    /// The filters on what a device hands to the host (`ingress`), or on what the host hands to it. None where there is
+    /// no such qdisc.
+    pub fn on(&self, ifindex: u32, ingress: bool) -> io::Result<Vec<Filter>> {
+        let mut message = TcMessage::with_index(ifindex.cast_signed());
+        let minor = if ingress { TcHandle::MIN_INGRESS } else { TcHandle::MIN_EGRESS };
+        message.header.parent = TcHandle { major: 0xffff, minor };
+        let mut request = NetlinkMessage::from(RouteNetlinkMessage::GetTrafficFilter(message));
+        request.header.flags = NLM_F_REQUEST | NLM_F_DUMP;
+        request.finalize();
+        let mut bytes = vec![0; request.buffer_len()];
+        request.serialize(&mut bytes);
+        self.socket.send(&bytes, 0)?;
+        let mut filters = Vec::new();
+        while !self.receive(&mut filters)? {}
+        Ok(filters)
+    }
+
+    /// One datagram of the answer; whether it was the last.
+    fn receive(&self, filters: &mut Vec<Filter>) -> io::Result<bool> {
+        let (bytes, _) = self.socket.recv_from_full()?;
+        let mut rest = &bytes[..];
+        while !rest.is_empty() {
+            let message =
+                NetlinkMessage::<RouteNetlinkMessage>::deserialize(rest).map_err(io::Error::other)?;
+            let length = (message.header.length as usize).next_multiple_of(4);
+            match message.payload {
+                NetlinkPayload::Done(_) => return Ok(true),
+                NetlinkPayload::Error(error) if error.code.is_none() => return Ok(true),
+                NetlinkPayload::Error(error) => {
+                    return match error.to_io() {
+                        // The device has no such qdisc.
+                        error if error.raw_os_error() == Some(libc::EINVAL) => Ok(true),
+                        error => Err(error),
+                    };
+                }
+                NetlinkPayload::InnerMessage(RouteNetlinkMessage::NewTrafficFilter(message)) => {
+                    filters.extend(filter(&message));
+                }
+                _ => {}
+            }
+            rest = rest.get(length..).unwrap_or_default();
+        }
+        Ok(false)
+    }
+}
+
+/// What a message tells. The kernel also reports each priority by itself, without a handle: those are no filters.
+fn filter(message: &TcMessage) -> Option<Filter> {
+    let handle = u32::from(message.header.handle);
+    let mut found =
+        Filter { priority: (message.header.info >> 16) as u16, handle, kind: String::new(), program: None };
+    let (mut program, mut decides) = (None, false);
+    for attribute in &message.attributes {
+        match attribute {
+            TcAttribute::Kind(kind) => found.kind.clone_from(kind),
+            // Filters of other chains run only where one of the first sends a packet there.
+            TcAttribute::Chain(chain) if *chain != 0 => return None,
+            TcAttribute::Options(options) => {
+                for option in options {
+                    match option {
+                        TcOption::Bpf(TcFilterBpfOption::ProgId(id)) => program = Some(*id),
+                        TcOption::Bpf(TcFilterBpfOption::Flags(flags)) => {
+                            decides = flags.contains(TcBpfFlags::DirectAction);
+                        }
+                        _ => {}
+                    }
+                }
+            }
+            _ => {}
+        }
+    }
+    found.program = program.filter(|_| decides);
+    (handle != 0).then_some(found)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn message(handle: u32, attributes: Vec<TcAttribute>) -> TcMessage {
+        let mut message = TcMessage::default();
+        message.header.handle = handle.into();
+        message.header.info = 7 << 16 | 3;
+        message.attributes = attributes;
+        message
+    }
+
+    #[test]
+    fn a_filter_is_read_with_its_place() {
+        let bpf = |flags| {
+            vec![
+                TcAttribute::Kind("bpf".to_owned()),
+                TcAttribute::Chain(0),
+                TcAttribute::Options(vec![
+                    TcOption::Bpf(TcFilterBpfOption::Flags(flags)),
+                    TcOption::Bpf(TcFilterBpfOption::ProgId(42)),
+                ]),
+            ]
+        };
+        let expected = Filter { priority: 7, handle: 0x10, kind: "bpf".to_owned(), program: Some(42) };
+        assert_eq!(filter(&message(0x10, bpf(TcBpfFlags::DirectAction))), Some(expected.clone()));
+        let undecided = Filter { program: None, ..expected };
+        assert_eq!(filter(&message(0x10, bpf(TcBpfFlags::empty()))), Some(undecided));
+        assert_eq!(filter(&message(0, bpf(TcBpfFlags::DirectAction))), None, "a priority, not a filter");
+        let elsewhere = vec![TcAttribute::Kind("flower".to_owned()), TcAttribute::Chain(4)];
+        assert_eq!(filter(&message(0x10, elsewhere)), None, "another chain");
+    }
+}
