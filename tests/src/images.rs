@@ -83,3 +83,51 @@ pub fn subject_of(address: [u8; 4], rule: u32) -> Subject {
 pub fn free() -> Subject {
     Subject { identity: 1, mode: mode::OFF, ..Subject::default() }
 }
+
+/// Peers of [`contradicting`] sets.
+pub const PEERS: u32 = 64;
+
+/// The `n`th peer of [`contradicting`] sets.
+#[must_use]
+pub const fn peer(n: u32) -> [u8; 4] {
+    [10, 1, 0, n as u8]
+}
+
+/// One of two sets that agree in nothing: one allows the subject of [`contradicting_subject`] to send UDP to every other peer and
+/// denies the rest by a rule, the other the other way round. Identities, classes, rules and places of entries differ as well, so
+/// that a verdict shows of which set it is, and that half of one with half of the other gives none of either's.
+#[must_use]
+pub fn contradicting(second: bool) -> Image {
+    let base = if second { 2_000 } else { 1_000 };
+    let mut image = Image {
+        generation: Generation { flags: Generation::NARROW_NARROW, ..Generation::default() },
+        intervals: vec![Interval { start: 0, decision: 0 }; PEERS as usize + 1],
+        decisions: vec![Decision::NONE; PEERS as usize + 1],
+        ..Image::default()
+    };
+    for n in 0..PEERS {
+        let place = if second { PEERS - n } else { n + 1 };
+        let class = base + place;
+        let endpoint = Endpoint { identity: base + n, class, coarse: 0, kind: kind::WORKLOAD };
+        image.addresses4.push(([u32::from_ne_bytes(peer(n))], endpoint));
+        let key = PairKey::new(0, Direction::Egress, base, class);
+        image.pairs.push((key, PortSet { first: place, len: 1 }));
+        image.intervals[place as usize] = Interval { start: 0, decision: place };
+        let answer = Answer::new(1, 0, allows(second, n), base + n);
+        image.decisions[place as usize] = Decision { enforced: answer, full: answer, ..Decision::NONE };
+    }
+    image
+}
+
+/// Whether that set lets the subject send to its `n`th peer.
+#[must_use]
+pub const fn allows(second: bool, n: u32) -> bool {
+    (n % 2 == 1) == second
+}
+
+/// The subject that [`contradicting`] means, with this address.
+#[must_use]
+pub fn contradicting_subject(address: [u8; 4], second: bool) -> Subject {
+    let class = if second { 2_000 } else { 1_000 };
+    Subject { identity: class / 1_000, class4: class, ..subject_of(address, 0) }
+}

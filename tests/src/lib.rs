@@ -18,6 +18,7 @@
 //! What a caller may want to see fail (the daemon's start, a command's result) is returned.
 
 mod daemon;
+pub mod foreign;
 pub mod forge;
 pub mod frames;
 pub mod images;

@@ -1,7 +1,5 @@
 //! Generations in the kernel's maps: whole or not there, whatever happens in between.
 
-use std::io::{BufRead, BufReader};
-use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Duration;
@@ -58,32 +56,6 @@ fn what_is_installed_is_there_and_nothing_else() {
     kernel.install(&sized(2), &[]).unwrap();
     kernel.install(&sized(1), &[]).unwrap();
     assert_eq!(owned(&kernel.usage().unwrap()), [1_000, 1_000, 100, 100, 50]);
-}
-
-#[test]
-fn a_daemon_killed_at_any_moment_leaves_one_whole_generation() {
-    let world = world!();
-    let whole = [1_u64, 4].map(|t| vec![t * 1_000, t * 1_000, t * 100, t * 100, t * 50]);
-    for round in 0..8_u64 {
-        let mut child = Command::new(env!("CARGO_BIN_EXE_install-forever"))
-            .arg(world.pins())
-            .stdout(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
-        lines.next().expect("it installs").unwrap();
-        // Spread over the parts of an installation, which takes some ten milliseconds.
-        thread::sleep(Duration::from_micros(7_300 * round));
-        child.kill().unwrap();
-        child.wait().unwrap();
-        let config = KernelConfig { bpffs: world.pins(), ..KernelConfig::default() };
-        let mut kernel = Kernel::open(&config).unwrap();
-        let before = kernel.current().expect("a generation is in force");
-        let found = owned(&kernel.usage().unwrap());
-        assert!(whole.contains(&found), "round {round}: {found:?}");
-        assert_eq!(kernel.install(&sized(2), &[]).unwrap(), before + 1);
-        assert_eq!(owned(&kernel.usage().unwrap()), [2_000, 2_000, 200, 200, 100]);
-    }
 }
 
 #[test]
