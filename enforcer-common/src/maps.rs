@@ -183,6 +183,8 @@ impl Subject {
     pub const HAS_MAC: u8 = 2;
     /// There are addresses beside `address4` and `address6`: look others up.
     pub const MORE_ADDRESSES: u8 = 4;
+    /// Senders of denied packets are told.
+    pub const ANSWERS_DENIED: u8 = 8;
     /// Interface indexes below this stand in an array (two banks each), others in a hash.
     pub const DIRECT: u32 = 65_536;
 }
@@ -240,6 +242,10 @@ pub struct EventCounter {
     pub in_window: u64,
     /// When the reader was last woken, coarse monotonic nanoseconds.
     pub woken: u64,
+    /// Start of the window in which ICMP errors to senders of denied packets are counted.
+    pub answer_window: u64,
+    /// Such errors sent in the window.
+    pub answers: u64,
 }
 
 /// What a subject has opened of late in one direction: a flood finds its bound here before it finds the room of others.
@@ -297,6 +303,8 @@ pub mod limits {
     pub const QUOTA_ESTABLISHED: u32 = FLOWS / 4;
     /// Denied packets reported per CPU and second.
     pub const DENY_EVENTS: u64 = 1_000;
+    /// ICMP errors sent per CPU and second to senders of denied packets, as Linux' `icmp_msgs_per_sec`.
+    pub const DENY_ANSWERS: u64 = 1_000;
     /// Nanoseconds between two wake-ups of the events' reader by one CPU. Records between them wait for its next look.
     pub const WAKE_INTERVAL: u64 = 8_000_000;
 }
@@ -307,7 +315,7 @@ const _: () = assert!(size_of::<PairKey>() == 12);
 const _: () = assert!(size_of::<Generation>() == 40);
 const _: () = assert!(size_of::<Subject>() == 48);
 const _: () = assert!(size_of::<RuleCounter>() == 32);
-const _: () = assert!(size_of::<EventCounter>() == 48);
+const _: () = assert!(size_of::<EventCounter>() == 64);
 const _: () = assert!(size_of::<Quota>() == 16);
 
 #[cfg(feature = "aya")]

@@ -1,12 +1,13 @@
 //! The kernel programs: one verdict function at two hooks.
 //!
 //! They only ever take away: a packet that passes goes on to whatever other program or qdisc stands behind
-//! (`TC_ACT_UNSPEC`), one that doesn't is dropped.
+//! (`TC_ACT_UNSPEC`), one that doesn't is dropped, and answered where its subject's Segment says so.
 #![no_std]
 #![no_main]
 
 mod maps;
 mod packet;
+mod reject;
 mod tables;
 
 use aya_ebpf::bindings::{TC_ACT_SHOT, TC_ACT_UNSPEC};
@@ -29,6 +30,10 @@ pub fn enforcer_ingress(ctx: TcContext) -> i32 {
 
 #[inline(always)]
 fn verdict(ctx: &TcContext, direction: Direction) -> i32 {
+    let skb = aya_ebpf::EbpfContext::as_ptr(ctx).cast();
+    if reject::is_answer(skb, direction) {
+        return TC_ACT_UNSPEC;
+    }
     let packet = packet::Skb::new(ctx);
     let hook = Hook { subject: packet.interface(), direction };
     let Some(scratch) = maps::SCRATCH.get_ptr_mut(0) else { return TC_ACT_SHOT };
@@ -44,7 +49,17 @@ fn verdict(ctx: &TcContext, direction: Direction) -> i32 {
         direction as u8,
         outcome.passes as u8
     );
-    if outcome.passes { TC_ACT_UNSPEC } else { TC_ACT_SHOT }
+    if outcome.passes {
+        return TC_ACT_UNSPEC;
+    }
+    if scratch.rejection.family != 0 {
+        let (offsets, how) = reject::packed(&scratch.rejection, direction);
+        // Sending an answer runs this program anew, on this CPU: the scratch isn't read any more from here on.
+        if reject::enforcer_reject(skb, offsets, how) != 0 {
+            return TC_ACT_UNSPEC;
+        }
+    }
+    TC_ACT_SHOT
 }
 
 #[panic_handler]

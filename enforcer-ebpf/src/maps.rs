@@ -9,8 +9,8 @@ use aya_ebpf::maps::{Array, HashMap, LpmTrie, LruHashMap, PerCpuArray, RingBuf};
 use enforcer_common::flow::{FlowEntry, FlowKey, FragmentEntry, FragmentKey};
 use enforcer_common::judge::Scratch;
 use enforcer_common::maps::{
-    AddressKey, Control, Endpoint, EventCounter, Generation, PairKey, PrefixData, Quota, ReasonCounter, RuleCounter,
-    Subject, SubjectKey, limits,
+    AddressKey, Control, Endpoint, EventCounter, Generation, PairKey, PrefixData, Quota, ReasonCounter,
+    RuleCounter, Subject, SubjectKey, limits,
 };
 use enforcer_common::{Decision, Interval, PortSet, Reason};
 

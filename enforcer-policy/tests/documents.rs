@@ -183,9 +183,12 @@ fn segment_modes_and_off_is_a_word() {
             origin: at(1, 1),
             select: vec![by_labels(&[("env", "prod")], vec![])],
             mode,
+            on_deny: OnDeny::Drop,
         };
         assert_eq!(set.segments, [expected], "{word}");
     }
+    let set = document("Segment", "  select: [{entity: workloads}]\n  onDeny: reset\n");
+    assert_eq!(set.segments[0].on_deny, OnDeny::Reset);
 }
 
 #[test]

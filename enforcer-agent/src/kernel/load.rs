@@ -40,6 +40,8 @@ pub(super) fn open(config: &KernelConfig) -> Result<Kernel, DatapathError> {
     for (name, value) in &constants {
         loader.override_global(name, value, true);
     }
+    let mark = mark()?;
+    loader.override_global("MARK", &mark, true);
     let names = layout::names(&object)?;
     for name in &names {
         loader.map_pin_path(name, pins.map(name));
@@ -66,6 +68,15 @@ pub(super) fn open(config: &KernelConfig) -> Result<Kernel, DatapathError> {
         );
     }
     Ok(Kernel { pins, programs, tables, banks, guard, shares: None, ring: Some(ring), tcx })
+}
+
+/// What the programs mark their own answers with; nobody else should know, because what carries it isn't judged.
+pub(super) fn mark() -> Result<u32, DatapathError> {
+    let mut bytes = [0; 4];
+    rustix::rand::getrandom(&mut bytes, rustix::rand::GetRandomFlags::empty())
+        .map_err(|error| DatapathError::caused("cannot draw a number", error))?;
+    // 0 would be the mark of every packet.
+    Ok(u32::from_ne_bytes(bytes).max(1))
 }
 
 /// What the programs are told of the kernel, by the names of their constants.

@@ -13,10 +13,12 @@ mod flow;
 mod fragment;
 mod neighbour;
 mod quota;
+mod rejection;
 mod related;
 mod silence;
 
 pub use decide::port_decision;
+pub use rejection::Rejection;
 pub use silence::{encapsulates, silence, unremarkable};
 
 use crate::Reason;
@@ -51,6 +53,8 @@ struct Context {
     control: Control,
     len: u32,
     mode: u8,
+    /// As [`Subject::flags`].
+    flags: u8,
     link: Link,
 }
 
@@ -89,13 +93,15 @@ impl Ruling {
 /// Room for what is found out about a packet, apart from the stack: kernel programs keep it in a map, both because their stack is
 /// small and because the verifier then forgets how each value came about and walks what follows once.
 pub struct Scratch {
+    /// Whom to tell of the packet judged last.
+    pub rejection: Rejection,
     four: Sight<1>,
     six: Sight<4>,
 }
 
 impl Scratch {
     /// Nothing found out.
-    pub const EMPTY: Self = Self { four: Sight::EMPTY, six: Sight::EMPTY };
+    pub const EMPTY: Self = Self { rejection: Rejection::NONE, four: Sight::EMPTY, six: Sight::EMPTY };
 }
 
 /// What is found out about an IP packet.
@@ -159,6 +165,7 @@ pub fn judge_in<P: Packet, T: Tables>(
     scratch: &mut Scratch,
     tables: &mut T,
 ) -> Outcome {
+    scratch.rejection = Rejection::NONE;
     let control = tables.control();
     let len = packet.len();
     let known = tables.subject(control.bank(), hook.subject);
@@ -172,7 +179,8 @@ pub fn judge_in<P: Packet, T: Tables>(
         tables.count(&outcome, len, false);
         return outcome;
     }
-    let mut context = Context { hook, control, len, mode: subject.mode, link: Link::NONE };
+    let mut context =
+        Context { hook, control, len, mode: subject.mode, flags: subject.flags, link: Link::NONE };
     let refused = match link(packet, subject.flags & Subject::NO_LINK_HEADER != 0) {
         Err(reason) => reason,
         Ok(link) => {
@@ -182,8 +190,12 @@ pub fn judge_in<P: Packet, T: Tables>(
                 Reason::SpoofedMac
             } else {
                 match link.ethertype {
-                    ethertype::IPV4 => return family(packet, &context, &mut scratch.four, tables),
-                    ethertype::IPV6 => return family(packet, &context, &mut scratch.six, tables),
+                    ethertype::IPV4 => {
+                        return family(packet, &context, &mut scratch.four, &mut scratch.rejection, tables);
+                    }
+                    ethertype::IPV6 => {
+                        return family(packet, &context, &mut scratch.six, &mut scratch.rejection, tables);
+                    }
                     ethertype::ARP => return resolution(packet, &context, &mut scratch.four, tables),
                     tag if is_tag(tag) => Reason::Vlan,
                     _ => Reason::Ethertype,
@@ -226,6 +238,7 @@ fn family<const N: usize, P: Packet, T: Tables + FamilyTables<N>>(
     packet: &P,
     context: &Context,
     sight: &mut Sight<N>,
+    rejection: &mut Rejection,
     tables: &mut T,
 ) -> Outcome {
     sight.key = FlowKey::of(context.hook.subject);
@@ -237,7 +250,12 @@ fn family<const N: usize, P: Packet, T: Tables + FamilyTables<N>>(
             sight.ruling = rule(packet, context, sight, tables).unwrap_or_else(Ruling::deny);
         }
     }
-    conclude(context, settle(sight), if N == 1 { 4 } else { 6 }, tables)
+    let sight = settle(sight);
+    let outcome = conclude(context, sight, if N == 1 { 4 } else { 6 }, tables);
+    if !outcome.passes {
+        *rejection = rejection::rejection(context, sight, &outcome);
+    }
+    outcome
 }
 
 /// Reads the IP header and, where it is here, the transport header.

@@ -2,7 +2,7 @@
 
 use super::answers::Rule;
 use super::assemble::{Found, Tables};
-use super::cells::Cells;
+use super::cells::{Cells, SegmentSide};
 use super::classes::NARROW;
 use super::error::fits;
 use super::lists::Lists;
@@ -55,7 +55,12 @@ fn whole(inputs: &Inputs<'_>, numbers: &mut Numbers, narrow: u32) -> Result<Comp
     let segments: Vec<_> = set
         .segments
         .iter()
-        .map(|segment| (builder.number(&segment.select), segment.mode, segment.name.clone()))
+        .map(|segment| SegmentSide {
+            side: builder.number(&segment.select),
+            mode: segment.mode,
+            on_deny: segment.on_deny,
+            name: segment.name.clone(),
+        })
         .collect();
     let (mut sides, tests) = builder.finish();
     let reduced: Vec<_> = set

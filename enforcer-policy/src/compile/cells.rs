@@ -6,7 +6,7 @@ use super::lists::Lists;
 use super::names::IdentityKind;
 use super::regions::{Region, Regions, number};
 use super::sides::Sides;
-use crate::model::{Labels, SegmentMode};
+use crate::model::{Labels, OnDeny, SegmentMode};
 use enforcer_common::maps::{Endpoint, kind};
 use ipnet::IpNet;
 use rustc_hash::FxHashMap;
@@ -29,7 +29,7 @@ pub(super) struct Cells {
     /// Identity number and sides, by index of the AddressGroup.
     pub(super) groups: Vec<(u32, u32)>,
     /// Side, mode and name of each Segment, in reading order.
-    pub(super) segments: Vec<(u32, SegmentMode, String)>,
+    pub(super) segments: Vec<SegmentSide>,
 }
 
 /// An endpoint before it has classes.
@@ -163,20 +163,29 @@ impl Cells {
         signature
     }
 
-    /// The strictest segment that selects an identity with sides `base` at any of `addresses`.
-    pub(super) fn segment(&self, base: u32, addresses: &[IpAddr]) -> Option<(SegmentMode, &str)> {
+    /// The strictest segment that selects an identity with sides `base` at any of `addresses`, and what all of those make of denied packets.
+    pub(super) fn segment(&self, base: u32, addresses: &[IpAddr]) -> Option<(&SegmentSide, OnDeny)> {
         let selects = |side: &u32| {
             let has = |list: u32| self.lists.get(list).binary_search(side).is_ok();
             has(base) || addresses.iter().any(|address| has(self.by_address(*address)))
         };
-        let mut found: Option<(SegmentMode, &str)> = None;
-        for (side, mode, name) in &self.segments {
-            if found.is_none_or(|(strictest, _)| *mode > strictest) && selects(side) {
-                found = Some((*mode, name));
-            }
+        let mut found: Option<(&SegmentSide, OnDeny)> = None;
+        for segment in self.segments.iter().filter(|segment| selects(&segment.side)) {
+            let (strictest, on_deny) = found.unwrap_or((segment, segment.on_deny));
+            let strictest = if segment.mode > strictest.mode { segment } else { strictest };
+            found = Some((strictest, on_deny.max(segment.on_deny)));
         }
         found
     }
+}
+
+/// A Segment, its selectors resolved to a side.
+#[derive(Clone, Debug)]
+pub(super) struct SegmentSide {
+    pub(super) side: u32,
+    pub(super) mode: SegmentMode,
+    pub(super) on_deny: OnDeny,
+    pub(super) name: String,
 }
 
 impl Cell {

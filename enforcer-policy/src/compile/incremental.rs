@@ -5,7 +5,7 @@ use super::image::{Delta, SubjectPlan};
 use super::names::{IdentityInfo, IdentityKind, identity_key};
 use super::rows::flag;
 use super::{CompileError, Compiled, Known, Numbers, State};
-use crate::model::{SegmentMode, Workload};
+use crate::model::{OnDeny, SegmentMode, Workload};
 use enforcer_common::address;
 use enforcer_common::maps::{Endpoint, Subject, limits, mode};
 use rustc_hash::FxHashMap;
@@ -27,10 +27,14 @@ impl State {
             return None;
         }
         let (identity, base, addresses) = (known.identity, known.base, known.addresses.clone());
-        let segment = self.cells.segment(base, &addresses).map(|(mode, name)| (mode, name.to_owned()));
-        let (strictness, segment) =
-            segment.map_or((self.default_mode, None), |(mode, name)| (mode, Some(name)));
+        let (strictness, on_deny, segment) = match self.cells.segment(base, &addresses) {
+            Some((segment, on_deny)) => (segment.mode, on_deny, Some(segment.name.clone())),
+            None => (self.default_mode, OnDeny::Drop, None),
+        };
         let mut subject = Subject { identity, mode: mode_code(strictness), ..Subject::default() };
+        if on_deny == OnDeny::Reset {
+            subject.flags |= Subject::ANSWERS_DENIED;
+        }
         let (mut v4, mut v6) = (0, 0);
         for at in &addresses {
             let endpoint = self.workload_at(identity, base, true, Some(*at), changed);

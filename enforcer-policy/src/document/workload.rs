@@ -2,7 +2,9 @@
 
 use super::reader::{Mention, Reader, Side};
 use super::{address, labels, selector, workload_match};
-use crate::model::{AddressGroup, Entity, Origin, Segment, SegmentMode, Selector, Workload, WorkloadMatch};
+use crate::model::{
+    AddressGroup, Entity, OnDeny, Origin, Segment, SegmentMode, Selector, Workload, WorkloadMatch,
+};
 use crate::yaml::Node;
 use std::net::IpAddr;
 
@@ -104,12 +106,16 @@ pub(super) fn segment(
     name: String,
     origin: Origin,
 ) -> Option<Segment> {
-    let fields = reader.fields(node, "a Segment's `spec`", &["select", "mode"])?;
+    let fields = reader.fields(node, "a Segment's `spec`", &["select", "mode", "onDeny"])?;
     let node = reader.required(&fields, "select", "for example `select: [{labels: {env: prod}}]`");
     let select = node.and_then(|node| selector::selectors(reader, node, Side::Select, 0));
     let mode = match fields.get("mode") {
         Some(node) => reader.word(node, "mode", &MODES),
         None => Some(SegmentMode::default()),
+    };
+    let on_deny = match fields.get("onDeny") {
+        Some(node) => reader.word(node, "onDeny", &[("drop", OnDeny::Drop), ("reset", OnDeny::Reset)]),
+        None => Some(OnDeny::default()),
     };
     for selector in select.iter().flatten() {
         if let (Selector::Entity(Entity::Host | Entity::World), Some(node)) = (selector, node) {
@@ -120,5 +126,5 @@ pub(super) fn segment(
             );
         }
     }
-    Some(Segment { name, origin, select: select?, mode: mode? })
+    Some(Segment { name, origin, select: select?, mode: mode?, on_deny: on_deny? })
 }

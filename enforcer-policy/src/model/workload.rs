@@ -80,6 +80,18 @@ pub struct Segment {
     pub select: Vec<Selector>,
     /// How strictly.
     pub mode: SegmentMode,
+    /// What senders of denied packets are told.
+    pub on_deny: OnDeny,
+}
+
+/// What becomes of a denied packet, beside that it doesn't arrive.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum OnDeny {
+    /// Nothing: its sender waits.
+    #[default]
+    Drop,
+    /// Its sender is told, by a TCP reset or an ICMP error, and learns at once. Wins where several segments select one workload.
+    Reset,
 }
 
 /// Strictness, least first: the greatest wins where several segments select one workload.

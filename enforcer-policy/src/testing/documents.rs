@@ -3,8 +3,8 @@
 use super::pools::{EXPIRIES, NOW, addresses, group_blocks, origin};
 use super::selectors::{labels, port_spec, selector};
 use crate::model::{
-    Action, AddressGroup, FlowEntry, FlowPolicy, InterfacePattern, Labels, PolicyMode, Segment, SegmentMode,
-    Tier, Workload, WorkloadMatch,
+    Action, AddressGroup, FlowEntry, FlowPolicy, InterfacePattern, Labels, OnDeny, PolicyMode, Segment,
+    SegmentMode, Tier, Workload, WorkloadMatch,
 };
 use jiff::SignedDuration;
 use proptest::collection::vec;
@@ -132,6 +132,7 @@ pub(super) fn segments() -> impl Strategy<Value = Vec<Segment>> {
                 origin: origin(),
                 select,
                 mode,
+                on_deny: OnDeny::Drop,
             })
             .collect()
     })

@@ -2,7 +2,8 @@
 
 use crate::model::{
     Action, AddressGroup, Endpoint, Entity, Expectation, FlowCase, FlowEntry, FlowPolicy, FlowTest, Labels,
-    Operator, PolicyMode, PolicySet, PortSpec, Segment, SegmentMode, Selector, Tier, Workload, WorkloadMatch,
+    OnDeny, Operator, PolicyMode, PolicySet, PortSpec, Segment, SegmentMode, Selector, Tier, Workload,
+    WorkloadMatch,
 };
 use std::fmt::Display;
 
@@ -187,7 +188,11 @@ fn segment(segment: &Segment) -> String {
         SegmentMode::Enforce => "enforce",
     };
     let head = head("Segment", &segment.name);
-    format!("{head}  select: {}\n  mode: {mode}\n", list(&segment.select, selector))
+    let on_deny = match segment.on_deny {
+        OnDeny::Drop => "",
+        OnDeny::Reset => "  onDeny: reset\n",
+    };
+    format!("{head}  select: {}\n  mode: {mode}\n{on_deny}", list(&segment.select, selector))
 }
 
 fn test(test: &FlowTest) -> String {
