@@ -9,7 +9,7 @@ use std::net::IpAddr;
 
 /// `12:53:39.168 checkout (app=checkout) 10.20.0.3:41822 -> ledger-db (app=ledger) 10.20.0.7:5432/tcp  ALLOWED  checkout-to-ledger#0  shop.yaml:14`.
 #[must_use]
-pub(crate) fn flow_line(record: &FlowRecord, colour: bool) -> String {
+pub fn flow_line(record: &FlowRecord, colour: bool) -> String {
     let time = match record.time.parse::<Timestamp>() {
         Ok(time) => time.to_zoned(TimeZone::system()).strftime("%H:%M:%S.%3f").to_string(),
         Err(_) => shown(&record.time),

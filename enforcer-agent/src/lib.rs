@@ -6,7 +6,7 @@ pub mod daemon;
 pub mod datapath;
 pub mod exit;
 mod files;
-mod flow_line;
+pub mod flow_line;
 pub mod kernel;
 pub mod links;
 pub mod output;

@@ -7,6 +7,8 @@
 
 pub mod address;
 pub mod answer;
+#[cfg(feature = "std")]
+pub mod dissect;
 pub mod event;
 pub mod flow;
 pub mod judge;

@@ -4,6 +4,7 @@ mod bench;
 mod ci;
 mod demo;
 mod examples;
+mod fuzz;
 mod kernel_programs;
 mod kernels;
 mod levels;
@@ -71,6 +72,14 @@ enum Task {
         #[arg(long)]
         write: bool,
     },
+    /// Fuzz one target, or each in turn: looks for inputs that break what it promises
+    Fuzz {
+        /// A directory's name in `fuzz/corpus`
+        target: Option<String>,
+        /// How long each target is fuzzed
+        #[arg(long, default_value_t = 60)]
+        seconds: u64,
+    },
     /// Everything that has to hold before a change is taken
     Ci,
     /// Rules on the files of the repository: sizes, names, no machine's own paths
@@ -99,6 +108,7 @@ fn run(args: Args) -> Result<ExitCode> {
         Task::Demo { keep } => demo::run(keep),
         Task::Bench { rest } => bench::run(&rest).map(done),
         Task::TestKernels { kernels, write } => kernels::run(&kernels, write),
+        Task::Fuzz { target, seconds } => fuzz::run(target.as_deref(), seconds),
         Task::Ci => ci::run(),
         Task::Tidy => tidy::run(),
     }

@@ -22,6 +22,8 @@ pub(crate) enum Scope {
     Kernels,
     /// And what only CI looks at.
     Ci,
+    /// A compiler for libFuzzer and nothing else: no fuzz target loads kernel programs.
+    Fuzz,
 }
 
 /// Installs what is missing.
@@ -29,6 +31,9 @@ pub(crate) fn run(scope: Scope) -> Result<()> {
     let debian = Path::new("/etc/debian_version").is_file() && find("apt-get").is_some();
     if debian {
         debian::install(scope)?;
+    }
+    if scope == Scope::Fuzz {
+        return if find("c++").is_some() { Ok(()) } else { bail!("there is no `c++`, which compiles libFuzzer") };
     }
     if find_linker().is_none() {
         install_linker(debian)?;

@@ -63,6 +63,13 @@ pub struct Subscription {
     names: Names,
 }
 
+impl Default for Feed {
+    /// A feed that knows no names.
+    fn default() -> Self {
+        Self::new(Names::default())
+    }
+}
+
 impl Feed {
     /// A feed that names records with `names`.
     #[must_use]

@@ -20,6 +20,10 @@ fn package(name: &str, why: &'static str) -> Package {
 
 /// What is wanted, whether it is there or not.
 fn wanted(scope: Scope) -> Vec<Package> {
+    if scope == Scope::Fuzz {
+        let missing = find("c++").is_none();
+        return Vec::from_iter(missing.then(|| package("g++", "compiles libFuzzer and links it")));
+    }
     let mut packages = vec![
         package("rustc-web", "compiles the kernel programs"),
         package("libstd-rust-web-dev-bpf", "is Rust's core, prebuilt for BPF"),

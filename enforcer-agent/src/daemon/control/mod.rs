@@ -19,6 +19,7 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::Semaphore;
 use tracing::{debug, warn};
@@ -111,7 +112,18 @@ fn trusted(stream: &UnixStream) -> bool {
     }
 }
 
-async fn connection(stream: UnixStream, context: Arc<Context>) {
+/// Answers one client that is known to be trusted, over whatever carries its bytes.
+pub async fn attend(
+    stream: impl AsyncRead + AsyncWrite + Unpin,
+    engine: Handle,
+    feed: Feed,
+    bounds: Bounds,
+) {
+    let observers = Arc::new(Semaphore::new(bounds.observers));
+    connection(stream, Arc::new(Context { engine, feed, bounds, observers })).await;
+}
+
+async fn connection(stream: impl AsyncRead + AsyncWrite + Unpin, context: Arc<Context>) {
     let observing = Arc::new(tokio::sync::Notify::new());
     let service = service_fn(|request| route::answer(request, Arc::clone(&context), Arc::clone(&observing)));
     let connection = http1::Builder::new()
