@@ -82,5 +82,5 @@ fn options<P: Packet>(packet: &P, start: u32, end: u32) -> Result<(), Reason> {
             }
         }
     }
-    Err(Reason::IpOption)
+    if at >= end { Ok(()) } else { Err(Reason::IpOption) }
 }
