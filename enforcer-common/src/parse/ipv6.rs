@@ -141,6 +141,8 @@ pub fn walk<P: Packet>(packet: &P, first: u8, start: u32, end: u32) -> Chain {
                 }
                 8
             }
+            // Its fixed part alone is twelve bytes (RFC 4302, 2).
+            AUTHENTICATION if header[1] == 0 => return Chain::failed(Reason::Malformed),
             AUTHENTICATION => (header[1] as u32 + 2) * 4,
             _ => (header[1] as u32 + 1) * 8,
         };
