@@ -79,8 +79,8 @@ impl fmt::Display for CauseRecord {
             }
             return Ok(());
         }
-        f.write_str(self.reason.as_deref().unwrap_or("unknown"))?;
-        self.detail.iter().try_for_each(|detail| write!(f, " ({detail})"))
+        f.write_str(&shown(self.reason.as_deref().unwrap_or("unknown")))?;
+        self.detail.iter().try_for_each(|detail| write!(f, " ({})", shown(detail)))
     }
 }
 
