@@ -4,6 +4,7 @@
 //! answer are bounded. What an observer doesn't read is lost to it, and counted.
 
 mod body;
+mod client;
 mod observe;
 mod route;
 mod socket;
@@ -13,6 +14,7 @@ mod tests;
 use super::engine::Handle;
 use super::events::Feed;
 use anyhow::Result;
+use client::Client;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -113,18 +115,14 @@ fn trusted(stream: &UnixStream) -> bool {
 }
 
 /// Answers one client that is known to be trusted, over whatever carries its bytes.
-pub async fn attend(
-    stream: impl AsyncRead + AsyncWrite + Unpin,
-    engine: Handle,
-    feed: Feed,
-    bounds: Bounds,
-) {
+pub async fn attend(stream: impl AsyncRead + AsyncWrite + Unpin, engine: Handle, feed: Feed, bounds: Bounds) {
     let observers = Arc::new(Semaphore::new(bounds.observers));
     connection(stream, Arc::new(Context { engine, feed, bounds, observers })).await;
 }
 
 async fn connection(stream: impl AsyncRead + AsyncWrite + Unpin, context: Arc<Context>) {
     let observing = Arc::new(tokio::sync::Notify::new());
+    let (stream, reads) = Client::new(stream);
     let service = service_fn(|request| route::answer(request, Arc::clone(&context), Arc::clone(&observing)));
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
@@ -137,7 +135,12 @@ async fn connection(stream: impl AsyncRead + AsyncWrite + Unpin, context: Arc<Co
     let ended = tokio::select! {
         ended = &mut connection => ended,
         () = limit => return debug!("a client of the control socket took too long"),
-        () = observing.notified() => connection.await,
+        () = observing.notified() => tokio::select! {
+            // What was to be said before its end is said.
+            biased;
+            ended = &mut connection => ended,
+            () = reads.ended() => return debug!("an observer has gone"),
+        },
     };
     if let Err(error) = ended {
         debug!(%error, "a connection on the control socket ended early");

@@ -226,3 +226,23 @@ async fn observers_are_bounded_and_one_that_has_gone_makes_room() {
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
 }
+
+#[tokio::test]
+async fn an_observer_that_has_gone_makes_room_although_it_had_more_to_say() {
+    let world = World::new();
+    for _ in 0..=TIGHT.observers {
+        let mut talkative = world.connect().await;
+        let asked = "GET /v1/observe?follow=true HTTP/1.1\r\nhost: x\r\n\r\nGET /v1/status HTTP/1.1\r\n";
+        talkative.write_all(asked.as_bytes()).await.unwrap();
+        let mut begun = [0; 12];
+        let deadline = Instant::now() + Duration::from_secs(5);
+        talkative.read_exact(&mut begun).await.unwrap();
+        while &begun != b"HTTP/1.1 200" {
+            assert!(Instant::now() < deadline, "its place was not given back");
+            tokio::time::sleep(Duration::from_millis(100)).await;
+            talkative = world.connect().await;
+            talkative.write_all(asked.as_bytes()).await.unwrap();
+            talkative.read_exact(&mut begun).await.unwrap();
+        }
+    }
+}
