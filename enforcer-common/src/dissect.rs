@@ -57,6 +57,10 @@ pub fn dissect<P: Packet>(packet: &P, no_header: bool) -> Result<Dissected, Reas
 fn family<const N: usize, P: Packet>(packet: &P, link: &Link, version: u8) -> Result<Dissected, Reason> {
     let (net, addresses) = network::<N, P>(packet, link.network)?;
     let first = net.fragment.offset == 0;
+    // Of a first part and a whole datagram, the transport header's reader says so.
+    if !first && net.end > packet.len() {
+        return Err(Reason::Malformed);
+    }
     let read = if first { transport::<N, P>(packet, &net)? } else { Transport::NONE };
     Ok(Dissected {
         source: shown(record(&addresses.source), version),

@@ -16,10 +16,8 @@ const DRAWN: usize = 4096;
 
 pub(crate) fn run(bytes: &[u8]) {
     let texts = bytes.splitn(4, |byte| *byte == 0x1c).map(String::from_utf8_lossy);
-    let sources: Vec<Source> = texts
-        .enumerate()
-        .map(|(index, text)| Source::new(format!("{index}.yaml"), text.as_ref()))
-        .collect();
+    let sources: Vec<Source> =
+        texts.enumerate().map(|(index, text)| Source::new(format!("{index}.yaml"), text.as_ref())).collect();
     let checked = parse(&sources, NOW);
     assert!(checked.diagnostics.len() <= FINDINGS * (bytes.len() + 1), "too many findings");
     for diagnostic in &checked.diagnostics {

@@ -37,7 +37,9 @@ pub(crate) fn run(chosen: Option<&str>, seconds: u64) -> Result<ExitCode> {
         return Ok(ExitCode::SUCCESS);
     }
     println!("\nfound something: {}", failed.join(", "));
-    println!("its input is in fuzz/regressions, where `cargo test -p enforcer-fuzz` replays it: commit it with the fix");
+    println!(
+        "its input is in fuzz/regressions, where `cargo test -p enforcer-fuzz` replays it: commit it with the fix"
+    );
     Ok(ExitCode::FAILURE)
 }
 

@@ -2,7 +2,7 @@
 //!
 //! A file in a package's `tests` directory called `level<N>_<what>.rs` belongs to that level. What the package
 //! `enforcer-tests` holds besides is level 3. The reference evaluator's own tests, which lie beside it, are level 0.
-//! Everything else is a unit test.
+//! What `enforcer-fuzz` holds is the fuzz level. Everything else is a unit test.
 
 use std::fmt;
 
@@ -10,6 +10,7 @@ use std::fmt;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Level {
     Units,
+    Fuzz,
     Reference,
     Compiled,
     TestRun,
@@ -22,8 +23,15 @@ pub(crate) const INSIDE: [(&str, &str, &str, Level); 1] =
     [("enforcer-policy", "enforcer_policy", "reference::", Level::Reference)];
 
 impl Level {
-    pub(crate) const ALL: [Self; 6] =
-        [Self::Units, Self::Reference, Self::Compiled, Self::TestRun, Self::Worlds, Self::Benches];
+    pub(crate) const ALL: [Self; 7] = [
+        Self::Units,
+        Self::Fuzz,
+        Self::Reference,
+        Self::Compiled,
+        Self::TestRun,
+        Self::Worlds,
+        Self::Benches,
+    ];
 
     /// The level of a test executable.
     pub(crate) fn of(package: &str, target: &str, is_bench: bool) -> Self {
@@ -37,6 +45,7 @@ impl Level {
             (Some('1'), _) => Self::Compiled,
             (Some('2'), _) => Self::TestRun,
             (Some('3'), _) | (None, "enforcer-tests") => Self::Worlds,
+            (None, "enforcer-fuzz") => Self::Fuzz,
             _ => Self::Units,
         }
     }
@@ -51,6 +60,7 @@ impl fmt::Display for Level {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Units => "unit tests",
+            Self::Fuzz => "fuzz targets: kept inputs, and a fixed number of mutations of them",
             Self::Reference => "level 0: the reference evaluator",
             Self::Compiled => "level 1: compiled tables and the verdict function",
             Self::TestRun => "level 2: kernel programs through BPF_PROG_TEST_RUN",
@@ -70,6 +80,7 @@ mod tests {
         assert_eq!(Level::of("enforcer-policy", "level1_random", false), Level::Compiled);
         assert_eq!(Level::of("enforcer-tests", "level2_programs", false), Level::TestRun);
         assert_eq!(Level::of("enforcer-tests", "enforcer_tests", false), Level::Worlds);
+        assert_eq!(Level::of("enforcer-fuzz", "brief", false), Level::Fuzz);
         assert_eq!(Level::of("enforcer-policy", "levels", false), Level::Units);
         assert_eq!(Level::of("enforcer-policy", "verdict", true), Level::Benches);
     }

@@ -33,7 +33,11 @@ pub(crate) fn run(scope: Scope) -> Result<()> {
         debian::install(scope)?;
     }
     if scope == Scope::Fuzz {
-        return if find("c++").is_some() { Ok(()) } else { bail!("there is no `c++`, which compiles libFuzzer") };
+        return if find("c++").is_some() {
+            Ok(())
+        } else {
+            bail!("there is no `c++`, which compiles libFuzzer")
+        };
     }
     if find_linker().is_none() {
         install_linker(debian)?;

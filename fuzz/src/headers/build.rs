@@ -42,7 +42,11 @@ pub(super) fn packet(input: &mut Input<'_>) -> Built {
         let (offset, more) = (input.pick(&[0u16, 0, 1, 2, 3, 16, 1024]), input.u8() & 1 != 0);
         Part { offset, more: more || offset == 0 }
     });
-    if shape & 4 == 0 { ipv4(input, &mut built, part) } else { ipv6(input, &mut built, part) }
+    if shape & 4 == 0 {
+        ipv4(input, &mut built, part)
+    } else {
+        ipv6(input, &mut built, part)
+    }
     if shape & 8 != 0 {
         // Padding, as Ethernet adds it to short frames.
         built.frame.resize(built.frame.len() + usize::from(input.u8() & 31), 0);
@@ -83,7 +87,8 @@ fn options(input: &mut Input<'_>, built: &mut Built) -> Vec<u8> {
     let mut looked = 0;
     for _ in 0..input.u8() % 20 {
         let kind = input.pick(&[1, 1, 1, 68, 148, 130, 7, 131, 137]);
-        let body = if kind == 1 { Vec::new() } else { input.take(usize::from(input.0.len() as u8 & 7)).to_vec() };
+        let body =
+            if kind == 1 { Vec::new() } else { input.take(usize::from(input.0.len() as u8 & 7)).to_vec() };
         let len = if kind == 1 { 1 } else { 2 + body.len() };
         if options.len() + len > 40 {
             break;

@@ -27,7 +27,7 @@ pub(crate) fn run(bytes: &[u8]) {
         },
         Err(_) if changed => {}
         Err(reason) => {
-            let expected = built.refused.iter().any(|refused| *refused == reason);
+            let expected = built.refused.contains(&reason);
             assert!(expected, "{reason:?}, where {:?} was expected: {:02x?}", built.refused, built.frame);
         }
     }

@@ -77,7 +77,9 @@ fn ipv6(frame: &[u8], network: usize) -> Result<Dissected, Error> {
     let mut part = None;
     loop {
         let len = match next {
-            IpNumber::IPV6_HEADER_HOP_BY_HOP if rest.len() != whole.len() => return Err("not first".to_owned()),
+            IpNumber::IPV6_HEADER_HOP_BY_HOP if rest.len() != whole.len() => {
+                return Err("not first".to_owned());
+            }
             IpNumber::IPV6_HEADER_HOP_BY_HOP
             | IpNumber::IPV6_DESTINATION_OPTIONS
             | IpNumber::IPV6_ROUTE_HEADER => {
