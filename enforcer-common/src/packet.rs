@@ -44,8 +44,17 @@ pub trait Packet {
         walk(self, first, start, end)
     }
 
-    /// Ethertype and tag control of a VLAN tag that the device has taken off the frame.
-    fn vlan(&self) -> Option<u16>;
+    /// A VLAN tag that the device has taken off the frame.
+    fn vlan(&self) -> Option<Tag>;
+}
+
+/// A VLAN tag beside a frame.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Tag {
+    /// Which kind of tag: 0x8100 (802.1Q) or 0x88a8 (802.1ad).
+    pub ethertype: u16,
+    /// Priority, drop bit and VLAN.
+    pub control: u16,
 }
 
 /// A frame in memory.
@@ -55,7 +64,7 @@ pub struct Frame<'a> {
     /// The bytes.
     pub bytes: &'a [u8],
     /// A VLAN tag taken off by the device.
-    pub vlan: Option<u16>,
+    pub vlan: Option<Tag>,
 }
 
 #[cfg(feature = "std")]
@@ -82,7 +91,7 @@ impl Packet for Frame<'_> {
         self.fixed(offset as usize)
     }
 
-    fn vlan(&self) -> Option<u16> {
+    fn vlan(&self) -> Option<Tag> {
         self.vlan
     }
 }

@@ -5,7 +5,7 @@ use aya_ebpf::bindings::__sk_buff;
 use aya_ebpf::helpers::bpf_skb_load_bytes;
 use aya_ebpf::programs::TcContext;
 use core::mem::MaybeUninit;
-use enforcer_common::packet::{Chain, Packet, Wire, walk};
+use enforcer_common::packet::{Chain, Packet, Tag, Wire, walk};
 
 pub(crate) struct Skb {
     skb: *mut __sk_buff,
@@ -73,8 +73,11 @@ impl Packet for Skb {
     }
 
     #[inline(always)]
-    fn vlan(&self) -> Option<u16> {
+    fn vlan(&self) -> Option<Tag> {
         // SAFETY: as above.
-        unsafe { if (*self.skb).vlan_present != 0 { Some((*self.skb).vlan_tci as u16) } else { None } }
+        let (present, ethertype, control) =
+            unsafe { ((*self.skb).vlan_present, (*self.skb).vlan_proto, (*self.skb).vlan_tci) };
+        let tag = Tag { ethertype: u16::from_be(ethertype as u16), control: control as u16 };
+        if present != 0 { Some(tag) } else { None }
     }
 }

@@ -22,6 +22,24 @@ pub fn tcp(source: &str, destination: &str, ports: (u16, u16), flags: u8) -> Vec
     packet(source, destination, 6, &frame::tcp(ports.0, ports.1, flags))
 }
 
+/// A TCP header with options, which fill whole words.
+#[must_use]
+pub fn segment(ports: (u16, u16), flags: u8, options: &[u8]) -> Vec<u8> {
+    let mut header = frame::tcp(ports.0, ports.1, flags);
+    header[12] = (5 + (options.len() / 4) as u8) << 4;
+    [header, options.to_vec()].concat()
+}
+
+/// Other bytes at a place, and the checksum of an IPv4 header that still fits made right.
+#[must_use]
+pub fn patched(mut frame: Vec<u8>, at: usize, bytes: &[u8]) -> Vec<u8> {
+    frame[at..at + bytes.len()].copy_from_slice(bytes);
+    if frame[12..14] == [8, 0] && frame.len() >= LINK + header(&frame).max(20) {
+        rechecksum(&mut frame);
+    }
+    frame
+}
+
 /// A UDP datagram.
 #[must_use]
 pub fn udp(source: &str, destination: &str, ports: (u16, u16), data: &[u8]) -> Vec<u8> {
@@ -64,12 +82,21 @@ pub fn arp(operation: u8, hardware: [u8; 6], sender: &str, target: &str) -> Vec<
     frame
 }
 
-/// A neighbour discovery message (133 to 137) about `target`.
+/// A neighbour discovery message (133 to 137) about `target`, without options.
 #[must_use]
 pub fn neighbour(kind: u8, source: &str, destination: &str, target: &str) -> Vec<u8> {
+    neighbour_with(kind, source, destination, target, &[])
+}
+
+/// As [`neighbour`], with options.
+#[must_use]
+pub fn neighbour_with(kind: u8, source: &str, destination: &str, target: &str, options: &[u8]) -> Vec<u8> {
     let mut body = vec![kind, 0, 0, 0, 0x60, 0, 0, 0];
-    body.extend(target.parse::<Ipv6Addr>().expect("an IPv6 address").octets());
-    body.extend([2, 1, 2, 0, 0, 0, 0, 9]);
+    // A router solicitation has no target.
+    if kind != 133 {
+        body.extend(target.parse::<Ipv6Addr>().expect("an IPv6 address").octets());
+    }
+    body.extend(options);
     let mut frame = packet(source, destination, 58, &body);
     frame[LINK + 7] = 255;
     frame
@@ -89,6 +116,9 @@ pub fn tagged(mut frame: Vec<u8>, ethertype: u16, tag: u16) -> Vec<u8> {
     frame.splice(12..12, [ethertype.to_be_bytes(), tag.to_be_bytes()].concat());
     frame
 }
+
+/// Extension headers: their numbers, outermost first, with their bytes from the second on.
+pub type Chain<'a> = Vec<(u8, &'a [u8])>;
 
 /// Puts extension headers between an IPv6 header and what follows it: their numbers, outermost first, with their bytes from the second on.
 #[must_use]

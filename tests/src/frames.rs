@@ -3,6 +3,8 @@
 use proptest::prelude::*;
 use proptest::sample::{Index, select};
 
+use crate::forge::{patched, rechecksum};
+
 /// Bytes of an Ethernet header.
 const LINK: usize = 14;
 const IPV6_HEADER: usize = 40;
@@ -56,12 +58,17 @@ impl Spoiling {
             Self::Cut(at) => frame.truncate(LINK + at.index(frame.len() - LINK + 1)),
             Self::Byte(at, byte) => {
                 let at = at.index(frame.len());
+                // Mostly with a checksum that is right, or a wrong one would be all that is ever seen of it.
+                if byte % 4 != 0 {
+                    return patched(frame, at, &[*byte]);
+                }
                 frame[at] = *byte;
             }
             Self::Fragment(offset, more, id) if is_v4 => {
                 frame[LINK + 4..LINK + 6].copy_from_slice(&id.to_be_bytes());
                 let word = offset | u16::from(*more) << 13;
                 frame[LINK + 6..LINK + 8].copy_from_slice(&word.to_be_bytes());
+                rechecksum(&mut frame);
             }
             Self::Fragment(offset, more, id) => {
                 let [high, low] = (offset << 3 | u16::from(*more)).to_be_bytes();
@@ -73,6 +80,7 @@ impl Spoiling {
                 frame.splice(LINK + 20..LINK + 20, [*option, 3, 4, 0]);
                 let total = (frame.len() - LINK) as u16;
                 frame[LINK + 2..LINK + 4].copy_from_slice(&total.to_be_bytes());
+                rechecksum(&mut frame);
             }
             Self::Header(header, _) => {
                 extend_v6(&mut frame, *header, |next| vec![next, 0, 1, 4, 0, 0, 0, 0]);

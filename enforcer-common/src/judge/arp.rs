@@ -27,7 +27,8 @@ pub(super) fn arp<P: Packet, T: Tables>(packet: &P, context: &Context, tables: &
         let mine = |address: &Address<1>| owned::<1, T>(context, address, tables).is_some();
         // An address probe has no sender yet and asks for the address it is about to take (RFC 5227).
         let probe = operation == 1 && sender == v4([0; 4]);
-        let honest = if probe { mine(&target) } else { sender != v4([0; 4]) && mine(&sender) };
+        let asserted = if probe { target } else { sender };
+        let honest = asserted != v4([0; 4]) && mine(&asserted);
         if claimed != link.source || !honest {
             return Err(Reason::ArpSpoof);
         }

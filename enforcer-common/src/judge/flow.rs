@@ -211,6 +211,9 @@ fn note(entry: &mut FlowEntry, context: &Context, number: u8, set: u8, now: u32)
         } else {
             entry.state |= if from_opener { FlowEntry::FIN_OPENER } else { FlowEntry::FIN_OTHER };
         }
+    } else if entry.state & FlowEntry::RESET != 0 {
+        // Nothing follows a reset that both ends believe: this one was forged, or wasn't taken (RFC 5961).
+        entry.state &= !FlowEntry::RESET;
     }
     match context.hook.direction {
         Direction::Egress => {
@@ -243,6 +246,10 @@ fn open<const N: usize, T: Tables + FamilyTables<N>>(
     let direction = context.hook.direction;
     if !decided.outcome.passes {
         return Ok(Ruling::told(decided.outcome, decided.peer, 0));
+    }
+    // A frame for everybody opens no flow to one address: a subnet's broadcast address, or a try at many receivers (RFC 1122, 3.3.6).
+    if context.link.group != 0 && !is_multicast(key.destination(direction)) {
+        return Err(Reason::Multicast);
     }
     let now = ticks(tables.clock().coarse());
     // Only a SYN gets here with an entry alive: a retransmission, or a new connection on an old tuple.

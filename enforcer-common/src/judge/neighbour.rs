@@ -6,12 +6,17 @@ use crate::Reason;
 use crate::address::{Address, is_link_local};
 use crate::maps::Direction;
 use crate::packet::Packet;
+use crate::parse::hardware;
 use crate::tables::{FamilyTables, Tables};
 use crate::verdict::Outcome;
 
 const ROUTER_SOLICITATION: u8 = 133;
 const ROUTER_ADVERTISEMENT: u8 = 134;
 const NEIGHBOUR_SOLICITATION: u8 = 135;
+const SOURCE_HARDWARE: u8 = 1;
+const TARGET_HARDWARE: u8 = 2;
+/// Options looked through. Linux sends two at most: its hardware address and a nonce.
+const OPTIONS: u32 = 4;
 
 /// Judges messages 133 to 136. Their code is 0 and their hop limit 255, so they come from this link (RFC 4861, 7.1).
 #[inline(always)]
@@ -61,9 +66,38 @@ pub(super) fn neighbour<const N: usize, P: Packet, T: Tables + FamilyTables<N>>(
             if !honest {
                 return Err(Reason::NeighbourSpoof);
             }
+            let fixed = if message == ROUTER_SOLICITATION { 8 } else { 24 };
+            options(packet, context, net.transport + fixed, net.end)?;
         }
     }
     Ok(Ruling::quiet(Outcome::pass(Reason::Neighbour)))
+}
+
+/// Holds that every hardware address among the options is the frame's own: what a neighbour is told to send to. Options that don't add up are
+/// denied, because receivers discard them (RFC 4861, 4.6).
+#[inline(always)]
+fn options<P: Packet>(packet: &P, context: &Context, start: u32, end: u32) -> Result<(), Reason> {
+    let mut at = start;
+    for _ in 0..OPTIONS {
+        if at >= end {
+            return Ok(());
+        }
+        if at + 8 > end {
+            return Err(Reason::Malformed);
+        }
+        let [kind, units, rest @ ..]: [u8; 8] = packet.at(at).ok_or(Reason::Short)?;
+        let len = units as u32 * 8;
+        if len == 0 || at + len > end {
+            return Err(Reason::Malformed);
+        }
+        if matches!(kind, SOURCE_HARDWARE | TARGET_HARDWARE)
+            && (len != 8 || hardware(rest) != context.link.source)
+        {
+            return Err(Reason::NeighbourSpoof);
+        }
+        at += len;
+    }
+    if at == end { Ok(()) } else { Err(Reason::Malformed) }
 }
 
 /// Whether the subject may claim `address`: one of its own, or the link-local address its hardware address makes (RFC 4291, appendix A).

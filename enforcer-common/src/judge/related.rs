@@ -7,7 +7,7 @@ use crate::address::{Address, is_martian, is_multicast};
 use crate::flow::FlowKey;
 use crate::maps::Direction;
 use crate::packet::Packet;
-use crate::parse::{Network, icmp_ports, protocol};
+use crate::parse::{Network, icmp_ports, options, protocol};
 use crate::tables::{FamilyTables, Tables};
 
 /// The quoted packet, as its sender sent it.
@@ -83,6 +83,10 @@ fn quoted<const N: usize, P: Packet>(packet: &P, offset: u32) -> Option<Quoted<N
         let first = u32::from_be(words[0]);
         let header = (first >> 24 & 15) * 4;
         if first >> 28 != 4 || header < 20 || u32::from_be(words[1]) & 0x1fff != 0 {
+            return None;
+        }
+        // What would steer a packet never passed, so nothing is about it.
+        if header > 20 && options(packet, offset + 20, offset + header).is_err() {
             return None;
         }
         source[0] = words[3];

@@ -25,8 +25,12 @@ pub(crate) fn ipv4<const N: usize, P: Packet>(
     if end < offset + header {
         return Err(Reason::Malformed);
     }
+    let sum = words.iter().fold(0, |sum, word| sum + *word as u64);
     if header > 20 {
         options(packet, offset + 20, offset + header)?;
+        checked(more(packet, sum, offset + 20, offset + header)?)?;
+    } else {
+        checked(sum)?;
     }
     let second = u32::from_be(words[1]);
     let third = u32::from_be(words[2]);
@@ -60,9 +64,35 @@ pub(crate) fn ipv4<const N: usize, P: Packet>(
     Ok((Network { protocol, hop_limit, reserved: 0, transport: offset + header, end, fragment }, addresses))
 }
 
+/// Adds the words of the options to a sum.
+#[inline(always)]
+fn more<P: Packet>(packet: &P, sum: u64, start: u32, end: u32) -> Result<u64, Reason> {
+    let mut sum = sum;
+    for word in 0..10 {
+        let at = start + word * 4;
+        if at >= end {
+            break;
+        }
+        let word: u32 = packet.at(at).ok_or(Reason::Short)?;
+        sum += word as u64;
+    }
+    Ok(sum)
+}
+
+/// Holds that a header's words sum up to what they should (RFC 1071; the order of bytes doesn't matter). The kernel always computes this checksum
+/// by itself, whatever it leaves to devices, so it is right on every honest packet.
+#[inline(always)]
+fn checked(sum: u64) -> Result<(), Reason> {
+    let sum = (sum & 0xffff_ffff) + (sum >> 32);
+    let sum = (sum & 0xffff) + (sum >> 16);
+    let sum = (sum & 0xffff) + (sum >> 16);
+    let sum = (sum & 0xffff) + (sum >> 16);
+    if sum == 0xffff { Ok(()) } else { Err(Reason::Malformed) }
+}
+
 /// Refuses options that steer or map a route (RFC 7126, 4.3 to 4.5): loose (131) and strict (137) source route, record route (7).
 #[inline(always)]
-fn options<P: Packet>(packet: &P, start: u32, end: u32) -> Result<(), Reason> {
+pub(crate) fn options<P: Packet>(packet: &P, start: u32, end: u32) -> Result<(), Reason> {
     let mut at = start;
     for _ in 0..OPTIONS {
         if at >= end {

@@ -17,11 +17,13 @@ pub(crate) struct Link {
     pub(crate) network: u32,
     /// Source hardware address, as it stands in memory; zero where the device has none.
     pub(crate) source: [u16; 3],
+    /// Not zero where the frame is for a group of receivers or for everybody.
+    pub(crate) group: u16,
 }
 
 impl Link {
     /// Before the header is read.
-    pub(crate) const NONE: Self = Self { ethertype: 0, network: 0, source: [0; 3] };
+    pub(crate) const NONE: Self = Self { ethertype: 0, network: 0, source: [0; 3], group: 0 };
 }
 
 /// Six octets of a hardware address as [`Link::source`] holds them.
@@ -38,8 +40,8 @@ pub(crate) const fn hardware(octets: [u8; 6]) -> [u16; 3] {
 #[inline(always)]
 pub(crate) fn link<P: Packet>(packet: &P, no_header: bool) -> Result<Link, Reason> {
     let tag = packet.vlan();
-    if let Some(control) = tag
-        && control & 0x0fff != 0
+    if let Some(tag) = tag
+        && (tag.control & 0x0fff != 0 || tag.ethertype != ethertype::VLAN)
     {
         return Err(Reason::Vlan);
     }
@@ -50,20 +52,21 @@ pub(crate) fn link<P: Packet>(packet: &P, no_header: bool) -> Result<Link, Reaso
             6 => ethertype::IPV6,
             _ => return Err(Reason::Ethertype),
         };
-        return Ok(Link { ethertype, network: 0, source: [0; 3] });
+        return Ok(Link { ethertype, network: 0, source: [0; 3], group: 0 });
     }
     let header: [u16; 7] = packet.fixed(0).ok_or(Reason::Short)?;
     let source = [header[3], header[4], header[5]];
+    let group = header[0] & u16::from_ne_bytes([1, 0]);
     let outer = u16::from_be(header[6]);
     if outer != ethertype::VLAN {
-        return Ok(Link { ethertype: outer, network: 14, source });
+        return Ok(Link { ethertype: outer, network: 14, source, group });
     }
     let inner: [u16; 2] = packet.fixed(14).ok_or(Reason::Short)?;
     let (control, ethertype) = (u16::from_be(inner[0]), u16::from_be(inner[1]));
     if control & 0x0fff != 0 || tag.is_some() || is_tag(ethertype) {
         return Err(Reason::Vlan);
     }
-    Ok(Link { ethertype, network: 18, source })
+    Ok(Link { ethertype, network: 18, source, group })
 }
 
 /// Whether an ethertype announces another tag: 802.1Q, 802.1ad, and the old stacking numbers.

@@ -11,7 +11,7 @@ use crate::address::Address;
 use crate::packet::Packet;
 
 pub(crate) use icmp::{IcmpKind, icmp_kind, icmp_ports};
-pub(crate) use ipv4::ipv4;
+pub(crate) use ipv4::{ipv4, options};
 pub(crate) use ipv6::ipv6;
 pub use ipv6::{Chain, walk};
 pub(crate) use link::{Link, ethertype, hardware, is_tag, link};

@@ -72,6 +72,8 @@ pub(crate) fn transport<const N: usize, P: Packet>(packet: &P, net: &Network) ->
             (parsed.source, parsed.destination) = icmp_ports(number, header[0], header[1], id);
             8
         }
+        // Nobody takes the other family's ICMP, and its types mean something else there.
+        protocol::ICMP | protocol::ICMPV6 => return Err(Reason::Malformed),
         _ => 0,
     };
     if net.transport + need > net.end {
