@@ -34,7 +34,7 @@ fn random_probes_are_answered_as_by_the_reference() {
 }
 
 #[test]
-fn random_packets_are_judged_as_by_the_reference() {
+fn e110_random_packets_are_judged_as_by_the_reference() {
     let seed = seed();
     let sets = cases() / STEPS as u32;
     println!("seed {seed}: {sets} sets of {STEPS} steps");

@@ -60,7 +60,7 @@ fn refused(set: &PolicySet) -> (&'static str, u64, u64) {
 }
 
 #[test]
-fn addresses_beyond_the_table() {
+fn e93_addresses_beyond_the_table() {
     let block = |number: u32| format!("{}/32", Ipv4Addr::from_bits(0x0a00_0000 + number)).parse().unwrap();
     let mut group = AddressGroup {
         name: "many".to_owned(),
@@ -77,7 +77,7 @@ fn addresses_beyond_the_table() {
 }
 
 #[test]
-fn prefixes_beyond_the_table() {
+fn e93_prefixes_beyond_the_table() {
     let block =
         |number: u32| format!("{}/31", Ipv4Addr::from_bits(0x0a00_0000 + number * 2)).parse().unwrap();
     let group = AddressGroup {
@@ -91,7 +91,7 @@ fn prefixes_beyond_the_table() {
 }
 
 #[test]
-fn rules_beyond_their_counters() {
+fn e93_rules_beyond_their_counters() {
     let one = rule(Selector::Entity(Entity::All), Selector::Entity(Entity::All), 80);
     let flows = vec![one; limits::RULES as usize + 1];
     let set = PolicySet { policies: vec![policy(Tier::Application, flows)], ..PolicySet::default() };
@@ -100,7 +100,7 @@ fn rules_beyond_their_counters() {
 
 /// Two thousand workloads that all differ in eleven labels, and rules by two of them: no cut between narrow and broad helps.
 #[test]
-fn pairs_beyond_the_table() {
+fn e93_pairs_beyond_the_table() {
     let bits = |number: u32| {
         (0..11).map(|bit| (format!("b{bit}"), (number >> bit & 1).to_string())).collect::<Labels>()
     };

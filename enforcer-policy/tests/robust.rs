@@ -53,7 +53,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(2000))]
 
     #[test]
-    fn mutated_documents(text in mutated()) {
+    fn e96_mutated_documents_drive_no_terminal(text in mutated()) {
         let checked = parse(&[Source::new("a\u{1b}.yaml", text)], "2026-01-01T00:00:00Z".parse().unwrap());
         let plain = checked.render(Colour::Never);
         prop_assert!(!plain.contains(|c: char| c.is_control() && c != '\n'), "{plain:?}");
@@ -66,7 +66,7 @@ proptest! {
     }
 
     #[test]
-    fn any_text(text in "\\PC{0,80}") {
+    fn e96_any_text_drives_no_terminal(text in "\\PC{0,80}") {
         let checked = parse(&[Source::new("a.yaml", text)], "2026-01-01T00:00:00Z".parse().unwrap());
         prop_assert!(checked.set.policies.is_empty());
         checked.render(Colour::Never);

@@ -18,6 +18,7 @@
 //! What a caller may want to see fail (the daemon's start, a command's result) is returned.
 
 mod daemon;
+pub mod evasion;
 pub mod foreign;
 pub mod forge;
 pub mod frames;
@@ -29,6 +30,7 @@ mod meter;
 mod namespace;
 mod probe;
 mod raw;
+mod ring;
 mod serve;
 mod stream;
 mod trial;
@@ -39,6 +41,7 @@ pub use meter::{Meter, Reading};
 pub use namespace::Namespace;
 pub use probe::{Probe, Protocol, Seen};
 pub use raw::RawPort;
+pub use ring::TxRing;
 pub use serve::Servers;
 pub use stream::{Stream, StreamKind};
 pub use trial::{Cable, Counts, Trial, cause, documents, is_membership_talk, moved, policy};

@@ -59,7 +59,7 @@ fn what_is_installed_is_there_and_nothing_else() {
 }
 
 #[test]
-fn packets_never_see_two_generations_at_once() {
+fn e105_packets_never_see_two_generations_at_once() {
     let world = world!();
     let mut kernel = open(&world);
     let generations = [101, 202].map(|rule| (allowing(PEER, rule), subject_of(SUBJECT, rule)));
@@ -96,7 +96,7 @@ fn packets_never_see_two_generations_at_once() {
 }
 
 #[test]
-fn a_subject_nobody_knows_is_denied_and_one_that_is_let_off_passes() {
+fn e70_a_subject_nobody_knows_is_denied_and_one_that_is_let_off_passes() {
     let world = world!();
     let mut kernel = open(&world);
     let judge = |kernel: &Kernel| kernel.run_test(Direction::Ingress, LOOPBACK, &udp(9), 1).unwrap().passes();
@@ -135,7 +135,7 @@ fn a_restart_adopts_what_is_pinned() {
 }
 
 #[test]
-fn every_event_is_received_or_counted() {
+fn e95_every_event_is_received_or_counted() {
     let world = world!();
     let mut kernel = open(&world);
     kernel.install(&allowing(PEER, 5), &[(LOOPBACK, subject_of(SUBJECT, 5))]).unwrap();

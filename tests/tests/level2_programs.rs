@@ -141,7 +141,7 @@ fn devices(world: &World) -> Vec<u32> {
 }
 
 #[test]
-fn the_kernel_judges_as_memory_does() {
+fn e110_the_kernel_judges_as_memory_does() {
     let world = world!();
     let config = KernelConfig { bpffs: world.pins(), ..KernelConfig::default() };
     let devices = devices(&world);

@@ -139,7 +139,7 @@ fn another_network_namespace_is_another_world() {
 }
 
 #[test]
-fn an_upgrade_to_other_maps_takes_links_over_when_it_has_a_generation() {
+fn e100_an_upgrade_to_other_maps_takes_links_over_when_it_has_a_generation() {
     let mut world = world!();
     let (web, checkout) = (world.workload("web", 10), world.workload("checkout", 20));
     let host = world.host().clone();
@@ -166,7 +166,7 @@ fn an_upgrade_to_other_maps_takes_links_over_when_it_has_a_generation() {
 }
 
 #[test]
-fn nothing_slips_through_while_programs_are_replaced() {
+fn e100_nothing_slips_through_while_programs_are_replaced() {
     let mut world = world!();
     let (web, checkout) = (world.workload("web", 10), world.workload("checkout", 20));
     let host = world.host().clone();

@@ -86,7 +86,7 @@ fn a_renamed_device_belongs_to_who_claims_its_new_name() {
 }
 
 #[test]
-fn a_device_made_anew_is_enforced_anew() {
+fn e65_a_device_made_anew_is_enforced_anew() {
     let mut world = world!();
     let (mut web, checkout) = two(&mut world);
     let _echo = checkout.serve(&[PORT, OTHER]);

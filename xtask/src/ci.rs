@@ -7,7 +7,7 @@ use anyhow::{Result, bail};
 use crate::setup::{self, Scope};
 use crate::shell::{cargo, root, run as run_command};
 use crate::tally::{Report, Tally};
-use crate::{examples, kernel_programs, kernels, licences, needs, test, tidy};
+use crate::{evasion, examples, kernel_programs, kernels, licences, needs, test, tidy};
 
 /// Runs every step and prints the counts.
 pub(crate) fn run() -> Result<ExitCode> {
@@ -21,6 +21,7 @@ pub(crate) fn run() -> Result<ExitCode> {
         kernel_programs::build_agent(false)?;
         test::levels(report, None, &obstacles)
     });
+    step(&mut report, "the attack table is true and written down", evasion::check);
     collect(&mut report, "the oldest and the newest kernel", kernels::ends);
     collect(&mut report, "examples in policies/", |report| {
         report.add("examples in policies/", examples::run()?);

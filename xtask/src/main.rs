@@ -3,6 +3,7 @@
 mod bench;
 mod ci;
 mod demo;
+mod evasion;
 mod examples;
 mod fuzz;
 mod kernel_programs;
@@ -82,6 +83,12 @@ enum Task {
     },
     /// Everything that has to hold before a change is taken
     Ci,
+    /// The attack table: run every test that carries an id, and print what each attack met at each level
+    Evasion {
+        /// Write `docs/EVASION.md` anew
+        #[arg(long)]
+        write: bool,
+    },
     /// Rules on the files of the repository: sizes, names, no machine's own paths
     Tidy,
 }
@@ -110,6 +117,7 @@ fn run(args: Args) -> Result<ExitCode> {
         Task::TestKernels { kernels, write } => kernels::run(&kernels, write),
         Task::Fuzz { target, seconds } => fuzz::run(target.as_deref(), seconds),
         Task::Ci => ci::run(),
+        Task::Evasion { write } => evasion::run(write),
         Task::Tidy => tidy::run(),
     }
 }

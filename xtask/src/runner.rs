@@ -2,7 +2,7 @@
 
 use std::ffi::OsString;
 use std::io::{BufRead, BufReader};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::thread;
@@ -94,20 +94,50 @@ impl Executable {
         let root = if self.level.is_privileged() { Root::detect() } else { None };
         let mut command = root.map_or_else(|| Command::new(&self.path), |root| root.command(&self.path));
         command.args(self.selection(filter));
-        let outcome = watch(self.prepare(&mut command))
+        let outcome = watch(self.prepare(&mut command), |_| {})
             .with_context(|| format!("cannot run `{}`", self.path.display()))?;
         Ok(self.judge(outcome))
     }
 
     /// How many tests it holds, without running any.
     pub(crate) fn count(&self, filter: Option<&str>) -> Result<usize> {
+        Ok(self.list(filter)?.len())
+    }
+
+    /// The names of its tests; of a bench there are none.
+    pub(crate) fn tests(&self) -> Result<Vec<String>> {
+        if self.has_libtest { self.list(None) } else { Ok(Vec::new()) }
+    }
+
+    fn list(&self, filter: Option<&str>) -> Result<Vec<String>> {
         let mut command = Command::new(&self.path);
         command.args(["--list", "--format", "terse"]).args(self.selection(filter));
         let output = self
             .prepare(&mut command)
             .output()
             .with_context(|| format!("cannot run `{}`", self.path.display()))?;
-        Ok(String::from_utf8_lossy(&output.stdout).lines().filter(|line| line.ends_with(": test")).count())
+        let text = String::from_utf8_lossy(&output.stdout);
+        Ok(text.lines().filter_map(|line| line.strip_suffix(": test")).map(str::to_owned).collect())
+    }
+
+    /// Runs these of its tests, with an environment variable that names a file, and says which of them passed.
+    pub(crate) fn run_exactly(
+        &self,
+        names: &[String],
+        (variable, file): (&str, &Path),
+    ) -> Result<(Tally, Vec<(String, bool)>)> {
+        println!("\n--- {}", self.name);
+        let root = if self.level.is_privileged() { Root::detect() } else { None };
+        let mut command = root.map_or_else(|| Command::new(&self.path), |root| root.command(&self.path));
+        // A harness of its own may take one filter at most.
+        if names.len() < self.tests()?.len() {
+            command.arg("--exact").args(names);
+        }
+        command.env(variable, file);
+        let mut told = Vec::new();
+        let outcome = watch(self.prepare(&mut command), |line| told.extend(result(line)))
+            .with_context(|| format!("cannot run `{}`", self.path.display()))?;
+        Ok((self.judge(outcome), told))
     }
 
     /// libtest takes any of several filters, not all of them: what lies inside another executable is left to the
@@ -154,13 +184,25 @@ struct Outcome {
     status: Option<ExitStatus>,
 }
 
-fn watch(command: &mut Command) -> Result<Outcome> {
+/// What libtest says of one test, if this line does: `test NAME ... ok`.
+fn result(line: &str) -> Option<(String, bool)> {
+    let (name, how) = line.strip_prefix("test ")?.split_once(" ... ")?;
+    let held = match how.split_whitespace().next()? {
+        "ok" => true,
+        "FAILED" => false,
+        _ => return None,
+    };
+    Some((name.trim_end().to_owned(), held))
+}
+
+fn watch(command: &mut Command, mut each: impl FnMut(&str)) -> Result<Outcome> {
     let mut child = command.stdout(Stdio::piped()).spawn()?;
     let lines = lines_of(&mut child)?;
     let start = Instant::now();
     let mut tally = None;
     let mut take = |line: String| {
         println!("{line}");
+        each(&line);
         if let Some(counts) = Tally::parse(&line) {
             tally = Some(counts);
         }
@@ -215,7 +257,7 @@ mod tests {
     use super::*;
 
     fn shell(script: &str) -> Outcome {
-        watch(Command::new("sh").args(["-c", script])).unwrap()
+        watch(Command::new("sh").args(["-c", script]), |_| {}).unwrap()
     }
 
     fn executable(has_libtest: bool) -> Executable {
@@ -258,6 +300,13 @@ mod tests {
         assert_eq!(executable(true).judge(shell("kill -9 $$")), Tally::failed(1));
         let outcome = shell("echo 'test result: ok. 3 passed; 0 failed'; exit 1");
         assert_eq!(executable(true).judge(outcome), Tally { passed: 3, failed: 1, skipped: 0 });
+    }
+
+    #[test]
+    fn each_tests_line_is_understood() {
+        assert_eq!(result("test a::b ... ok"), Some(("a::b".into(), true)));
+        assert_eq!(result("test wide   ... FAILED"), Some(("wide".into(), false)));
+        assert_eq!(result("test result: ok. 1 passed"), None);
     }
 
     #[test]

@@ -41,6 +41,23 @@ mod tests {
         assert!(error.help().contains("cargo xtask build-ebpf"));
     }
 
+    /// Pulling data into the linear part panics kernels before 6.16 on UDP GSO fragment lists.
+    #[test]
+    fn e03_the_programs_never_pull() {
+        const CALL: u8 = 0x85;
+        const SKB_PULL_DATA: i32 = 39;
+        const SKB_LOAD_BYTES: i32 = 26;
+        let Ok(bytes) = object() else { return };
+        let parsed = aya_obj::Object::parse(bytes).unwrap();
+        let instructions = parsed.functions.values().flat_map(|function| &function.instructions);
+        let helpers: Vec<i32> = instructions
+            .filter(|instruction| instruction.code == CALL && instruction.src_reg() == 0)
+            .map(|instruction| instruction.imm)
+            .collect();
+        assert!(helpers.contains(&SKB_LOAD_BYTES), "these aren't the helpers: {helpers:?}");
+        assert!(!helpers.contains(&SKB_PULL_DATA));
+    }
+
     #[test]
     fn what_is_embedded_is_an_elf_object_or_refused() {
         match object() {

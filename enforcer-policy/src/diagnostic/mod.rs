@@ -143,7 +143,7 @@ mod tests {
     use super::{did_you_mean, shown};
 
     #[test]
-    fn shown_escapes_and_bounds() {
+    fn e96_shown_escapes_and_bounds() {
         assert_eq!(shown("plain ü"), "plain ü");
         assert_eq!(shown("a\u{1b}[31m\u{202e}\u{9b}"), "a\\u{1b}[31m\\u{202e}\\u{9b}");
         assert_eq!(shown(&"x".repeat(65)), format!("{}…", "x".repeat(64)));
