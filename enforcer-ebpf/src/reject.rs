@@ -50,7 +50,7 @@ pub extern "C" fn enforcer_reject(skb: *mut __sk_buff, offsets: u32, how: u32) -
     let (protocol, family, both) = (how as u8, (how >> 8) as u8, how >> 16 & 1 != 0);
     let back = if how >> 24 & 1 == 0 { 0 } else { BPF_F_INGRESS as u64 };
     // Without a link header there is no way back; and the verifier wants bounds.
-    if network < 14 || network > 18 || transport <= network || transport > 2_048 {
+    if !(14..=18).contains(&network) || transport <= network || transport > 2_048 {
         return 0;
     }
     let frame = Frame { skb, network, transport, back };

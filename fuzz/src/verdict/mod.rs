@@ -11,7 +11,7 @@ use crate::input::Input;
 use enforcer_common::Hook;
 use enforcer_common::judge::{Scratch, judge, judge_in};
 use enforcer_common::maps::Direction;
-use enforcer_common::packet::Frame;
+use enforcer_common::packet::{Frame, Tag};
 use enforcer_policy::memory::MemoryTables;
 use ground::{GROUND, HOOKS, Set};
 use promises::Seen;
@@ -33,7 +33,8 @@ pub(crate) fn run(bytes: &[u8]) {
         }
         let direction = if step & 1 == 0 { Direction::Egress } else { Direction::Ingress };
         let hook = usize::from(step >> 1 & 7) % HOOKS.len();
-        let vlan = (step & 0x40 != 0).then(|| input.u16());
+        let ethertype = if step & 0x80 == 0 { 0x8100 } else { 0x88a8 };
+        let vlan = (step & 0x40 != 0).then(|| Tag { ethertype, control: input.u16() });
         let len = input.u16();
         let frame = Frame { bytes: input.take(len.into()), vlan };
         world.judge(&frame, Hook { subject: hook as u32, direction });
