@@ -27,7 +27,7 @@ pub(super) fn attacks() -> Vec<Attack> {
             .cases(cases![x16_hop_by_hop_stands_first_or_nowhere]),
         Attack::new("X17", "A jumbo payload option on a packet that has a length; a payload length of nothing", "judged by the length in the header; without one `malformed`")
             .cases(cases![x17_small_jumbograms]),
-        Attack::new("X18", "Authentication headers of 8, 12 and 1,024 bytes; on IPv4", "the true transport header; on IPv4 `proto`")
+        Attack::new("X18", "Authentication headers of 8, 12 and up to 1,028 bytes; on IPv4", "the true transport header; below the 12 bytes of RFC 4302 `malformed`; on IPv4 `proto`")
             .cases(cases![x18_authentication_headers_of_any_length]),
         Attack::new("X19", "ICMP on IPv6, ICMPv6 on IPv4", "`malformed`, whatever the rules name")
             .note("No host takes it, and a type that is read by the other family's numbers would be a guess.")
@@ -219,15 +219,16 @@ fn x17_small_jumbograms(scene: &mut Scene<'_>) {
 
 fn x18_authentication_headers_of_any_length(scene: &mut Scene<'_>) {
     for words in [0_usize, 1, 2, 5, 100, 254, 255] {
-        // The field counts words of four bytes, less two.
+        // The field counts words of four bytes, less two. The fixed part alone has three words.
         let rest = [&[words as u8][..], &vec![0; (words + 2) * 4 - 2]].concat();
         let note = format!("{} bytes", (words + 2) * 4);
-        scene.sends(&note, &extended(tcp(WEB[1], CHECKOUT[1], FLOW, SYN), &[(51, &rest)]), Allowed);
-        scene.sends(
-            &note,
-            &extended(tcp(WEB[1], CHECKOUT[1], (1, 22), SYN), &[(51, &rest)]),
-            Denied("no-rule"),
-        );
+        let (named, other) = if words == 0 {
+            (Denied("malformed"), Denied("malformed"))
+        } else {
+            (Allowed, Denied("no-rule"))
+        };
+        scene.sends(&note, &extended(tcp(WEB[1], CHECKOUT[1], FLOW, SYN), &[(51, &rest)]), named);
+        scene.sends(&note, &extended(tcp(WEB[1], CHECKOUT[1], (1, 22), SYN), &[(51, &rest)]), other);
     }
     let long = extended(tcp(WEB[1], CHECKOUT[1], FLOW, SYN), &[(51, &[255, 0, 0, 0, 0, 0, 0])]);
     scene.sends("longer than the packet", &long, Denied("malformed"));
