@@ -31,7 +31,11 @@ pub(super) fn decide<'a, const N: usize, T: Tables + FamilyTables<N>>(
     let refused = endpoints(context, sight, tables).err();
     sight.refused = refused.is_some();
     let reason = refused.unwrap_or(Reason::NoRule);
-    sight.decided = Decided { outcome: Outcome::deny(reason), deadline: u64::MAX, peer: 0, reserved: 0 };
+    let outcome = Outcome::deny(reason);
+    // A group that no rule names is a silence of the rules: where that passes as audited, it opens a flow like any other.
+    let outcome =
+        if reason as u8 == Reason::Multicast as u8 { apply_mode(context, outcome) } else { outcome };
+    sight.decided = Decided { outcome, deadline: u64::MAX, peer: 0, reserved: 0 };
     let sight = settle(sight);
     if sight.refused { sight } else { by_rules(context, sight, tables) }
 }
