@@ -99,7 +99,8 @@ mod tests {
     #[test]
     fn a_first_part_over_ipv4() {
         let mut frame = vec![0; 12];
-        frame.extend([8, 0, 0x45, 0, 0, 44, 0x12, 0x34, 0x20, 0, 64, 6, 0, 0, 10, 0, 0, 1, 10, 0, 0, 2]);
+        frame
+            .extend([8, 0, 0x45, 0, 0, 44, 0x12, 0x34, 0x20, 0, 64, 6, 0x34, 0x96, 10, 0, 0, 1, 10, 0, 0, 2]);
         frame.extend([0x9c, 0x40, 1, 0xbb, 0, 0, 0, 0, 0, 0, 0, 0, 0x50, 2, 0, 0, 0, 0, 0, 0, 9, 9, 9, 9]);
         assert_eq!(
             dissect(&Frame::new(&frame), false),
