@@ -2,7 +2,7 @@
 
 /// One judged packet: every packet that opens a flow, every change of an open flow's verdict, and denied packets up to a rate.
 #[repr(C)]
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct FlowEvent {
     /// Boot-time clock, nanoseconds.
     pub time: u64,

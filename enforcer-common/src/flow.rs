@@ -148,6 +148,12 @@ impl FlowEntry {
         Cause(self.cause)
     }
 
+    /// Direction of the packet that opened it.
+    #[inline(always)]
+    pub const fn opener(&self) -> Direction {
+        if self.opened == 0 { Direction::Egress } else { Direction::Ingress }
+    }
+
     /// Both ends have said goodbye, or one has reset.
     #[inline(always)]
     pub const fn closed(&self) -> bool {

@@ -7,6 +7,7 @@
 
 pub mod address;
 pub mod answer;
+pub mod checksum;
 #[cfg(feature = "std")]
 pub mod dissect;
 pub mod event;

@@ -15,6 +15,16 @@ pub enum Direction {
     Ingress = 1,
 }
 
+impl Direction {
+    /// As documents and records have it.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Egress => "egress",
+            Self::Ingress => "ingress",
+        }
+    }
+}
+
 /// Which generation is in force: `epoch << 8 | changing << 1 | bank`, one word so that it is read and written whole.
 /// The epoch rises with every change of anything a verdict depends on; a flow judged under another epoch is judged again.
 #[repr(transparent)]
@@ -236,16 +246,39 @@ pub struct EventCounter {
     pub lost: u64,
     /// Over the rate for denied packets.
     pub suppressed: u64,
-    /// Start of the current rate window, coarse monotonic nanoseconds.
-    pub window: u64,
-    /// Denied packets reported in the window.
-    pub in_window: u64,
+    /// Of denied packets reported.
+    pub denied: Rate,
     /// When the reader was last woken, coarse monotonic nanoseconds.
     pub woken: u64,
-    /// Start of the window in which ICMP errors to senders of denied packets are counted.
-    pub answer_window: u64,
-    /// Such errors sent in the window.
-    pub answers: u64,
+    /// Of ICMP errors to senders of denied packets.
+    pub answers: Rate,
+}
+
+/// How often something was done in the second that runs, per CPU.
+#[repr(C)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Rate {
+    /// When that second began, coarse monotonic nanoseconds.
+    pub began: u64,
+    /// How often since then.
+    pub count: u64,
+}
+
+impl Rate {
+    const SECOND: u64 = 1_000_000_000;
+
+    /// Whether it may be done once more at `now`, and if so counts it.
+    #[inline(always)]
+    pub const fn take(&mut self, now: u64, most: u64) -> bool {
+        if now.wrapping_sub(self.began) >= Self::SECOND {
+            *self = Self { began: now, count: 0 };
+        }
+        let room = self.count < most;
+        if room {
+            self.count += 1;
+        }
+        room
+    }
 }
 
 /// What a subject has opened of late in one direction: a flood finds its bound here before it finds the room of others.

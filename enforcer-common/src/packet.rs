@@ -1,6 +1,6 @@
 //! Reading a packet, wherever it is.
 
-pub use crate::parse::{Chain, walk};
+pub use crate::parse::{Chain, flags, walk};
 
 /// Plain old data that may be read from any bytes.
 ///

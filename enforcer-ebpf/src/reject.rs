@@ -9,8 +9,10 @@ use aya_ebpf::helpers::{
     bpf_clone_redirect, bpf_csum_diff, bpf_skb_change_tail, bpf_skb_load_bytes, bpf_skb_store_bytes,
 };
 use core::ffi::c_void;
+use enforcer_common::checksum::folded;
 use enforcer_common::judge::Rejection;
 use enforcer_common::maps::{Direction, limits};
+use enforcer_common::packet::flags::{ACK, FIN, RST, SYN};
 use enforcer_common::tables::Clock as _;
 
 /// Drawn by whoever loads the programs.
@@ -19,11 +21,6 @@ static MARK: Global<u32> = Global::new(0);
 
 /// No answer made here is longer: a link header with one tag, and an ICMPv6 error.
 const LONGEST: u32 = 18 + 96;
-const SECOND: u64 = 1_000_000_000;
-const FIN: u8 = 0x01;
-const SYN: u8 = 0x02;
-const RST: u8 = 0x04;
-const ACK: u8 = 0x10;
 
 /// Whether the frame is an answer made here, on its way.
 #[inline(always)]
@@ -82,8 +79,6 @@ struct Frame {
 
 /// Words of an answer at most: an IPv6 header, an ICMPv6 header, an IPv6 header and eight bytes.
 const WORDS: usize = 24;
-/// Where a TCP header starts in the words of a reset.
-const TCP: usize = 10;
 
 impl Frame {
     #[inline(always)]
@@ -130,7 +125,7 @@ impl Frame {
             set: with,
         };
         // What the kernel leaves to the device to check-sum holds the sum of the pseudo header alone.
-        let partial = check as u16 == pseudo(&source, &destination, 6, length);
+        let partial = check as u16 == pseudo(&source, &destination, length);
         self.write(&reply, v4, false)?;
         self.swap(macs)?;
         self.send()?;
@@ -152,39 +147,42 @@ impl Frame {
         words[11] = *seq;
         words[12] = *ack;
         words[13] = u32::from_ne_bytes([0x50, *set, 0, 0]);
-        let (first, len) = if v4 {
+        if v4 {
             (words[8], words[9]) = (source[3], destination[3]);
             words[5] = u32::from_ne_bytes([0x45, 0, 0, 40]);
             words[6] = u32::from_ne_bytes([0, 0, 0x40, 0]);
             words[7] = u32::from_ne_bytes([64, 6, 0, 0]);
-            let check = !fold(sum::<20>(&raw mut words[5], 0));
-            words[7] |= (check as u32) << 16;
-            (5, 40)
+            words[7] |= (check::<20>(&raw mut words[5], 0) as u32) << 16;
         } else {
             words[2..6].copy_from_slice(source);
             words[6..10].copy_from_slice(destination);
             words[0] = u32::from_ne_bytes([0x60, 0, 0, 0]);
             words[1] = u32::from_ne_bytes([0, 20, 6, 64]);
-            (0, 60)
-        };
-        let check = if partial {
-            pseudo(source, destination, 6, 20)
+        }
+        // Behind the addresses in a pseudo header: the protocol, and how long the segment is.
+        let rest = u32::from_ne_bytes([0, 6, 0, 20]);
+        words[14] = if partial {
+            pseudo(source, destination, 20)
         } else if v4 {
-            !fold(sum::<28>(&raw mut words[8], u32::from_ne_bytes([0, 6, 0, 20])))
+            check::<28>(&raw mut words[8], rest)
         } else {
-            !fold(sum::<52>(&raw mut words[2], u32::from_ne_bytes([0, 6, 0, 20])))
-        };
-        words[TCP + 4] = check as u32;
+            check::<52>(&raw mut words[2], rest)
+        } as u32;
+        if v4 {
+            self.replace::<40>((&raw const words[5]).cast())
+        } else {
+            self.replace::<60>(words.as_ptr().cast())
+        }
+    }
+
+    /// Puts an answer in place of the packet. A constant size: the verifier wants to know which bytes of the stack are read.
+    #[inline(always)]
+    fn replace<const LEN: u32>(&self, answer: *const c_void) -> Option<()> {
         // SAFETY: a helper on the context in hand.
-        if unsafe { bpf_skb_change_tail(self.skb, self.network + len, 0) } != 0 {
+        if unsafe { bpf_skb_change_tail(self.skb, self.network + LEN, 0) } != 0 {
             return None;
         }
-        // Constant sizes and places: the verifier wants to know which bytes of the stack are read.
-        if first == 5 {
-            self.store(self.network, (&raw const words[5]).cast(), 40)
-        } else {
-            self.store(self.network, words.as_ptr().cast(), 60)
-        }
+        self.store(self.network, answer, LEN)
     }
 
     /// An ICMP error for the sender (RFC 1812, RFC 4443), unless too many were sent of late. It quotes the IP header and eight bytes, so
@@ -197,17 +195,17 @@ impl Frame {
         let [source, destination] = self.addresses(v4)?;
         let macs = self.load::<3>(0)?;
         let mut words = [0_u32; WORDS];
-        let len = if v4 {
+        if v4 {
             let quoted = self.load::<7>(self.network)?;
             words[7..14].copy_from_slice(&quoted);
             words[0] = u32::from_ne_bytes([0x45, 0, 0, 56]);
             words[1] = u32::from_ne_bytes([0, 0, 0x40, 0]);
             words[2] = u32::from_ne_bytes([64, 1, 0, 0]);
             (words[3], words[4]) = (destination[3], source[3]);
-            words[2] |= (!fold(sum::<20>(&raw mut words[0], 0)) as u32) << 16;
+            words[2] |= (check::<20>(&raw mut words[0], 0) as u32) << 16;
             words[5] = u32::from_ne_bytes([3, 13, 0, 0]);
-            words[5] |= (!fold(sum::<36>(&raw mut words[5], 0)) as u32) << 16;
-            56
+            words[5] |= (check::<36>(&raw mut words[5], 0) as u32) << 16;
+            self.replace::<56>(words.as_ptr().cast())?;
         } else {
             let quoted = self.load::<12>(self.network)?;
             words[12..24].copy_from_slice(&quoted);
@@ -216,18 +214,9 @@ impl Frame {
             words[2..6].copy_from_slice(&destination);
             words[6..10].copy_from_slice(&source);
             words[10] = u32::from_ne_bytes([1, 1, 0, 0]);
-            let check = !fold(sum::<88>(&raw mut words[2], u32::from_ne_bytes([0, 58, 0, 56])));
-            words[10] |= (check as u32) << 16;
-            96
-        };
-        // SAFETY: as above.
-        if unsafe { bpf_skb_change_tail(self.skb, self.network + len, 0) } != 0 {
-            return None;
-        }
-        if v4 {
-            self.store(self.network, words.as_ptr().cast(), 56)?;
-        } else {
-            self.store(self.network, words.as_ptr().cast(), 96)?;
+            let rest = u32::from_ne_bytes([0, 58, 0, 56]);
+            words[10] |= (check::<88>(&raw mut words[2], rest) as u32) << 16;
+            self.replace::<96>(words.as_ptr().cast())?;
         }
         self.swap(macs)?;
         self.send()?;
@@ -286,31 +275,24 @@ struct Reset {
     set: u8,
 }
 
-/// The sum of `N` bytes that start at `words`, as 16-bit numbers (RFC 1071).
+/// The checksum of `N` bytes that start at `words`, and of `rest`.
 #[inline(always)]
-fn sum<const N: u32>(words: *mut u32, seed: u32) -> u32 {
+fn check<const N: u32>(words: *mut u32, rest: u32) -> u16 {
     // SAFETY: callers have `N` bytes there.
-    unsafe { bpf_csum_diff(core::ptr::null_mut(), 0, words, N, seed) as u32 }
+    let sum = unsafe { bpf_csum_diff(core::ptr::null_mut(), 0, words, N, rest) };
+    !folded(sum as u32 as u64)
 }
 
+/// The sum of TCP's pseudo header, not complemented.
 #[inline(always)]
-fn fold(sum: u32) -> u16 {
-    let sum = (sum & 0xffff) + (sum >> 16);
-    ((sum & 0xffff) + (sum >> 16)) as u16
-}
-
-/// The folded sum of a pseudo header, not complemented.
-#[inline(always)]
-fn pseudo(source: &[u32; 4], destination: &[u32; 4], protocol: u8, length: u32) -> u16 {
-    let mut total = u32::from_ne_bytes([0, protocol, 0, 0]) as u64 + length.to_be() as u64;
+fn pseudo(source: &[u32; 4], destination: &[u32; 4], length: u32) -> u16 {
+    let mut total = u32::from_ne_bytes([0, 6, 0, 0]) as u64 + length.to_be() as u64;
     let mut i = 0;
     while i < 4 {
         total += source[i] as u64 + destination[i] as u64;
         i += 1;
     }
-    let folded = (total & 0xffff_ffff) + (total >> 32);
-    let folded = (folded & 0xffff_ffff) + (folded >> 32);
-    fold(folded as u32)
+    folded(total)
 }
 
 /// Whether one more ICMP error may be sent by this CPU now.
@@ -319,13 +301,7 @@ fn may_answer() -> bool {
     let Some(counter) = EVENT_COUNTS.get_ptr_mut(0) else { return false };
     // SAFETY: this CPU's own slot; programs on one CPU don't interrupt each other.
     let counter = unsafe { &mut *counter };
-    let now = KernelClock.coarse();
-    if now - counter.answer_window >= SECOND {
-        counter.answer_window = now;
-        counter.answers = 0;
-    }
-    counter.answers += 1;
-    counter.answers <= limits::DENY_ANSWERS
+    counter.answers.take(KernelClock.coarse(), limits::DENY_ANSWERS)
 }
 
 /// The arguments of [`enforcer_reject`].

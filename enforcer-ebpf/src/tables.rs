@@ -15,8 +15,6 @@ use enforcer_common::maps::{
 use enforcer_common::tables::{Clock, FamilyTables, Tables};
 use enforcer_common::{Decision, Interval, Outcome, PortSet, Word};
 
-const SECOND: u64 = 1_000_000_000;
-
 /// Whether the kernel has a coarse clock for programs (5.11 and later), which costs a quarter of the exact one. Set before loading: the
 /// verifier takes it for a constant and leaves out the branch that isn't taken.
 #[unsafe(no_mangle)]
@@ -139,17 +137,11 @@ impl Tables for Kernel {
         let Some(counter) = EVENT_COUNTS.get_ptr_mut(0) else { return false };
         // SAFETY: as in `count`.
         let counter = unsafe { &mut *counter };
-        let now = KernelClock.coarse();
-        if now - counter.window >= SECOND {
-            counter.window = now;
-            counter.in_window = 0;
-        }
-        if counter.in_window >= limits::DENY_EVENTS {
+        let told = counter.denied.take(KernelClock.coarse(), limits::DENY_EVENTS);
+        if !told {
             counter.suppressed += 1;
-            return false;
         }
-        counter.in_window += 1;
-        true
+        told
     }
 
     #[inline(always)]

@@ -105,7 +105,7 @@ pub trait Datapath: Send {
     /// Counters of all reasons by [`enforcer_common::Reason`] code, summed over CPUs.
     fn reason_counters(&self) -> Result<Vec<ReasonCounter>, DatapathError>;
 
-    /// What became of events, summed over CPUs. `window` and `in_window` mean nothing here.
+    /// What became of events, summed over CPUs. Only the first three mean something here.
     fn event_counters(&self) -> Result<EventCounter, DatapathError>;
 
     /// Hands records of verdicts to `sink` from now on, in batches, within some 20 ms of the packets. Can be asked for once, inside a

@@ -113,21 +113,27 @@ pub(super) fn remove(link: &LinkPin, held: Option<&OwnedFd>) -> Result<(), Datap
     }
 }
 
-/// Every device hooked in both directions. Forgets those that have gone.
-pub(super) fn attached(pins: &Pins, hooks: &mut Hooks) -> Result<Vec<Attachment>, DatapathError> {
+/// Forgets hooks of devices that have gone; whether there were any.
+pub(super) fn forget_gone(pins: &Pins, hooks: &mut Hooks) -> Result<bool, DatapathError> {
     let devices = Devices::open()
         .map_err(|error| DatapathError::caused("cannot tell which devices there are", error))?;
+    let mut any = false;
     for ifindex in hooks.devices().1 {
         if devices.name(ifindex).is_none() {
-            detach(pins, hooks, ifindex)?;
+            any |= detach(pins, hooks, ifindex)?;
         }
     }
+    Ok(any)
+}
+
+/// Every device hooked in both directions.
+pub(super) fn attached(hooks: &Hooks) -> Vec<Attachment> {
     let hook = |kind| match kind {
         Kind::Tcx => Hook::Tcx,
         Kind::Clsact => Hook::Clsact,
     };
     let whole = hooks.devices().0.into_iter();
-    Ok(whole.map(|(ifindex, kind)| Attachment { ifindex, hook: hook(kind) }).collect())
+    whole.map(|(ifindex, kind)| Attachment { ifindex, hook: hook(kind) }).collect()
 }
 
 fn is_there(link: &LinkPin) -> Result<bool, DatapathError> {

@@ -6,7 +6,7 @@ use std::time::Duration;
 use aya::Pod;
 use aya::maps::{HashMap as Table, MapData, MapError};
 use enforcer_common::flow::{FlowEntry, FlowKey, Tier, ticks};
-use enforcer_common::maps::{AddressKey, Direction, Quota};
+use enforcer_common::maps::{AddressKey, Quota};
 use rustix::time::{ClockId, clock_gettime};
 
 use super::batch::{clear, dump};
@@ -83,8 +83,7 @@ where
             over.push(key);
         } else {
             sweep.live += 1;
-            let opened = if entry.opened == 0 { Direction::Egress } else { Direction::Ingress };
-            *shares.entry(Quota::slot(key.subject, opened)).or_default() += 1;
+            *shares.entry(Quota::slot(key.subject, entry.opener())).or_default() += 1;
         }
     })?;
     // A packet may have come since: look again before each. Between that look and the deletion one still may; such a

@@ -32,16 +32,14 @@ pub(super) fn open(config: &KernelConfig) -> Result<Kernel, DatapathError> {
     let pins = Pins::open(&config.bpffs, layout::version(&object, config)?).map_err(explain)?;
     let version = running()?;
     lift_limits(version);
-    let constants = constants(version);
+    let constants = constants(version)?;
     // Every hook is held open, two for each device. Where there is no more to be had, attaching says so.
     let files = getrlimit(Resource::Nofile);
     let _ = setrlimit(Resource::Nofile, Rlimit { current: files.maximum, ..files });
     let mut loader = EbpfLoader::new();
     for (name, value) in &constants {
-        loader.override_global(name, value, true);
+        loader.override_global(name, &value[..], true);
     }
-    let mark = mark()?;
-    loader.override_global("MARK", &mark, true);
     let names = layout::names(&object)?;
     for name in &names {
         loader.map_pin_path(name, pins.map(name));
@@ -70,18 +68,19 @@ pub(super) fn open(config: &KernelConfig) -> Result<Kernel, DatapathError> {
     Ok(Kernel { pins, programs, tables, banks, guard, shares: None, ring: Some(ring), tcx })
 }
 
+/// What the programs are told before they are loaded, by the names of their constants.
+pub(super) fn constants(version: KernelVersion) -> Result<[(&'static str, Vec<u8>); 2], DatapathError> {
+    let coarse_clock = u8::from(version >= COARSE_CLOCK_SINCE);
+    Ok([("COARSE_CLOCK", vec![coarse_clock]), ("MARK", mark()?.to_ne_bytes().to_vec())])
+}
+
 /// What the programs mark their own answers with; nobody else should know, because what carries it isn't judged.
-pub(super) fn mark() -> Result<u32, DatapathError> {
+fn mark() -> Result<u32, DatapathError> {
     let mut bytes = [0; 4];
     rustix::rand::getrandom(&mut bytes, rustix::rand::GetRandomFlags::empty())
         .map_err(|error| DatapathError::caused("cannot draw a number", error))?;
     // 0 would be the mark of every packet.
     Ok(u32::from_ne_bytes(bytes).max(1))
-}
-
-/// What the programs are told of the kernel, by the names of their constants.
-pub(super) fn constants(version: KernelVersion) -> [(&'static str, u8); 1] {
-    [("COARSE_CLOCK", u8::from(version >= COARSE_CLOCK_SINCE))]
 }
 
 /// The running kernel.

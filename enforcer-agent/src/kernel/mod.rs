@@ -171,9 +171,12 @@ impl Datapath for Kernel {
     }
 
     fn attached(&mut self) -> Result<Vec<Attachment>, DatapathError> {
-        let attached = attach::attached(&self.pins, &mut self.guard.hooks);
-        self.guard.hooks_changed(&self.pins);
-        attached
+        let gone = attach::forget_gone(&self.pins, &mut self.guard.hooks);
+        // Pins that nothing of ours touched are still known by their numbers.
+        if !matches!(gone, Ok(false)) {
+            self.guard.hooks_changed(&self.pins);
+        }
+        gone.map(|_| attach::attached(&self.guard.hooks))
     }
 
     fn rule_counters(&self, rules: u32) -> Result<Vec<RuleCounter>, DatapathError> {

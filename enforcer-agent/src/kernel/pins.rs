@@ -62,23 +62,23 @@ impl Pins {
 
     /// Whether the directory that is locked is the one that stands there, with the mark of its network namespace.
     pub(super) fn is_in_place(&self) -> bool {
-        let locked = self.lock.metadata().ok().map(|locked| (locked.dev(), locked.ino()));
-        let there = fs::metadata(&self.root.path).ok().map(|there| (there.dev(), there.ino()));
-        let marked = || namespace_mark().is_ok_and(|mark| self.root.path.join(mark).exists());
-        locked == there && marked()
+        self.has_root() && namespace_mark().is_ok_and(|mark| self.root.path.join(mark).exists())
     }
 
     /// Makes the directory anew, where somebody has taken it away.
     pub(super) fn put_in_place(&mut self) -> Result<(), DatapathError> {
-        let locked = self.lock.metadata().ok().map(|locked| (locked.dev(), locked.ino()));
-        let there = fs::metadata(&self.root.path).ok().map(|there| (there.dev(), there.ino()));
-        if locked == there {
+        if self.has_root() {
             // Only the mark is missing, and this daemon has the lock.
             return settle_namespace(&self.root.path);
         }
         let (root, dir, lock) = take(&self.wanted, self.layout)?;
         (self.root, self.dir, self.lock) = (root, dir, lock);
         Ok(())
+    }
+
+    fn has_root(&self) -> bool {
+        let number = |found: io::Result<fs::Metadata>| found.ok().map(|found| (found.dev(), found.ino()));
+        number(self.lock.metadata()) == number(fs::metadata(&self.root.path))
     }
 
     /// The directories with pins of this layout.
@@ -92,7 +92,7 @@ impl Pins {
 
     pub(super) fn link(&self, ifindex: u32, direction: Direction, kind: Kind) -> LinkPin {
         let name =
-            format!("{ifindex}-{}{}", word(direction), if kind == Kind::Clsact { "-clsact" } else { "" });
+            format!("{ifindex}-{}{}", direction.word(), if kind == Kind::Clsact { "-clsact" } else { "" });
         LinkPin { ifindex, direction, kind, path: self.dir.join("links").join(name) }
     }
 
@@ -245,13 +245,6 @@ fn is_live(link: &LinkPin) -> bool {
     link.kind == Kind::Tcx && info().is_some_and(|info| info.ifindex != 0)
 }
 
-fn word(direction: Direction) -> &'static str {
-    match direction {
-        Direction::Egress => "egress",
-        Direction::Ingress => "ingress",
-    }
-}
-
 /// Reads a name that [`Pins::link`] made.
 fn parse(name: &str) -> Option<(u32, Direction, Kind)> {
     let (name, kind) = match name.strip_suffix("-clsact") {
@@ -259,7 +252,7 @@ fn parse(name: &str) -> Option<(u32, Direction, Kind)> {
         None => (name, Kind::Tcx),
     };
     let (ifindex, direction) = name.split_once('-')?;
-    let direction = [Direction::Egress, Direction::Ingress].into_iter().find(|d| word(*d) == direction)?;
+    let direction = [Direction::Egress, Direction::Ingress].into_iter().find(|d| d.word() == direction)?;
     Some((ifindex.parse().ok()?, direction, kind))
 }
 

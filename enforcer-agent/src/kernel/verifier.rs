@@ -42,8 +42,8 @@ pub fn complexity(config: &KernelConfig) -> Result<Vec<Complexity>, DatapathErro
         DatapathError::caused("the object with the kernel programs is damaged", error)
     };
     let mut object = Object::parse(&bytes).map_err(|error| damaged(error.into()))?;
-    let constants = constants(version);
-    let values = constants.iter().map(|(name, value)| (*name, (std::slice::from_ref(value), true)));
+    let constants = constants(version)?;
+    let values = constants.iter().map(|(name, value)| (*name, (&value[..], true)));
     object.patch_map_data(values.collect()).map_err(|error| damaged(error.into()))?;
     let features = aya::features();
     let mut types = None;

@@ -131,7 +131,7 @@ fn consult<const N: usize, T: Tables + FamilyTables<N>>(
     }
     let outcome = standing(entry);
     if entry.epoch != context.control.epoch() || past(entry.deadline, clock) {
-        let opened = opener(entry);
+        let opened = entry.opener();
         let (own, flags) = (own.is_some(), own.unwrap_or(0));
         let why = Why::Again;
         return Some(Step::Ask(Ask { why, opened, tier, before: outcome, own, flags, ..Ask::OPEN }));
@@ -142,16 +142,10 @@ fn consult<const N: usize, T: Tables + FamilyTables<N>>(
     if let Some(set) = own {
         note(entry, context, key.protocol, set, now);
         if matches!(tier, Tier::Embryonic) && established(entry, context, key.protocol) {
-            quota::establish(context, key, opener(entry), now, tables);
+            quota::establish(context, key, entry.opener(), now, tables);
         }
     }
     Some(Step::Done(Ruling::quiet(outcome)))
-}
-
-/// Direction of the packet that opened a flow.
-#[inline(always)]
-fn opener(entry: &FlowEntry) -> Direction {
-    if entry.opened == 0 { Direction::Egress } else { Direction::Ingress }
 }
 
 /// Takes the rules' answer.
@@ -193,7 +187,7 @@ fn renew(entry: &mut FlowEntry, context: &Context, outcome: Outcome, deadline: u
 
 /// An outcome as entries hold it.
 #[inline(always)]
-pub(super) const fn packed(outcome: Outcome) -> u8 {
+const fn packed(outcome: Outcome) -> u8 {
     outcome.word as u8 | if outcome.passes { FlowEntry::PASSES } else { 0 }
 }
 

@@ -31,12 +31,12 @@ impl Rejection {
     pub const NONE: Self = Self { network: 0, transport: 0, protocol: 0, family: 0, both: 0, reserved: 0 };
 }
 
-/// What is made of a packet with this outcome. Nobody answers what no rule has decided (it may be forged), parts of datagrams, groups,
+/// What is made of a packet that was denied. Nobody answers what no rule has decided (it may be forged), parts of datagrams, groups,
 /// resets, or errors: RFC 1122, 3.2.2 and RFC 9293, 3.5.2.
 #[inline(always)]
 pub(super) fn rejection<const N: usize>(context: &Context, sight: &Sight<N>, outcome: &Outcome) -> Rejection {
     let none = Rejection::NONE;
-    if outcome.passes || context.flags & Subject::ANSWERS_DENIED == 0 {
+    if context.flags & Subject::ANSWERS_DENIED == 0 {
         return none;
     }
     let decided = outcome.cause.as_rule().is_some()

@@ -2,6 +2,7 @@
 
 use super::{Addresses, Fragment, Network};
 use crate::Reason;
+use crate::checksum::folded;
 use crate::packet::Packet;
 
 /// Options looked at before a packet is given up; eight fit with room for padding, more is an attack.
@@ -79,15 +80,11 @@ fn more<P: Packet>(packet: &P, sum: u64, start: u32, end: u32) -> Result<u64, Re
     Ok(sum)
 }
 
-/// Holds that a header's words sum up to what they should (RFC 1071; the order of bytes doesn't matter). The kernel always computes this checksum
+/// Holds that a header's words sum up to what they should (RFC 791). The kernel always computes this checksum
 /// by itself, whatever it leaves to devices, so it is right on every honest packet.
 #[inline(always)]
 fn checked(sum: u64) -> Result<(), Reason> {
-    let sum = (sum & 0xffff_ffff) + (sum >> 32);
-    let sum = (sum & 0xffff) + (sum >> 16);
-    let sum = (sum & 0xffff) + (sum >> 16);
-    let sum = (sum & 0xffff) + (sum >> 16);
-    if sum == 0xffff { Ok(()) } else { Err(Reason::Malformed) }
+    if folded(sum) == 0xffff { Ok(()) } else { Err(Reason::Malformed) }
 }
 
 /// Refuses options that steer or map a route (RFC 7126, 4.3 to 4.5): loose (131) and strict (137) source route, record route (7).

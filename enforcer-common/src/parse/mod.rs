@@ -15,7 +15,8 @@ pub(crate) use ipv4::{ipv4, options};
 pub(crate) use ipv6::ipv6;
 pub use ipv6::{Chain, walk};
 pub(crate) use link::{Link, ethertype, hardware, is_tag, link};
-pub(crate) use transport::{Transport, flags, transport};
+pub use transport::flags;
+pub(crate) use transport::{Transport, transport};
 
 /// IP protocol numbers with a meaning here.
 pub(crate) mod protocol {

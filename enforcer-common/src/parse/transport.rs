@@ -5,11 +5,19 @@ use crate::Reason;
 use crate::packet::Packet;
 
 /// TCP flags (RFC 9293, 3.1).
-pub(crate) mod flags {
-    pub(crate) const FIN: u8 = 1;
-    pub(crate) const SYN: u8 = 2;
-    pub(crate) const RST: u8 = 4;
-    pub(crate) const ACK: u8 = 16;
+pub mod flags {
+    /// The sender says no more.
+    pub const FIN: u8 = 1;
+    /// Opens a connection, or answers its opening.
+    pub const SYN: u8 = 2;
+    /// Ends a connection at once.
+    pub const RST: u8 = 4;
+    /// To be handed on at once.
+    pub const PSH: u8 = 8;
+    /// The acknowledgement number means something.
+    pub const ACK: u8 = 16;
+    /// The urgent pointer means something.
+    pub const URG: u8 = 32;
 }
 
 #[derive(Clone, Copy)]

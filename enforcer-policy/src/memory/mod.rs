@@ -44,9 +44,6 @@ pub struct MemoryTables {
     reasons: [RuleCounter; Reason::COUNT],
 }
 
-/// Length of the window in which denied packets are counted against [`limits::DENY_EVENTS`].
-const WINDOW: u64 = 1_000_000_000;
-
 impl MemoryTables {
     /// Tables with `image` in force as epoch 1, no subject bound, both clocks at 0.
     pub fn new(image: &Image) -> Self {
@@ -284,16 +281,11 @@ impl Tables for MemoryTables {
             return true;
         }
         let counter = &mut self.event_counter;
-        if self.clock.coarse.wrapping_sub(counter.window) >= WINDOW {
-            counter.window = self.clock.coarse;
-            counter.in_window = 0;
-        }
-        if counter.in_window >= limits::DENY_EVENTS {
+        let told = counter.denied.take(self.clock.coarse, limits::DENY_EVENTS);
+        if !told {
             counter.suppressed += 1;
-            return false;
         }
-        counter.in_window += 1;
-        true
+        told
     }
 
     fn report(&mut self, event: impl FnOnce() -> FlowEvent) {

@@ -3,7 +3,6 @@
 use super::Engine;
 use crate::datapath::{Damage, Fault, Inspection, Place, Unreachable};
 use crate::protocol::{TamperRecord, TamperStatus, UnreachableStatus};
-use enforcer_common::maps::Direction;
 use enforcer_policy::diagnostic::shown;
 use std::collections::{BTreeSet, VecDeque};
 use std::time::{Duration, Instant};
@@ -89,7 +88,7 @@ impl Tampering {
     pub(super) fn ahead_of(&self, ifindex: u32) -> Vec<UnreachableStatus> {
         let here = self.unreachable.iter().filter(|one| one.ifindex == ifindex);
         let told = here.map(|one| UnreachableStatus {
-            direction: word(one.direction).to_owned(),
+            direction: one.direction.word().to_owned(),
             ahead: one.ahead.clone(),
             program: one.program,
         });
@@ -102,13 +101,6 @@ impl Tampering {
             self.recent.pop_front();
         }
         self.recent.push_back(record);
-    }
-}
-
-fn word(direction: Direction) -> &'static str {
-    match direction {
-        Direction::Egress => "egress",
-        Direction::Ingress => "ingress",
     }
 }
 
@@ -211,7 +203,7 @@ impl Engine {
                 let interface = self.interfaces.all().find(|one| one.link.ifindex == *ifindex);
                 record.interface = interface.map(|one| one.link.name.clone());
                 record.workload = interface.and_then(|one| one.workload.clone());
-                (record.ifindex, record.direction) = (Some(*ifindex), Some(word(*direction).to_owned()));
+                (record.ifindex, record.direction) = (Some(*ifindex), Some(direction.word().to_owned()));
             }
             Place::Table(table) => record.table = Some((*table).to_owned()),
             Place::Pin(path) => record.pin = Some(path.clone()),

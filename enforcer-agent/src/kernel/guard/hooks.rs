@@ -1,7 +1,6 @@
 //! The hooks this daemon has made or adopted, held open: while it runs, its links outlive their pins.
 
 use std::collections::{BTreeMap, HashMap};
-use std::fs;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::time::Instant;
@@ -12,8 +11,9 @@ use super::super::attach::{BOTH, Devices, remove, side};
 use super::super::pins::{Kind, LinkPin, Pins};
 use super::super::programs::Programs;
 use super::super::query::{self, InChain};
-use super::super::{bpffs, clsact, sys};
+use super::super::{clsact, sys};
 use super::ending::always_continues;
+use super::pinned::put_back;
 use crate::datapath::{Damage, DatapathError, Fault, Inspection, Place, Unreachable};
 use crate::links::{Filter, Filters};
 
@@ -109,8 +109,7 @@ impl Hooks {
             Ok(devices) => devices,
             Err(error) => return found.errors.push(unseen("the devices' names", error)),
         };
-        let mut keys: Vec<(u32, Direction)> = self.held.keys().copied().collect();
-        keys.sort_unstable();
+        let keys: Vec<(u32, Direction)> = self.held.keys().copied().collect();
         let mut seen_programs = Vec::new();
         for key @ (ifindex, direction) in keys {
             let Some(held) = self.held.get(&key) else { continue };
@@ -130,20 +129,18 @@ impl Hooks {
                     continue;
                 }
             };
+            let mut unrepaired = None;
             if let Seen::Faulty(damage) = seen {
-                let repaired = self.repair(key, pins, programs, &devices);
+                unrepaired = self.repair(key, pins, programs, &devices).err().map(|error| error.to_string());
                 found.faults.push(Fault {
                     damage,
                     place: Place::Hook { ifindex, direction },
                     entries: 1,
                     gap: self.held.get(&key).map_or_else(Default::default, |held| held.whole.elapsed()),
-                    unrepaired: repaired.err().map(|error| error.to_string()),
+                    unrepaired: unrepaired.clone(),
                 });
             }
-            let whole = !found.faults.last().is_some_and(|fault| {
-                fault.unrepaired.is_some() && fault.place == Place::Hook { ifindex, direction }
-            });
-            if let Some(held) = self.held.get_mut(&key).filter(|_| whole) {
+            if let Some(held) = self.held.get_mut(&key).filter(|_| unrepaired.is_none()) {
                 held.whole = began;
             }
             for ahead in ahead {
@@ -184,7 +181,7 @@ impl Hooks {
                 return Ok(None);
             }
             let link = sys::create_tcx_link(program.as_fd(), key.0, side(key.1))?;
-            replace_pin(&link, &pin)?;
+            put_back(&pin.path, link.as_fd())?;
             Ok(Some(link))
         };
         let failed = |error| DatapathError::caused(format_args!("cannot attach to `{name}` again"), error);
@@ -213,18 +210,6 @@ impl Hooks {
 
 fn unseen(what: &str, error: io::Error) -> DatapathError {
     DatapathError::caused(format_args!("cannot look at {what}"), error)
-}
-
-/// Pins a link in place of whatever is there.
-pub(super) fn replace_pin(link: &OwnedFd, pin: &LinkPin) -> io::Result<()> {
-    if let Some(dir) = pin.path.parent() {
-        bpffs::make_dir(dir).map_err(io::Error::other)?;
-    }
-    match fs::remove_file(&pin.path) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-        _ => {}
-    }
-    sys::pin(link, &pin.path)
 }
 
 fn look_at_tcx(held: &Held, ours: u32, devices: &Devices) -> io::Result<(Seen, Vec<Ahead>)> {

@@ -106,7 +106,10 @@ impl Pinned {
                 (Some(number), Some(known)) if number == known => {}
                 (Some(number), None) => put.push((path, Some(*number), None)),
                 _ => {
-                    let repaired = put_back(&path, object);
+                    let repaired = match object {
+                        Some(object) => put_back(&path, object),
+                        None => bpffs::make_dir(&path).map_err(io::Error::other),
+                    };
                     put.push((path, None, Some(repaired.err().map(|error| error.to_string()))));
                 }
             }
@@ -145,12 +148,10 @@ fn numbers(dir: &Path, into: &mut HashMap<PathBuf, u64>) -> io::Result<()> {
     Ok(())
 }
 
-/// Pins an object in place of whatever stands there; what has none is a directory.
-fn put_back(path: &Path, object: Option<BorrowedFd<'_>>) -> io::Result<()> {
-    let failed = |error: DatapathError| io::Error::other(error);
-    let Some(object) = object else { return bpffs::make_dir(path).map_err(failed) };
+/// Pins an object in place of whatever stands there.
+pub(super) fn put_back(path: &Path, object: BorrowedFd<'_>) -> io::Result<()> {
     if let Some(dir) = path.parent() {
-        bpffs::make_dir(dir).map_err(failed)?;
+        bpffs::make_dir(dir).map_err(io::Error::other)?;
     }
     match fs::remove_file(path) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
