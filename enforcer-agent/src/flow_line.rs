@@ -1,19 +1,15 @@
 //! One judged packet as a line for people.
 
+use crate::output::time_of_day;
 use crate::protocol::{End, FlowRecord};
 use crate::selection;
 use enforcer_policy::diagnostic::shown;
-use jiff::Timestamp;
-use jiff::tz::TimeZone;
 use std::net::IpAddr;
 
 /// `12:53:39.168 checkout (app=checkout) 10.20.0.3:41822 -> ledger-db (app=ledger) 10.20.0.7:5432/tcp  ALLOWED  checkout-to-ledger#0  shop.yaml:14`.
 #[must_use]
 pub fn flow_line(record: &FlowRecord, colour: bool) -> String {
-    let time = match record.time.parse::<Timestamp>() {
-        Ok(time) => time.to_zoned(TimeZone::system()).strftime("%H:%M:%S.%3f").to_string(),
-        Err(_) => shown(&record.time),
-    };
+    let time = time_of_day(&record.time);
     let protocol = record.protocol.as_deref().map(|word| format!("/{}", shown(word))).unwrap_or_default();
     let message = record.icmp.map(|icmp| format!("/{}/{}", icmp.kind, icmp.code)).unwrap_or_default();
     let word = verdict(&record.verdict, colour);

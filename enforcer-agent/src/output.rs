@@ -2,6 +2,9 @@
 
 use anyhow::Context;
 use clap::ValueEnum;
+use enforcer_policy::diagnostic::shown;
+use jiff::Timestamp;
+use jiff::tz::TimeZone;
 use serde::Serialize;
 use std::io::{self, IsTerminal, Write};
 
@@ -71,6 +74,15 @@ fn guard(result: io::Result<()>) -> anyhow::Result<()> {
     match result {
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Err(Closed.into()),
         other => other.context("could not write to stdout"),
+    }
+}
+
+/// When a record was made, as people here read a clock; what is no time is shown as it is.
+#[must_use]
+pub(crate) fn time_of_day(time: &str) -> String {
+    match time.parse::<Timestamp>() {
+        Ok(time) => time.to_zoned(TimeZone::system()).strftime("%H:%M:%S.%3f").to_string(),
+        Err(_) => shown(time),
     }
 }
 

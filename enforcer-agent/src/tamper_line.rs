@@ -1,18 +1,13 @@
 //! What others did to what is enforced, as a line for people.
 
+use crate::output::time_of_day;
 use crate::protocol::TamperRecord;
 use enforcer_policy::diagnostic::shown;
-use jiff::Timestamp;
-use jiff::tz::TimeZone;
 
 /// `12:53:39.168 TAMPER hook-removed  veth-web egress (web)  repaired, gap at most 312 ms`.
 #[must_use]
 pub(crate) fn tamper_line(record: &TamperRecord) -> String {
-    let time = match record.time.parse::<Timestamp>() {
-        Ok(time) => time.to_zoned(TimeZone::system()).strftime("%H:%M:%S.%3f").to_string(),
-        Err(_) => shown(&record.time),
-    };
-    format!("{time} TAMPER {}", tamper_text(record))
+    format!("{} TAMPER {}", time_of_day(&record.time), tamper_text(record))
 }
 
 /// The same without the time.
@@ -27,10 +22,7 @@ pub(crate) fn tamper_text(record: &TamperRecord) -> String {
         format!("{}: {entries} {}", shown(table), if entries == 1 { "entry" } else { "entries" })
     }));
     place.extend(record.pin.iter().map(|pin| pin.escape_debug().to_string()));
-    place.extend(record.ahead.iter().map(|ahead| match record.program {
-        Some(id) => format!("behind `{}` (program {id})", shown(ahead)),
-        None => format!("behind a filter `{}`", shown(ahead)),
-    }));
+    place.extend(record.ahead.iter().map(|ahead| behind(ahead, record.program)));
     let end = match (&record.error, record.repaired, record.tamper.as_str()) {
         (Some(error), _, _) => format!("not repaired: {}", error.escape_debug()),
         (None, _, "unreachable") => "packets may not get to it".to_owned(),
@@ -38,6 +30,15 @@ pub(crate) fn tamper_text(record: &TamperRecord) -> String {
         (None, false, _) => "not repaired".to_owned(),
     };
     format!("{}  {}  {end}", shown(&record.tamper), place.join(" "))
+}
+
+/// What keeps packets from a hook: a program by its name and number, or a kind of filter.
+#[must_use]
+pub(crate) fn behind(ahead: &str, program: Option<u32>) -> String {
+    match program {
+        Some(id) => format!("behind `{}` (program {id})", shown(ahead)),
+        None => format!("behind a filter `{}`", shown(ahead)),
+    }
 }
 
 #[cfg(test)]

@@ -6,7 +6,7 @@ use crate::exit::Exit;
 use crate::output::{Format, OutputArgs, Printer};
 use crate::protocol::{InterfaceStatus, State, Status, UnreachableStatus, WorkloadStatus};
 use crate::selection;
-use crate::tamper_line::tamper_line;
+use crate::tamper_line::{behind, tamper_line};
 use comfy_table::{ContentArrangement, Table, presets};
 use enforcer_policy::diagnostic::shown;
 use hyper::Method;
@@ -131,11 +131,7 @@ fn interface_cell(interface: &InterfaceStatus) -> String {
 }
 
 fn ahead(one: &UnreachableStatus) -> String {
-    let direction = shown(&one.direction);
-    match one.program {
-        Some(id) => format!("{direction} behind `{}` (program {id})", shown(&one.ahead)),
-        None => format!("{direction} behind a filter `{}`", shown(&one.ahead)),
-    }
+    format!("{} {}", shown(&one.direction), behind(&one.ahead, one.program))
 }
 
 fn table(header: &[&str]) -> Table {

@@ -174,26 +174,7 @@ mod tests {
     use super::*;
 
     fn event(epoch: u32) -> FlowEvent {
-        FlowEvent {
-            time: Instants::now().boot,
-            epoch,
-            subject: 1,
-            identity: 0,
-            peer: 0,
-            cause: enforcer_common::Cause::reason(enforcer_common::Reason::NoRule).0,
-            bytes: 60,
-            source: [u32::from_ne_bytes([10, 0, 0, 1]), 0, 0, 0],
-            destination: [u32::from_ne_bytes([10, 0, 0, 2]), 0, 0, 0],
-            source_port: 40_000,
-            destination_port: 443,
-            protocol: 6,
-            family: 4,
-            direction: 0,
-            word: 1,
-            passes: 0,
-            flags: FlowEvent::NEW,
-            reserved: [0; 6],
-        }
+        FlowEvent { time: Instants::now().boot, epoch, flags: FlowEvent::NEW, ..FlowEvent::default() }
     }
 
     fn epoch_of(observer: &Subscription, observed: &Observed) -> u32 {

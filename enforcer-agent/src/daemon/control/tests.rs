@@ -76,26 +76,8 @@ impl World {
 }
 
 fn event(epoch: u32) -> FlowEvent {
-    FlowEvent {
-        time: 0,
-        epoch,
-        subject: 1,
-        identity: 0,
-        peer: 0,
-        cause: enforcer_common::Cause::reason(enforcer_common::Reason::NoRule).0,
-        bytes: 60,
-        source: [1, 0, 0, 0],
-        destination: [2, 0, 0, 0],
-        source_port: 40_000,
-        destination_port: 443,
-        protocol: 6,
-        family: 4,
-        direction: 0,
-        word: 1,
-        passes: 0,
-        flags: FlowEvent::NEW,
-        reserved: [0; 6],
-    }
+    let cause = enforcer_common::Cause::reason(enforcer_common::Reason::NoRule).0;
+    FlowEvent { epoch, cause, protocol: 6, family: 4, word: 1, flags: FlowEvent::NEW, ..FlowEvent::default() }
 }
 
 #[tokio::test]
