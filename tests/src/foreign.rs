@@ -6,6 +6,8 @@ use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
+use enforcer_common::maps::Control;
+
 const MAP_LOOKUP: libc::c_int = 1;
 const MAP_UPDATE: libc::c_int = 2;
 const MAP_DELETE: libc::c_int = 3;
@@ -99,6 +101,12 @@ impl Object {
         let mut value = vec![0; length];
         bpf(MAP_LOOKUP, [u64::from(self.fd()), key.as_ptr() as u64, value.as_mut_ptr() as u64, 0])?;
         Ok(value)
+    }
+
+    /// What the control word says, of the map that holds it.
+    pub fn control(&self) -> io::Result<Control> {
+        let word = self.read(&0_u32.to_ne_bytes(), size_of::<u64>())?;
+        Ok(Control(word.try_into().map_or(0, u64::from_ne_bytes)))
     }
 
     /// Takes an entry out of a map.

@@ -1,6 +1,7 @@
 //! A network namespace with a name.
 
 use std::fs::{self, File};
+use std::io;
 use std::os::fd::AsFd;
 use std::path::PathBuf;
 use std::process::Command;
@@ -8,6 +9,8 @@ use std::sync::Arc;
 use std::thread;
 
 use anyhow::{Context, Result};
+use rustix::net::netdevice::name_to_index;
+use rustix::net::{AddressFamily, SocketType, socket};
 use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 
 /// Where `ip netns` keeps names.
@@ -52,6 +55,11 @@ impl Namespace {
             });
             inside.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
         })
+    }
+
+    /// The index of a device inside.
+    pub fn index_of(&self, device: &str) -> io::Result<u32> {
+        self.enter(|| Ok(name_to_index(&socket(AddressFamily::UNIX, SocketType::DGRAM, None)?, device)?))
     }
 
     /// A command that runs inside. `nsenter` and not `ip netns exec`: that one gives the command a `/sys` of its own,

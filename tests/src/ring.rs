@@ -5,8 +5,6 @@ use std::io;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 use std::ptr;
 
-use rustix::net::{AddressFamily, SocketType, netdevice::name_to_index, socket};
-
 use crate::Namespace;
 
 const BLOCK: usize = 4_096;
@@ -26,10 +24,8 @@ pub struct TxRing {
 impl TxRing {
     /// Opens a device in a namespace, as [`RawPort::open`](crate::RawPort::open) does.
     pub fn open(namespace: &Namespace, device: &str) -> io::Result<Self> {
-        let fd = namespace.enter(|| {
-            let index = name_to_index(&socket(AddressFamily::UNIX, SocketType::DGRAM, None)?, device)?;
-            packet_socket(index)
-        })?;
+        let index = namespace.index_of(device)?;
+        let fd = namespace.enter(|| packet_socket(index))?;
         let (protection, shared) = (libc::PROT_READ | libc::PROT_WRITE, libc::MAP_SHARED);
         // SAFETY: a new mapping of the socket's ring, as long as the ring is; nothing else knows it.
         let ring = unsafe { libc::mmap(ptr::null_mut(), BLOCK, protection, shared, fd.as_raw_fd(), 0) };

@@ -7,6 +7,8 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::{fs, thread};
 
 use anyhow::{Context, Result};
+use enforcer_agent::datapath::DatapathError;
+use enforcer_agent::kernel::{Kernel, KernelConfig};
 
 use crate::daemon::{Daemon, DaemonOptions};
 use crate::leftovers::{SEPARATOR, Traces, sweep};
@@ -166,6 +168,26 @@ impl World {
     #[must_use]
     pub fn pins(&self) -> PathBuf {
         self.traces.pins()
+    }
+
+    /// What a daemon or a test has pinned there, by its place below the layout's own directory: `maps/CONTROL`.
+    #[must_use]
+    pub fn pinned(&self, what: &str) -> PathBuf {
+        let layouts = fs::read_dir(self.pins()).into_iter().flatten().flatten();
+        let mut there = layouts.map(|layout| layout.path().join(what)).filter(|path| path.exists());
+        there.next().unwrap_or_else(|| panic!("`{what}` isn't pinned"))
+    }
+
+    /// The packet path with its pins in this world's place.
+    #[must_use]
+    pub fn kernel_config(&self) -> KernelConfig {
+        KernelConfig { bpffs: self.pins(), ..KernelConfig::default() }
+    }
+
+    /// Loads the packet path on the host, or adopts it.
+    pub fn open_kernel(&self) -> Result<Kernel, DatapathError> {
+        let config = self.kernel_config();
+        self.host().enter(|| Kernel::open(&config))
     }
 
     /// Starts the real daemon on the host and waits until it enforces.

@@ -5,7 +5,7 @@ use std::thread;
 use std::time::Duration;
 
 use enforcer_agent::datapath::Datapath;
-use enforcer_agent::kernel::{Kernel, KernelConfig};
+use enforcer_agent::kernel::Kernel;
 use enforcer_common::Reason;
 use enforcer_common::maps::Direction;
 use enforcer_policy::compile::Delta;
@@ -19,12 +19,7 @@ const SUBJECT: [u8; 4] = [10, 0, 0, 1];
 const PEER: [u8; 4] = [10, 0, 0, 2];
 
 fn open(world: &World) -> Kernel {
-    try_open(world).unwrap_or_else(|error| panic!("{error}: {error:?}"))
-}
-
-fn try_open(world: &World) -> Result<Kernel, enforcer_agent::datapath::DatapathError> {
-    let config = KernelConfig { bpffs: world.pins(), ..KernelConfig::default() };
-    world.host().enter(|| Kernel::open(&config))
+    world.open_kernel().unwrap_or_else(|error| panic!("{error}: {error:?}"))
 }
 
 fn udp(source_port: u16) -> Vec<u8> {
@@ -120,7 +115,7 @@ fn a_restart_adopts_what_is_pinned() {
     for port in 0..10 {
         assert!(kernel.run_test(Direction::Egress, LOOPBACK, &udp(2_000 + port), 3).unwrap().passes());
     }
-    let second = try_open(&world).unwrap_err();
+    let second = world.open_kernel().unwrap_err();
     assert!(second.to_string().starts_with("another daemon has the pins"), "{second}");
     drop(kernel);
 

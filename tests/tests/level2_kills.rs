@@ -6,8 +6,8 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use enforcer_agent::datapath::Datapath;
-use enforcer_agent::kernel::{Kernel, KernelConfig, Runner};
-use enforcer_common::maps::{Control, Direction};
+use enforcer_agent::kernel::Runner;
+use enforcer_common::maps::Direction;
 use enforcer_tests::etherparse::PacketBuilder;
 use enforcer_tests::foreign::Object;
 use enforcer_tests::images::{PEERS, allows, contradicting, contradicting_subject, owned, peer, sized};
@@ -18,10 +18,6 @@ use rustix::process::{Pid, Signal, kill_process};
 /// Always there, in every network namespace.
 const LOOPBACK: u32 = 1;
 const SUBJECT: [u8; 4] = [10, 0, 0, 1];
-
-fn config(world: &World) -> KernelConfig {
-    KernelConfig { bpffs: world.pins(), ..KernelConfig::default() }
-}
 
 fn frame(n: u32) -> Vec<u8> {
     let mut frame = Vec::new();
@@ -74,14 +70,11 @@ struct ControlWord(Object);
 
 impl ControlWord {
     fn of(world: &World) -> Self {
-        let layouts = std::fs::read_dir(world.pins()).unwrap().map(|entry| entry.unwrap().path());
-        let mut pins = layouts.map(|layout| layout.join("maps").join("CONTROL"));
-        Self(Object::open(&pins.find(|pin| pin.exists()).unwrap()).unwrap())
+        Self(Object::open(&world.pinned("maps/CONTROL")).unwrap())
     }
 
     fn epoch(&self) -> u32 {
-        let word = self.0.read(&0_u32.to_ne_bytes(), 8).unwrap();
-        Control(u64::from_ne_bytes(word.try_into().unwrap())).epoch()
+        self.0.control().unwrap().epoch()
     }
 
     fn wait_for_a_change(&self) {
@@ -108,7 +101,7 @@ fn in_force(program: &Runner, what: &str) -> bool {
 fn e98_whoever_changes_a_generation_may_be_stopped_and_killed_at_any_moment() {
     const KILLS: u32 = 200;
     let world = world!();
-    let mut kernel = world.host().enter(|| Kernel::open(&config(&world))).unwrap();
+    let mut kernel = world.open_kernel().unwrap();
     kernel.install(&contradicting(false), &[(LOOPBACK, contradicting_subject(SUBJECT, false))]).unwrap();
     let program = kernel.runner(Direction::Egress).unwrap();
     drop(kernel);
@@ -153,7 +146,7 @@ fn e98_whoever_changes_a_generation_may_be_stopped_and_killed_at_any_moment() {
     drop(updaters);
 
     // The next daemon's first generation is whole, whatever the last one left.
-    let mut kernel = world.host().enter(|| Kernel::open(&config(&world))).unwrap();
+    let mut kernel = world.open_kernel().unwrap();
     let before = kernel.current().expect("a generation is in force");
     assert_eq!(kernel.install(&sized(2), &[]).unwrap(), before + 1);
     assert_eq!(owned(&kernel.usage().unwrap()), [2_000, 2_000, 200, 200, 100]);

@@ -1,10 +1,11 @@
 //! Floods, and what they leave of other workloads' room.
 
 use enforcer_agent::datapath::Datapath;
-use enforcer_agent::kernel::{Kernel, KernelConfig};
+use enforcer_agent::kernel::Kernel;
 use enforcer_common::Reason;
 use enforcer_common::flow::Tier;
 use enforcer_common::maps::{Direction, Subject, limits};
+use enforcer_common::packet::flags::{ACK, SYN};
 use enforcer_tests::forge::{part, udp};
 use enforcer_tests::images::{allowing, subject_of};
 use enforcer_tests::{World, forge, world};
@@ -14,9 +15,7 @@ const FLOODER: u32 = 1;
 const OWN: &str = "10.0.0.1";
 const PEER: &str = "10.0.0.2";
 const RULE: u32 = 5;
-const SYN: u8 = 0x02;
-const SYN_ACK: u8 = 0x12;
-const ACK: u8 = 0x10;
+const SYN_ACK: u8 = SYN | ACK;
 /// Attempts of each kind.
 const ATTEMPTS: u32 = 500_000;
 const LIVE: u16 = 10_000;
@@ -24,12 +23,8 @@ const LIVE: u16 = 10_000;
 /// Two workloads that may reach one peer: the one who floods, and another on the device with the returned index.
 fn two(world: &mut World) -> (Kernel, u32) {
     let other = world.workload("other", 30);
-    let index = world.host().enter(|| {
-        let socket = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
-        rustix::net::netdevice::name_to_index(&socket, other.interface()).unwrap()
-    });
-    let config = KernelConfig { bpffs: world.pins(), ..KernelConfig::default() };
-    let mut kernel = world.host().enter(|| Kernel::open(&config)).unwrap();
+    let index = world.host().index_of(other.interface()).unwrap();
+    let mut kernel = world.open_kernel().unwrap();
     let subjects = [
         (FLOODER, subject_of([10, 0, 0, 1], RULE)),
         (index, Subject { identity: 3, ..subject_of([10, 0, 0, 3], RULE) }),

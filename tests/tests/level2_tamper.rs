@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use enforcer_agent::datapath::{Damage, Datapath, Fault, Place};
-use enforcer_agent::kernel::{Kernel, KernelConfig};
+use enforcer_agent::kernel::Kernel;
 use enforcer_common::maps::{Control, Direction};
 use enforcer_policy::compile::Delta;
 use enforcer_tests::etherparse::PacketBuilder;
@@ -17,6 +17,8 @@ const SUBJECT: [u8; 4] = [10, 0, 0, 1];
 const PEER: [u8; 4] = [10, 0, 0, 2];
 const STRANGER: [u8; 4] = [10, 0, 0, 3];
 const RULE: u32 = 5;
+/// The first generation goes into the bank that isn't in force at first.
+const FIRST_BANK: u32 = 1;
 
 struct Scene {
     kernel: Kernel,
@@ -27,11 +29,9 @@ struct Scene {
 impl Scene {
     /// One subject that may send to one peer.
     fn new(world: World) -> Self {
-        let config = KernelConfig { bpffs: world.pins(), ..KernelConfig::default() };
-        let mut kernel = world.host().enter(|| Kernel::open(&config)).unwrap();
+        let mut kernel = world.open_kernel().unwrap();
         kernel.install(&allowing(PEER, RULE), &[(LOOPBACK, subject_of(SUBJECT, RULE))]).unwrap();
-        let layouts = std::fs::read_dir(world.pins()).unwrap().map(|entry| entry.unwrap().path());
-        let maps = layouts.map(|layout| layout.join("maps")).find(|maps| maps.exists()).unwrap();
+        let maps = world.pinned("maps");
         let mut scene = Self { kernel, maps, world };
         assert_eq!(scene.faults(), [], "nothing happened yet");
         scene
@@ -43,8 +43,7 @@ impl Scene {
 
     /// The bank in force.
     fn bank(&self) -> u32 {
-        let word = self.map("CONTROL").read(&0_u32.to_ne_bytes(), 8).unwrap();
-        Control(u64::from_ne_bytes(word.try_into().unwrap())).bank()
+        self.map("CONTROL").control().unwrap().bank()
     }
 
     /// What a look finds.
@@ -163,7 +162,6 @@ impl Scene {
     #[track_caller]
     fn mends_control(&mut self, what: &str) {
         let before = self.kernel.current().unwrap_or(0);
-        let bank = self.kernel_bank_expected();
         let faults = self.faults();
         assert_eq!(faults.len(), 1, "{what}: {faults:?}");
         assert_eq!(
@@ -172,13 +170,8 @@ impl Scene {
         );
         let after = self.kernel.current().unwrap();
         assert_ne!(after, before, "{what}: what was judged meanwhile is judged anew");
-        assert_eq!(self.bank(), bank, "{what}");
+        assert_eq!(self.bank(), FIRST_BANK, "{what}");
         assert_eq!(self.faults(), [], "{what}: it is whole again");
-    }
-
-    /// The first generation goes into the bank that isn't in force at first.
-    fn kernel_bank_expected(&self) -> u32 {
-        1
     }
 }
 

@@ -5,7 +5,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use enforcer_agent::datapath::Datapath;
-use enforcer_agent::kernel::{Kernel, KernelConfig};
+use enforcer_agent::kernel::Kernel;
 use enforcer_common::event::FlowEvent;
 use enforcer_common::maps::Direction;
 use enforcer_common::{Cause, Word};
@@ -51,8 +51,7 @@ fn e105_every_verdict_is_of_the_generation_whose_epoch_it_carries() {
     /// Sets put in force.
     const SWITCHES: u32 = 2_000;
     let world = world!();
-    let config = KernelConfig { bpffs: world.pins(), ..KernelConfig::default() };
-    let mut kernel = world.host().enter(|| Kernel::open(&config)).unwrap();
+    let mut kernel = world.open_kernel().unwrap();
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
     let (sender, events) = std::sync::mpsc::channel();
     // Whoever reads has gone only where it failed, and says so.

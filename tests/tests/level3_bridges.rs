@@ -2,12 +2,11 @@
 
 use std::time::Duration;
 
+use enforcer_common::packet::flags::SYN;
 use enforcer_tests::forge::{arp, tcp, udp};
 use enforcer_tests::{
     DaemonOptions, Probe, Protocol, RawPort, Stream, StreamKind, Workload, World, documents, policy, world,
 };
-
-const SYN: u8 = 2;
 
 /// Puts the host's ends into a bridge, and the workloads into one subnet behind it.
 fn bridge(world: &World, workloads: &[&Workload]) {

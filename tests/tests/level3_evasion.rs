@@ -4,13 +4,13 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use enforcer_common::packet::flags::{ACK, RST, SYN};
 use enforcer_tests::forge::{extended, message, packet, part, part_as, tagged, tcp, udp, with_options};
 use enforcer_tests::{
     Cable, DaemonOptions, RawPort, Stream, StreamKind, Trial, TxRing, World, documents, policy, world,
 };
 use socket2::{Domain, Protocol, Socket, Type};
 
-const SYN: u8 = 2;
 const FAMILIES: [[&str; 2]; 2] = [["10.77.0.10", "10.77.0.20"], ["fd77::10", "fd77::20"]];
 /// Passed both hooks under the rule.
 const PASSED: &[(&str, u64)] = &[("shop#0", 2)];
@@ -153,8 +153,6 @@ fn e74_connections_older_than_the_enforcer_are_cut() {
 
 #[test]
 fn e56_data_of_no_flow_is_answered_where_the_segment_says_so() {
-    const ACK: u8 = 16;
-    const RST: u8 = 4;
     let mut world = world!();
     let (web, checkout) = (world.workload("web", 10), world.workload("checkout", 20));
     let mut cable = Cable::mute(&world, &web).unwrap();

@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
+use enforcer_common::packet::flags::SYN;
 use enforcer_tests::forge::{extended, packet, part, part_as, tcp, udp};
 use enforcer_tests::{Cable, DaemonOptions, Probe, Protocol, Trial, World, documents, policy, world};
 
-const SYN: u8 = 2;
 const FAMILIES: [[&str; 2]; 2] = [["10.77.0.10", "10.77.0.20"], ["fd77::10", "fd77::20"]];
 const PARTS: [(usize, usize); 3] = [(0, 1_400), (1_400, 2_800), (2_800, 3_008)];
 

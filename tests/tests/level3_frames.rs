@@ -3,10 +3,10 @@
 use std::thread;
 use std::time::{Duration, Instant};
 
+use enforcer_common::packet::flags::SYN;
 use enforcer_tests::forge::{extended, message, packet, rechecksum, tagged, tcp, udp, with_options};
 use enforcer_tests::{Cable, DaemonOptions, Trial, World, documents, moved, policy, world};
 
-const SYN: u8 = 2;
 const FAMILIES: [[&str; 2]; 2] = [["10.77.0.10", "10.77.0.20"], ["fd77::10", "fd77::20"]];
 /// Passed both hooks under the rule.
 const PASSED: &[(&str, u64)] = &[("shop#0", 2)];

@@ -8,21 +8,9 @@ use enforcer_policy::compile::Image;
 use enforcer_tests::etherparse::PacketBuilder;
 use enforcer_tests::images::{allowing, free};
 use enforcer_tests::{Namespace, Probe, Protocol, RawPort, Workload, World, world};
-use rustix::net::{AddressFamily, SocketType, netdevice, socket};
-
-fn config(world: &World) -> KernelConfig {
-    KernelConfig { bpffs: world.pins(), ..KernelConfig::default() }
-}
 
 fn open(namespace: &Namespace, config: &KernelConfig) -> Kernel {
     namespace.enter(|| Kernel::open(config)).unwrap_or_else(|error| panic!("{error}: {error:?}"))
-}
-
-fn index(namespace: &Namespace, name: &str) -> u32 {
-    namespace.enter(|| {
-        let socket = socket(AddressFamily::UNIX, SocketType::DGRAM, None).unwrap();
-        netdevice::name_to_index(socket, name).unwrap()
-    })
 }
 
 /// Whether pings cross, there and back. Patient: a packet to a neighbour who couldn't be found just before is lost.
@@ -44,7 +32,7 @@ fn ready(kernel: &mut Kernel) {
 fn a_hook_follows_its_device(world: &mut World, config: &KernelConfig, hook: Hook) {
     let (web, checkout) = (world.workload("web", 10), world.workload("checkout", 20));
     let host = world.host().clone();
-    let ifindex = index(&host, web.interface());
+    let ifindex = host.index_of(web.interface()).unwrap();
     let mut kernel = open(&host, config);
     ready(&mut kernel);
     assert!(reaches(&web, &checkout));
@@ -89,14 +77,14 @@ fn a_hook_follows_its_device(world: &mut World, config: &KernelConfig, hook: Hoo
 #[test]
 fn a_tcx_hook_follows_its_device() {
     let mut world = world!();
-    let config = config(&world);
+    let config = world.kernel_config();
     a_hook_follows_its_device(&mut world, &config, Hook::Tcx);
 }
 
 #[test]
 fn a_clsact_hook_follows_its_device() {
     let mut world = world!();
-    let config = KernelConfig { tcx: Some(false), ..config(&world) };
+    let config = KernelConfig { tcx: Some(false), ..world.kernel_config() };
     a_hook_follows_its_device(&mut world, &config, Hook::Clsact);
 }
 
@@ -105,12 +93,12 @@ fn removing_everything_leaves_everything_free() {
     let mut world = world!();
     let (web, checkout) = (world.workload("web", 10), world.workload("checkout", 20));
     let host = world.host().clone();
-    let mut kernel = open(&host, &config(&world));
+    let mut kernel = open(&host, &world.kernel_config());
     ready(&mut kernel);
     // Neighbours are resolved: their time-outs are not what is tested.
     assert!(reaches(&web, &checkout));
     for workload in [&web, &checkout] {
-        let ifindex = index(&host, workload.interface());
+        let ifindex = host.index_of(workload.interface()).unwrap();
         host.enter(|| kernel.attach(ifindex, workload.interface())).unwrap();
     }
     assert!(!pings(&web, &checkout));
@@ -125,16 +113,16 @@ fn another_network_namespace_is_another_world() {
     let mut world = world!();
     let web = world.workload("web", 10);
     let host = world.host().clone();
-    let mut kernel = open(&host, &config(&world));
+    let mut kernel = open(&host, &world.kernel_config());
     ready(&mut kernel);
-    let ifindex = index(&host, web.interface());
+    let ifindex = host.index_of(web.interface()).unwrap();
     host.enter(|| kernel.attach(ifindex, web.interface())).unwrap();
     drop(kernel);
-    let elsewhere = web.namespace().enter(|| Kernel::open(&config(&world))).unwrap_err();
+    let elsewhere = web.namespace().enter(|| Kernel::open(&world.kernel_config())).unwrap_err();
     assert!(elsewhere.to_string().contains("belong to another network namespace"), "{elsewhere}");
     // With the device the reason has gone.
     world.ip(&[&format!("link delete {}", web.interface())]).unwrap();
-    let kernel = web.namespace().enter(|| Kernel::open(&config(&world))).unwrap();
+    let kernel = web.namespace().enter(|| Kernel::open(&world.kernel_config())).unwrap();
     assert_eq!(kernel.current(), None, "nothing of the other world is left");
 }
 
@@ -143,14 +131,14 @@ fn e100_an_upgrade_to_other_maps_takes_links_over_when_it_has_a_generation() {
     let mut world = world!();
     let (web, checkout) = (world.workload("web", 10), world.workload("checkout", 20));
     let host = world.host().clone();
-    let ifindex = index(&host, web.interface());
-    let mut old = open(&host, &config(&world));
+    let ifindex = host.index_of(web.interface()).unwrap();
+    let mut old = open(&host, &world.kernel_config());
     old.install(&Image::default(), &[(ifindex, free())]).unwrap();
     host.enter(|| old.attach(ifindex, web.interface())).unwrap();
     assert!(reaches(&web, &checkout));
     drop(old);
 
-    let changed = KernelConfig { flows: Some(4096), ..config(&world) };
+    let changed = KernelConfig { flows: Some(4096), ..world.kernel_config() };
     let mut new = open(&host, &changed);
     assert_eq!(new.current(), None, "maps of another shape");
     assert!(reaches(&web, &checkout), "the old programs still judge");
@@ -170,8 +158,8 @@ fn e100_nothing_slips_through_while_programs_are_replaced() {
     let mut world = world!();
     let (web, checkout) = (world.workload("web", 10), world.workload("checkout", 20));
     let host = world.host().clone();
-    let ifindex = index(&host, web.interface());
-    let mut kernel = open(&host, &config(&world));
+    let ifindex = host.index_of(web.interface()).unwrap();
+    let mut kernel = open(&host, &world.kernel_config());
     ready(&mut kernel);
     host.enter(|| kernel.attach(ifindex, web.interface())).unwrap();
     drop(kernel);
@@ -186,7 +174,7 @@ fn e100_nothing_slips_through_while_programs_are_replaced() {
     std::thread::scope(|scope| {
         let replacing = scope.spawn(|| {
             for _ in 0..5 {
-                drop(open(&host, &config(&world)));
+                drop(open(&host, &world.kernel_config()));
             }
         });
         while !replacing.is_finished() {
@@ -204,8 +192,8 @@ fn flows_that_are_over_are_swept() {
     let mut world = world!();
     let (web, checkout) = (world.workload("web", 10), world.workload("checkout", 20));
     let host = world.host().clone();
-    let ifindex = index(&host, web.interface());
-    let mut kernel = open(&host, &config(&world));
+    let ifindex = host.index_of(web.interface()).unwrap();
+    let mut kernel = open(&host, &world.kernel_config());
     let subject = enforcer_tests::images::subject_of([10, 77, 0, 10], 3);
     kernel.install(&allowing([10, 77, 0, 20], 3), &[(ifindex, subject)]).unwrap();
     host.enter(|| kernel.attach(ifindex, web.interface())).unwrap();

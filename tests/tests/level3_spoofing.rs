@@ -1,9 +1,9 @@
 //! What a workload claims to be, and isn't. Ids are those of the attack table.
 
+use enforcer_common::packet::flags::SYN;
 use enforcer_tests::forge::{arp, error, extended, link_local, message, neighbour, packet, part, tcp, udp};
 use enforcer_tests::{Cable, DaemonOptions, Trial, Workload, World, documents, policy, world};
 
-const SYN: u8 = 2;
 const GATEWAY: &str = "10.77.0.1";
 const WEB: (&str, &str) = ("10.77.0.10", "fd77::10");
 const CHECKOUT: (&str, &str) = ("10.77.0.20", "fd77::20");

@@ -1,14 +1,8 @@
 //! Packets out of state, and what belongs to a flow. Ids are those of the attack table.
 
+use enforcer_common::packet::flags::{ACK, FIN, PSH, RST, SYN, URG};
 use enforcer_tests::forge::{error, message, tcp, udp};
 use enforcer_tests::{Cable, DaemonOptions, Trial, World, documents, policy, world};
-
-const FIN: u8 = 1;
-const SYN: u8 = 2;
-const RST: u8 = 4;
-const PSH: u8 = 8;
-const ACK: u8 = 16;
-const URG: u8 = 32;
 
 /// Addresses of web, checkout and ledger in both families.
 const FAMILIES: [[&str; 3]; 2] =

@@ -11,7 +11,6 @@ use enforcer_policy::compile::Image;
 use enforcer_tests::foreign::Object;
 use enforcer_tests::images::free;
 use enforcer_tests::{DaemonOptions, Namespace, Probe, Protocol, Workload, World, documents, policy, world};
-use rustix::net::{AddressFamily, SocketType, netdevice, socket};
 use serde_json::Value;
 
 const PORT: Protocol = Protocol::Tcp(443);
@@ -21,24 +20,11 @@ fn passes(from: &Workload, to: &Workload, protocol: Protocol) -> bool {
     Probe::new(from, to.v4(), protocol).timeout(Duration::from_millis(300)).run().passed()
 }
 
-fn index(namespace: &Namespace, name: &str) -> u32 {
-    namespace.enter(|| {
-        let socket = socket(AddressFamily::UNIX, SocketType::DGRAM, None).unwrap();
-        netdevice::name_to_index(socket, name).unwrap()
-    })
-}
-
 /// Runs `tc` on the host; what it printed.
 fn tc(host: &Namespace, arguments: &str) -> String {
     let output = host.command("tc").args(arguments.split(' ')).output().unwrap();
     assert!(output.status.success(), "tc {arguments}: {}", String::from_utf8_lossy(&output.stderr));
     String::from_utf8_lossy(&output.stdout).into_owned()
-}
-
-/// The directory of links' pins.
-fn links(world: &World) -> std::path::PathBuf {
-    let layouts = fs::read_dir(world.pins()).unwrap().map(|entry| entry.unwrap().path().join("links"));
-    layouts.into_iter().find(|links| links.exists()).expect("a layout has links")
 }
 
 fn shop(world: &mut World) -> (Workload, Workload) {
@@ -73,7 +59,7 @@ fn e102_hooks_that_others_take_off_are_back_and_the_gap_is_told() {
     let (web, checkout) = shop(&mut world);
     let _echo = checkout.serve(&[PORT, OTHER]);
     assert!(passes(&web, &checkout, PORT) && !passes(&web, &checkout, OTHER));
-    let ifindex = index(&world.host().clone(), checkout.interface());
+    let ifindex = world.host().index_of(checkout.interface()).unwrap();
     // Another tool's program that hands everything on, first and in its own right.
     let host = world.host().clone();
     let (theirs, _first) = host.enter(|| {
@@ -81,7 +67,7 @@ fn e102_hooks_that_others_take_off_are_back_and_the_gap_is_told() {
         let first = theirs.run_first(ifindex, false).unwrap();
         (theirs, first)
     });
-    let pins = links(&world);
+    let pins = world.pinned("links");
     let link = |direction: &str| Object::open(&pins.join(format!("{ifindex}-{direction}"))).unwrap();
 
     link("ingress").detach().unwrap();
@@ -139,8 +125,8 @@ fn e102_hooks_that_others_take_off_are_back_and_the_gap_is_told() {
 fn e102_tampering_is_told_to_observers() {
     let mut world = world!();
     let (_, checkout) = shop(&mut world);
-    let ifindex = index(&world.host().clone(), checkout.interface());
-    Object::open(&links(&world).join(format!("{ifindex}-ingress"))).unwrap().detach().unwrap();
+    let ifindex = world.host().index_of(checkout.interface()).unwrap();
+    Object::open(&world.pinned("links").join(format!("{ifindex}-ingress"))).unwrap().detach().unwrap();
     mended(&mut world, "a hook was taken off", 1);
     let mut told = |arguments: &[&str]| {
         let command = [&["observe", "-o", "jsonl"], arguments].concat();
@@ -167,7 +153,7 @@ fn e102_a_program_ahead_that_ends_the_chain_is_told_and_left_alone() {
     let outside = world.workload("outside", 90);
     assert!(!passes(&outside, &checkout, OTHER));
     let host = world.host().clone();
-    let ifindex = index(&host, checkout.interface());
+    let ifindex = host.index_of(checkout.interface()).unwrap();
     let first = host.enter(|| {
         let program = Object::classifier(0, "shortcut").unwrap();
         [false, true].map(|ingress| program.run_first(ifindex, ingress).unwrap())
@@ -205,7 +191,7 @@ fn e104_pins_that_others_remove_are_put_back_and_nothing_stops() {
     let (web, checkout) = shop(&mut world);
     let _echo = checkout.serve(&[PORT, OTHER]);
     assert!(passes(&web, &checkout, PORT) && !passes(&web, &checkout, OTHER));
-    let maps = links(&world).parent().unwrap().join("maps");
+    let maps = world.pinned("links").parent().unwrap().join("maps");
     let before = fs::read_dir(&maps).unwrap().count();
 
     fs::remove_file(maps.join("PAIRS")).unwrap();
@@ -240,7 +226,7 @@ fn clsact(world: &mut World) -> (Namespace, Kernel, Workload, u32) {
     let host = world.host().clone();
     let config = KernelConfig { bpffs: world.pins(), tcx: Some(false), ..KernelConfig::default() };
     let mut kernel = host.enter(|| Kernel::open(&config)).unwrap();
-    let ifindex = index(&host, web.interface());
+    let ifindex = host.index_of(web.interface()).unwrap();
     kernel.install(&Image::default(), &[(ifindex, free())]).unwrap();
     host.enter(|| kernel.attach(ifindex, web.interface())).unwrap();
     (host, kernel, web, ifindex)
@@ -296,7 +282,7 @@ fn e102_a_flushed_qdisc_is_made_again_and_others_filters_stay() {
     tc(&host, &format!("filter del dev {dev} ingress prio 1"));
     assert!(look(&host, &mut kernel).unreachable.is_empty());
 
-    assert!(host.enter(|| kernel.detach(index(&host, dev))).unwrap());
+    assert!(host.enter(|| kernel.detach(host.index_of(dev).unwrap())).unwrap());
     let left = tc(&host, &format!("filter show dev {dev} ingress"));
     assert!(left.contains("pref 7 u32") && !left.contains("bpf"), "{left}");
 }

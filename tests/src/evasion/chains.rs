@@ -1,12 +1,13 @@
 //! E26 to E30: what stands between an IPv6 header and its transport header.
 
+use enforcer_common::packet::flags::SYN;
+
 use super::Verdict::{Allowed, Denied};
 use super::attack::{Attack, cases};
 use super::scene::{CHECKOUT, Scene, WEB, workload};
 use crate::forge::{Chain, extended, link_local, neighbour, packet, tcp, udp};
 use crate::policy;
 
-const SYN: u8 = 2;
 const PADDING: &[u8] = &[0, 1, 4, 0, 0, 0, 0];
 
 pub(super) fn attacks() -> Vec<Attack> {

@@ -1,11 +1,12 @@
 //! E91 to E97: full tables, hidden denials, hostile names and files.
 
+use enforcer_common::packet::flags::ACK;
+
 use super::Verdict::Allowed;
 use super::attack::{Attack, cases};
 use super::scene::{CHECKOUT, LEDGER, Scene, WEB};
 use crate::forge::{tcp, udp};
 
-const ACK: u8 = 16;
 const FLOW: (u16, u16) = (40_000, 443);
 
 pub(super) fn attacks() -> Vec<Attack> {

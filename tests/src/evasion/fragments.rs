@@ -1,11 +1,12 @@
 //! E16 to E24: datagrams in parts.
 
+use enforcer_common::packet::flags::SYN;
+
 use super::Verdict::{Allowed, Denied};
 use super::attack::{Attack, cases};
 use super::scene::{CHECKOUT, LEDGER, Scene, WEB};
 use crate::forge::{extended, packet, part, part_as, segment, tcp, udp};
 
-const SYN: u8 = 2;
 const RULES: [&str; 2] = ["web -> checkout udp/8125", "web -> checkout tcp/443"];
 const PARTS: [(usize, usize); 3] = [(0, 1_400), (1_400, 2_800), (2_800, 3_008)];
 

@@ -1,5 +1,7 @@
 //! E01 to E15: frames, IP headers and lengths.
 
+use enforcer_common::packet::flags::{ACK, RST, SYN};
+
 use super::Verdict::{Allowed, Denied, Passes};
 use super::attack::{Attack, cases};
 use super::scene::{CHECKOUT, EVERYTHING, Scene, WEB};
@@ -8,9 +10,6 @@ use crate::forge::{
     with_options,
 };
 
-const SYN: u8 = 2;
-const RST: u8 = 4;
-const ACK: u8 = 16;
 const FLOW: (u16, u16) = (40_000, 443);
 
 pub(super) fn attacks() -> Vec<Attack> {

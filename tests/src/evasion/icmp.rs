@@ -1,11 +1,12 @@
 //! E37 to E43: errors, echoes and the rest of ICMP.
 
+use enforcer_common::packet::flags::SYN;
+
 use super::Verdict::{Allowed, Denied};
 use super::attack::{Attack, cases};
 use super::scene::{CHECKOUT, EVERYTHING, LEDGER, OUTSIDE, Scene, WEB};
 use crate::forge::{LINK, error, message, packet, part_as, tcp, udp, with_options};
 
-const SYN: u8 = 2;
 /// Unreachable port, too big, time exceeded, parameter problem: for each family.
 const ERRORS: [[(u8, u8); 4]; 2] = [[(3, 3), (3, 4), (11, 0), (12, 0)], [(1, 4), (2, 0), (3, 0), (4, 1)]];
 const FLOW: (u16, u16) = (40_125, 8_125);

@@ -1,13 +1,13 @@
 //! E60 to E75: who somebody is, and when that changes.
 
+use enforcer_common::packet::flags::{ACK, SYN};
+
 use super::Verdict::{Allowed, Denied};
 use super::attack::{Attack, cases};
 use super::scene::{CHECKOUT, EVERYTHING, HOST, LEDGER, OUTSIDE, Scene, WEB, workload, workloads};
 use crate::forge::{arp, message, packet, part, tcp, udp};
 use crate::policy;
 
-const SYN: u8 = 2;
-const ACK: u8 = 16;
 const FLOW: (u16, u16) = (40_000, 443);
 
 pub(super) fn attacks() -> Vec<Attack> {

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use enforcer_agent::datapath::Datapath;
-use enforcer_agent::kernel::{Kernel, KernelConfig};
+use enforcer_agent::kernel::Kernel;
 use enforcer_common::maps::{Direction, Subject};
 use enforcer_common::packet::Frame;
 use enforcer_common::{Hook, Reason, judge};
@@ -13,7 +13,6 @@ use enforcer_policy::memory::MemoryTables;
 use enforcer_policy::model::SegmentMode;
 use enforcer_policy::source::Source;
 use jiff::Timestamp;
-use rustix::net::{AddressFamily, SocketType, netdevice::name_to_index, socket};
 
 use super::scene::{HOST, Place, Seen};
 use crate::World;
@@ -138,9 +137,7 @@ pub(super) struct Programs {
 
 impl Programs {
     pub(super) fn new(world: World) -> Self {
-        let config = KernelConfig { bpffs: world.pins(), ..KernelConfig::default() };
-        let kernel = world.host().enter(|| Kernel::open(&config));
-        let kernel = kernel.unwrap_or_else(|error| panic!("{error}: {error:?}"));
+        let kernel = world.open_kernel().unwrap_or_else(|error| panic!("{error}: {error:?}"));
         Self { kernel, world, scene: 0, devices: [0; HOOKS], rules: 0, text: String::new(), mac: None }
     }
 
@@ -169,8 +166,7 @@ impl Judge for Programs {
         let fresh = [0, 2]
             .map(|hook| format!("link add {} type veth peer name {}", self.name(hook), self.name(hook + 1)));
         self.batch(&fresh);
-        let socket = socket(AddressFamily::UNIX, SocketType::DGRAM, None).expect("a socket");
-        let index = |hook| name_to_index(&socket, &self.name(hook)).expect("it was just made");
+        let index = |hook| self.world.host().index_of(&self.name(hook)).expect("it was just made");
         self.devices = std::array::from_fn(index);
     }
 

@@ -1,11 +1,12 @@
 //! X01 and on: the Ethernet header and what may stand before IP.
 
+use enforcer_common::packet::flags::SYN;
+
 use super::Verdict::{Allowed, Denied};
 use super::attack::{Attack, cases};
 use super::scene::{CHECKOUT, EVERYTHING, Scene, WEB};
 use crate::forge::{arp, neighbour, packet, patched, tagged, tcp};
 
-const SYN: u8 = 2;
 const FLOW: (u16, u16) = (40_000, 443);
 
 pub(super) fn attacks() -> Vec<Attack> {

@@ -1,11 +1,12 @@
 //! X10 and on: IPv4 and IPv6 headers, options, chains and parts.
 
+use enforcer_common::packet::flags::SYN;
+
 use super::Verdict::{Allowed, Denied};
 use super::attack::{Attack, cases};
 use super::scene::{CHECKOUT, EVERYTHING, Scene, WEB};
 use crate::forge::{LINK, extended, packet, part, part_as, patched, tcp, udp, with_options};
 
-const SYN: u8 = 2;
 const FLOW: (u16, u16) = (40_000, 443);
 const PADDING: &[u8] = &[0, 1, 4, 0, 0, 0, 0];
 

@@ -2,15 +2,13 @@
 
 use std::time::Duration;
 
+use enforcer_common::packet::flags::{ACK, FIN, RST, SYN};
+
 use super::Verdict::{Allowed, Denied, DeniedByRule};
 use super::attack::{Attack, cases};
 use super::scene::{CHECKOUT, Scene, WEB};
 use crate::forge::{error, message, packet, tcp, udp};
 
-const FIN: u8 = 1;
-const SYN: u8 = 2;
-const RST: u8 = 4;
-const ACK: u8 = 16;
 const FLOW: (u16, u16) = (40_000, 443);
 const BACK: (u16, u16) = (443, 40_000);
 

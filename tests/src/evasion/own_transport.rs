@@ -1,12 +1,12 @@
 //! X30 and on: transport headers.
 
+use enforcer_common::packet::flags::{ACK, SYN};
+
 use super::Verdict::{Allowed, Denied};
 use super::attack::{Attack, cases};
 use super::scene::{CHECKOUT, EVERYTHING, Scene, WEB};
 use crate::forge::{datagram, message, packet, part_as, segment, tcp, udp};
 
-const SYN: u8 = 2;
-const ACK: u8 = 16;
 const FLOW: (u16, u16) = (40_000, 443);
 
 pub(super) fn attacks() -> Vec<Attack> {

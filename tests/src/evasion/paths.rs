@@ -1,12 +1,12 @@
 //! E76 to E90: tunnels, detours and addresses with another meaning.
 
+use enforcer_common::packet::flags::{ACK, SYN};
+
 use super::Verdict::{Allowed, Denied};
 use super::attack::{Attack, cases};
 use super::scene::{CHECKOUT, EVERYTHING, HOST, LEDGER, OUTSIDE, Scene, WEB};
 use crate::forge::{LINK, message, packet, tcp, udp};
 
-const SYN: u8 = 2;
-const ACK: u8 = 16;
 const FLOW: (u16, u16) = (40_000, 443);
 /// Protocols that carry another flow inside.
 const TUNNELS: [u8; 7] = [4, 41, 47, 94, 97, 115, 137];

@@ -2,18 +2,14 @@
 
 use std::time::Duration;
 
+use enforcer_common::packet::flags::{ACK, FIN, PSH, RST, SYN, URG};
+
 use super::Verdict::{Allowed, Denied};
 use super::attack::{Attack, cases};
 use super::scene::{CHECKOUT, LEDGER, Scene, WEB, workload, workloads};
 use crate::forge::{packet, segment, tcp, udp};
 use crate::policy;
 
-const FIN: u8 = 1;
-const SYN: u8 = 2;
-const RST: u8 = 4;
-const PSH: u8 = 8;
-const ACK: u8 = 16;
-const URG: u8 = 32;
 const FLOW: (u16, u16) = (40_000, 443);
 const BACK: (u16, u16) = (443, 40_000);
 

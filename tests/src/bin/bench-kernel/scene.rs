@@ -5,6 +5,7 @@ use std::net::IpAddr;
 
 use anyhow::{Result, anyhow};
 use enforcer_common::maps::Subject;
+use enforcer_common::packet::flags::{ACK, SYN};
 use enforcer_policy::check;
 use enforcer_policy::compile::{Clock, Compiled, Inputs, Numbers, compile};
 use enforcer_policy::memory::frame::{ip, ports, tcp};
@@ -14,9 +15,7 @@ use jiff::Timestamp;
 
 /// The port that the first workload may reach on the second.
 const ALLOWED: u16 = 1024;
-const SYN: u8 = 0x02;
-const SYN_ACK: u8 = 0x12;
-const ACK: u8 = 0x10;
+const SYN_ACK: u8 = SYN | ACK;
 
 /// So many workloads in a ring, each allowed to reach the next.
 pub(crate) fn ring(workloads: usize, addresses: usize) -> Result<Compiled> {
