@@ -13,7 +13,6 @@ use crate::needs;
 use crate::runner::{self, Executable};
 use crate::setup::{self, Scope};
 use crate::shell::{exit_code, root, target_dir};
-use crate::tally::Tally;
 
 /// Where the harness of levels 1 and 2 writes what it saw.
 const RESULTS: &str = "ENFORCER_EVASION_RESULTS";
@@ -24,40 +23,41 @@ pub(crate) fn run(write: bool) -> Result<ExitCode> {
     let obstacles = needs::obstacles(setup::run(Scope::Run).err());
     build_agent(false)?;
     let results = Collected::begin()?;
-    let mut failed = Tally::default();
-    for executable in runner::build()? {
-        let names = carriers(&executable)?;
-        if executable.level.is_privileged() && !obstacles.is_empty() {
-            results.add(&executable, names.iter().map(|name| (name.as_str(), None)))?;
-        } else if !names.is_empty() {
-            let (tally, told) = executable.run_exactly(&names, (RESULTS, &results.path))?;
-            results.add(&executable, told.iter().map(|(name, held)| (name.as_str(), Some(*held))))?;
-            failed += Tally::failed(tally.failed);
-        }
-    }
+    let failed = collect(&results, |level| !level.is_privileged() || obstacles.is_empty())?;
     for obstacle in &obstacles {
         println!("levels 2 and 3 SKIPPED, this machine lacks: {obstacle}");
     }
     let code = table(&results, write)?;
-    Ok(if failed.failed == 0 { code } else { ExitCode::FAILURE })
+    Ok(if failed == 0 { code } else { ExitCode::FAILURE })
 }
 
 /// Whether the document is up to date, and each id has its tests: runs level 1 alone, and takes the others by name.
 pub(crate) fn check() -> Result<()> {
     let results = Collected::begin()?;
-    for executable in runner::build()? {
-        let names = carriers(&executable)?;
-        if executable.level == Level::Compiled && !names.is_empty() {
-            let (_, told) = executable.run_exactly(&names, (RESULTS, &results.path))?;
-            results.add(&executable, told.iter().map(|(name, held)| (name.as_str(), Some(*held))))?;
-        } else {
-            results.add(&executable, names.iter().map(|name| (name.as_str(), None)))?;
-        }
-    }
+    collect(&results, |level| level == Level::Compiled)?;
     if table(&results, false)? != ExitCode::SUCCESS {
         bail!("the attack table isn't what it says");
     }
     Ok(())
+}
+
+/// Runs the tests that carry an id, of the levels that `runs` says, and takes the others by name; how many failed.
+fn collect(results: &Collected, runs: impl Fn(Level) -> bool) -> Result<usize> {
+    let mut failed = 0;
+    for executable in runner::build()? {
+        let names = carriers(&executable)?;
+        if names.is_empty() {
+            continue;
+        }
+        if runs(executable.level) {
+            let (tally, told) = executable.run_exactly(&names, (RESULTS, &results.path))?;
+            results.add(&executable, told.iter().map(|(name, held)| (name.as_str(), Some(*held))))?;
+            failed += tally.failed;
+        } else {
+            results.add(&executable, names.iter().map(|name| (name.as_str(), None)))?;
+        }
+    }
+    Ok(failed)
 }
 
 /// The tests of an executable that carry an id.

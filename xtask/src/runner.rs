@@ -9,7 +9,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
-use cargo_metadata::{Message, PackageId, TargetKind};
+use cargo_metadata::{Artifact, Message, PackageId, TargetKind};
 
 use crate::levels::{INSIDE, Level};
 use crate::shell::{Root, cargo, target_dir};
@@ -40,19 +40,30 @@ enum Part {
     Except(&'static str),
 }
 
-/// Builds every test and bench of the workspace.
-pub(crate) fn build() -> Result<Vec<Executable>> {
+/// Builds what `cargo test` with these arguments would run: each executable with what cargo says of it.
+pub(crate) fn built(arguments: &[&str]) -> Result<Vec<(Artifact, PathBuf)>> {
     let mut command = cargo();
-    command.args(["test", "--workspace", "--lib", "--bins", "--tests", "--benches", "--no-run"]);
-    command.arg("--message-format=json-render-diagnostics");
+    command.arg("test").args(arguments).args(["--no-run", "--message-format=json-render-diagnostics"]);
     let mut child = command.stdout(Stdio::piped()).spawn().context("cannot run cargo")?;
     let stdout = child.stdout.take().context("cargo has no stdout")?;
-    let mut executables = Vec::new();
+    let mut built = Vec::new();
     for message in Message::parse_stream(BufReader::new(stdout)) {
-        let Message::CompilerArtifact(artifact) = message.context("cannot read cargo's messages")? else {
-            continue;
-        };
-        let (true, Some(path)) = (artifact.profile.test, artifact.executable) else { continue };
+        if let Message::CompilerArtifact(artifact) = message.context("cannot read cargo's messages")?
+            && let (true, Some(path)) = (artifact.profile.test, artifact.executable.clone())
+        {
+            built.push((artifact, path.into_std_path_buf()));
+        }
+    }
+    if !child.wait().context("cannot wait for cargo")?.success() {
+        bail!("the tests don't build");
+    }
+    Ok(built)
+}
+
+/// Builds every test and bench of the workspace.
+pub(crate) fn build() -> Result<Vec<Executable>> {
+    let mut executables = Vec::new();
+    for (artifact, path) in built(&["--workspace", "--lib", "--bins", "--tests", "--benches"])? {
         let package = package_name(&artifact.package_id);
         let is_bench = artifact.target.is_kind(TargetKind::Bench);
         let dir = artifact.manifest_path.parent().context("a manifest lies in no directory")?;
@@ -60,7 +71,7 @@ pub(crate) fn build() -> Result<Vec<Executable>> {
             level: Level::of(&package, &artifact.target.name, is_bench),
             part: Part::All,
             name: format!("{package}/{}", artifact.target.name),
-            path: path.into_std_path_buf(),
+            path,
             package_dir: dir.as_std_path().to_owned(),
             has_libtest: !is_bench,
         };
@@ -74,10 +85,6 @@ pub(crate) fn build() -> Result<Vec<Executable>> {
             None => executables.push(whole),
         }
     }
-    let status = child.wait().context("cannot wait for cargo")?;
-    if !status.success() {
-        bail!("the tests don't build");
-    }
     executables.sort_by(|a, b| (a.level, &a.name).cmp(&(b.level, &b.name)));
     Ok(executables)
 }
@@ -90,11 +97,20 @@ fn cases() -> OsString {
 impl Executable {
     /// Runs it, shows what it prints, and counts.
     pub(crate) fn run(&self, filter: Option<&str>) -> Result<Tally> {
-        println!("\n--- {}", self.name);
-        let root = if self.level.is_privileged() { Root::detect() } else { None };
-        let mut command = root.map_or_else(|| Command::new(&self.path), |root| root.command(&self.path));
+        let mut command = self.command();
         command.args(self.selection(filter));
-        let outcome = watch(self.prepare(&mut command), |_| {})
+        self.go(&mut command, |_| {})
+    }
+
+    /// With the privileges that its level takes.
+    fn command(&self) -> Command {
+        let root = if self.level.is_privileged() { Root::detect() } else { None };
+        root.map_or_else(|| Command::new(&self.path), |root| root.command(&self.path))
+    }
+
+    fn go(&self, command: &mut Command, each: impl FnMut(&str)) -> Result<Tally> {
+        println!("\n--- {}", self.name);
+        let outcome = watch(self.prepare(command), each)
             .with_context(|| format!("cannot run `{}`", self.path.display()))?;
         Ok(self.judge(outcome))
     }
@@ -126,18 +142,15 @@ impl Executable {
         names: &[String],
         (variable, file): (&str, &Path),
     ) -> Result<(Tally, Vec<(String, bool)>)> {
-        println!("\n--- {}", self.name);
-        let root = if self.level.is_privileged() { Root::detect() } else { None };
-        let mut command = root.map_or_else(|| Command::new(&self.path), |root| root.command(&self.path));
+        let mut command = self.command();
         // A harness of its own may take one filter at most.
         if names.len() < self.tests()?.len() {
             command.arg("--exact").args(names);
         }
         command.env(variable, file);
         let mut told = Vec::new();
-        let outcome = watch(self.prepare(&mut command), |line| told.extend(result(line)))
-            .with_context(|| format!("cannot run `{}`", self.path.display()))?;
-        Ok((self.judge(outcome), told))
+        let tally = self.go(&mut command, |line| told.extend(result(line)))?;
+        Ok((tally, told))
     }
 
     /// libtest takes any of several filters, not all of them: what lies inside another executable is left to the

@@ -8,15 +8,14 @@ mod plan;
 mod table;
 
 use std::fs;
-use std::io::BufReader;
-use std::path::{Path, PathBuf};
-use std::process::{ExitCode, Stdio};
+use std::path::Path;
+use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
-use cargo_metadata::Message;
 
 use crate::kernel_programs::build_agent;
+use crate::runner::built;
 use crate::setup::{self, Scope};
 use crate::shell::{cargo, find, run as run_command, target_dir};
 use crate::tally::Report;
@@ -78,7 +77,7 @@ fn test(lines: &[Line]) -> Result<Vec<Row>> {
 }
 
 /// Whatever goes wrong is this kernel's result; the others go on.
-fn try_line(line: &Line, archive: &Archive, programs: &Programs, dir: &Path) -> Row {
+fn try_line(line: &Line, archive: &Archive, programs: &Initramfs, dir: &Path) -> Row {
     println!("\n=== {}", name(line));
     let mut version = "–".to_owned();
     let mut work = || -> Result<Outcome> {
@@ -97,8 +96,8 @@ fn try_line(line: &Line, archive: &Archive, programs: &Programs, dir: &Path) -> 
     Row { line: line.clone(), version, outcome }
 }
 
-fn boot(kernel: &Kernel, programs: &Programs, dir: &Path) -> Result<Outcome> {
-    let mut files = programs.files.clone();
+fn boot(kernel: &Kernel, programs: &Initramfs, dir: &Path) -> Result<Outcome> {
+    let mut files = programs.clone();
     let mut names = Vec::new();
     for module in &kernel.modules {
         let name = module.file_name().context("a module without a name")?.to_string_lossy().into_owned();
@@ -133,12 +132,7 @@ fn show(line: &str) {
 }
 
 /// What the machines boot with, whatever their kernel.
-#[derive(Debug)]
-struct Programs {
-    files: Initramfs,
-}
-
-fn build() -> Result<Programs> {
+fn build() -> Result<Initramfs> {
     build_agent(false)?;
     run_command(cargo().args(["build", "--package", "enforcer-tests", "--bin", "guest"]))?;
     let aside = target_dir().join("kernels");
@@ -150,32 +144,10 @@ fn build() -> Result<Programs> {
         let path = find(tool).with_context(|| format!("`{tool}` is missing"))?;
         files.put_program(Path::new("/bin").join(tool), &path, &aside)?;
     }
-    for (target, path) in build_tests()? {
-        files.put_program(Path::new("/tests").join(target), &path, &aside)?;
+    let mut arguments = vec!["--package", "enforcer-tests"];
+    arguments.extend(PARTS.iter().flat_map(|part| ["--test", part.target]));
+    for (artifact, path) in built(&arguments)? {
+        files.put_program(Path::new("/tests").join(artifact.target.name), &path, &aside)?;
     }
-    Ok(Programs { files })
-}
-
-/// Builds the tests that run inside, and says where they are.
-fn build_tests() -> Result<Vec<(String, PathBuf)>> {
-    let mut command = cargo();
-    command.args(["test", "--package", "enforcer-tests", "--no-run"]);
-    for part in PARTS {
-        command.args(["--test", part.target]);
-    }
-    command.arg("--message-format=json-render-diagnostics");
-    let mut child = command.stdout(Stdio::piped()).spawn().context("cannot run cargo")?;
-    let stdout = child.stdout.take().context("cargo has no stdout")?;
-    let mut built = Vec::new();
-    for message in Message::parse_stream(BufReader::new(stdout)) {
-        if let Message::CompilerArtifact(artifact) = message.context("cannot read cargo's messages")?
-            && let (true, Some(path)) = (artifact.profile.test, artifact.executable)
-        {
-            built.push((artifact.target.name, path.into_std_path_buf()));
-        }
-    }
-    if !child.wait().context("cannot wait for cargo")?.success() {
-        bail!("the tests don't build");
-    }
-    Ok(built)
+    Ok(files)
 }
