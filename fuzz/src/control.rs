@@ -31,7 +31,9 @@ pub(crate) fn run(bytes: &[u8]) {
 async fn converse(bytes: &[u8]) -> Vec<u8> {
     let (handle, messages) = Handle::new();
     let feed = Feed::default();
-    feed.take(&[EVENT; 3]);
+    let cause = Cause::reason(Reason::NoRule).0;
+    let event = FlowEvent { epoch: 1, cause, protocol: 6, family: 4, word: 1, ..FlowEvent::default() };
+    feed.take(&[event; 3]);
     let (mut client, server) = tokio::io::duplex(PIPE);
     let bounds = Bounds { policies: 2048, small: 256, ..Bounds::default() };
     let served = tokio::spawn(attend(server, handle, feed, bounds));
@@ -141,24 +143,3 @@ fn understood(heard: &[u8]) {
         serde_json::from_str::<Value>(line).unwrap_or_else(|error| panic!("{error}: {line:?}"));
     }
 }
-
-const EVENT: FlowEvent = FlowEvent {
-    time: 0,
-    epoch: 1,
-    subject: 1,
-    identity: 0,
-    peer: 0,
-    cause: Cause::reason(Reason::NoRule).0,
-    bytes: 60,
-    source: [1, 0, 0, 0],
-    destination: [2, 0, 0, 0],
-    source_port: 40_000,
-    destination_port: 443,
-    protocol: 6,
-    family: 4,
-    direction: 0,
-    word: 1,
-    passes: 0,
-    flags: FlowEvent::NEW,
-    reserved: [0; 6],
-};

@@ -2,6 +2,7 @@
 
 use crate::input::Input;
 use enforcer_common::Reason;
+use etherparse::checksum::Sum16BitWords;
 
 const HOP_BY_HOP: u8 = 0;
 const ICMP: u8 = 1;
@@ -73,21 +74,14 @@ fn ipv4(input: &mut Input<'_>, built: &mut Built, part: Option<Part>) {
     built.frame.extend([input.u8(), protocol]);
     built.frame.extend(input.array::<10>());
     built.frame.extend(options);
-    let sum = checksum(&built.frame[at..]);
-    built.frame[at + 10..at + 12].copy_from_slice(&sum);
+    built.frame[at + 10..at + 12].fill(0);
+    let sum = Sum16BitWords::new().add_slice(&built.frame[at..]).ones_complement();
+    built.frame[at + 10..at + 12].copy_from_slice(&sum.to_ne_bytes());
     built.frame.extend(payload);
     debug_assert_eq!(built.frame.len() - at, total);
     if part.is_some_and(|part| part.offset == 1) {
         built.refused.push(Reason::FragmentTiny);
     }
-}
-
-/// The checksum that an IPv4 header should have (RFC 1071), whatever stands in its place.
-fn checksum(header: &[u8]) -> [u8; 2] {
-    let words = header.chunks_exact(2).enumerate().filter(|(index, _)| *index != 5);
-    let sum: u32 = words.map(|(_, word)| u32::from(u16::from_be_bytes([word[0], word[1]]))).sum();
-    let folded = (sum & 0xffff) + (sum >> 16);
-    (!((folded & 0xffff) + (folded >> 16)) as u16).to_be_bytes()
 }
 
 /// Up to 40 bytes of options, padded to words.
