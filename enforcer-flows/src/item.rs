@@ -77,6 +77,8 @@ pub struct Flow {
     pub bytes: u64,
     /// What the recording system itself did with them.
     pub recorded: Option<Recorded>,
+    /// At whose interface it was recorded, where the source tells. The other end's hook may have seen other addresses.
+    pub seen: Option<Side>,
 }
 
 /// One end of a recorded flow.
@@ -108,6 +110,15 @@ pub enum Opener {
     Destination,
     /// The record doesn't tell.
     Unknown,
+}
+
+/// One of a record's two ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Side {
+    /// The record's source.
+    Source,
+    /// The record's destination.
+    Destination,
 }
 
 /// What a recording system did with the packets it recorded.

@@ -6,4 +6,4 @@
 
 mod item;
 
-pub use item::{Damage, End, Flow, Gap, Item, Link, Opener, Packet, Recorded, Sink, Time, Who};
+pub use item::{Damage, End, Flow, Gap, Item, Link, Opener, Packet, Recorded, Side, Sink, Time, Who};
