@@ -116,18 +116,7 @@ fn exit(outcome: Outcome) -> Exit {
 
 fn show_plan(plan: &Plan, out: &mut Printer) -> anyhow::Result<()> {
     findings::show(&plan.warnings);
-    let connectivity = &plan.connectivity;
-    for change in &connectivity.changes {
-        out.line(&change.text)?;
-    }
-    match (connectivity.changes.len(), connectivity.more) {
-        (0, 0) => out.line("no connectivity changes")?,
-        (_, 0) => {}
-        (_, more) => out.line(format_args!("… and {more} more changes"))?,
-    }
-    if !connectivity.complete {
-        note("the sets have too many distinct endpoints to compare all of them: other changes are possible");
-    }
+    super::diff::show(&plan.connectivity, out)?;
     note(super::test::summary(&plan.tests));
     Ok(())
 }

@@ -4,6 +4,7 @@ mod apply;
 mod check;
 mod completions;
 mod daemon;
+mod diff;
 mod explain;
 mod failure;
 mod findings;
@@ -12,6 +13,7 @@ mod man;
 mod observe;
 mod rollback;
 mod run;
+mod sets;
 mod status;
 mod stop;
 mod test;
@@ -44,6 +46,7 @@ enum Command {
     Apply(apply::Args),
     Rollback(rollback::Args),
     Explain(explain::Args),
+    Diff(diff::Args),
     Observe(observe::Args),
     Completions(completions::Args),
     Man(man::Args),
@@ -73,6 +76,7 @@ impl Cli {
             Command::Apply(args) => apply::run(args),
             Command::Rollback(args) => rollback::run(args),
             Command::Explain(args) => explain::run(args),
+            Command::Diff(args) => diff::run(args),
             Command::Observe(args) => observe::run(args),
             Command::Completions(args) => completions::run(args),
             Command::Man(args) => man::run(args),

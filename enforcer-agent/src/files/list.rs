@@ -78,6 +78,11 @@ fn hidden(name: &OsStr) -> bool {
     name.as_encoded_bytes().starts_with(b".")
 }
 
+/// Whether a listing of the directory that `path` is relative to would have it.
+pub(super) fn is_shown_policy(path: &Path) -> bool {
+    is_policy(path) && !path.iter().any(hidden)
+}
+
 fn is_policy(path: &Path) -> bool {
     path.extension().is_some_and(|extension| extension == "yaml" || extension == "yml")
 }

@@ -2,9 +2,11 @@
 
 mod cache;
 mod list;
+mod revision;
 
 pub(crate) use cache::Cache;
 pub(crate) use list::list;
+pub(crate) use revision::Revision;
 
 use enforcer_policy::source::Source;
 use std::fmt;

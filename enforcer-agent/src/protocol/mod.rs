@@ -5,6 +5,7 @@ mod apply;
 mod explain;
 mod finding;
 mod flow;
+mod policies;
 mod status;
 mod tamper;
 
@@ -14,6 +15,7 @@ pub use apply::{
 pub use explain::{ExplainReply, ExplainRequest};
 pub use finding::Finding;
 pub use flow::{CauseRecord, End, FlowRecord, Icmp, Missed, ObserveLine};
+pub use policies::LiveSet;
 pub use status::{
     Counts, DegradedStatus, Events, InterfaceStatus, ReasonStatus, RuleStatus, State, Status, TableStatus,
     WorkloadStatus,

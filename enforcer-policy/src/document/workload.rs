@@ -11,8 +11,10 @@ use std::net::IpAddr;
 const NEEDS_LABEL: &str = "an identity has at least one label, such as `labels: {app: ledger}`";
 
 /// `mode` of a Segment, and `defaultMode`.
-pub(super) const MODES: [(&str, SegmentMode); 3] =
-    [("off", SegmentMode::Off), ("audit", SegmentMode::Audit), ("enforce", SegmentMode::Enforce)];
+pub(super) const MODES: [(&str, SegmentMode); 3] = {
+    let [off, audit, enforce] = SegmentMode::ALL;
+    [(off.word(), off), (audit.word(), audit), (enforce.word(), enforce)]
+};
 
 pub(super) fn workload(
     reader: &mut Reader<'_>,

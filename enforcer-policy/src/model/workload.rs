@@ -105,3 +105,22 @@ pub enum SegmentMode {
     #[default]
     Enforce,
 }
+
+impl SegmentMode {
+    /// Every mode, least strict first.
+    pub const ALL: [Self; 3] = [Self::Off, Self::Audit, Self::Enforce];
+
+    /// The word for it in documents.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Off => "off",
+            Self::Audit => "audit",
+            Self::Enforce => "enforce",
+        }
+    }
+
+    /// The mode that `word` names.
+    pub fn from_word(word: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|mode| mode.word() == word)
+    }
+}

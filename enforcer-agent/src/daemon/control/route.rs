@@ -41,6 +41,10 @@ async fn dispatch(
             let explained = ask(context, |reply| Message::Explain { request, reply }).await?;
             explained.map(|reply| document(&reply)).map_err(refused)
         }
+        (&Method::GET, "/v1/policies") => {
+            let set = ask(context, Message::Policies).await?;
+            set.map(|set| document(&set)).map_err(refused)
+        }
         (&Method::POST, "/v1/stop") => {
             let request: StopRequest = read(body, bounds.small, bounds.body).await?;
             let stopped = ask(context, |reply| Message::Stop { detach: request.detach, reply }).await?;
@@ -52,9 +56,11 @@ async fn dispatch(
             observing.notify_one();
             Ok(answer)
         }
-        (_, "/v1/status" | "/v1/apply" | "/v1/rollback" | "/v1/explain" | "/v1/stop" | "/v1/observe") => {
-            Err(Denied::new(StatusCode::METHOD_NOT_ALLOWED, "this is asked for in another way"))
-        }
+        (
+            _,
+            "/v1/status" | "/v1/apply" | "/v1/rollback" | "/v1/explain" | "/v1/policies" | "/v1/stop"
+            | "/v1/observe",
+        ) => Err(Denied::new(StatusCode::METHOD_NOT_ALLOWED, "this is asked for in another way")),
         _ => Err(Denied::new(StatusCode::NOT_FOUND, "there is nothing of this name")),
     }
 }

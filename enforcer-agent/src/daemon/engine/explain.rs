@@ -1,16 +1,29 @@
-//! `explain` on the live set.
+//! Questions about the live set: `explain`, and the set itself.
 
-use super::{Engine, Refused};
+use super::{Engine, Refused, load};
 use crate::daemon::clock::Instants;
-use crate::protocol::{ExplainReply, ExplainRequest};
+use crate::protocol::{ExplainReply, ExplainRequest, LiveSet};
 use crate::verdicts::{self, Question};
 
 impl Engine {
     pub(super) fn explain(&self, request: &ExplainRequest) -> Result<ExplainReply, Refused> {
         let question = Question::parse(request)?;
-        let Some(live) = &self.live else {
-            return Err(Refused { message: "nothing is in force".to_owned(), help: None });
-        };
+        let Some(live) = &self.live else { return Err(nothing()) };
         verdicts::explain(&question, &live.set, &live.compiled, &self.surroundings(), Instants::now())
     }
+
+    pub(super) fn live_set(&self) -> Result<LiveSet, Refused> {
+        let Some(live) = &self.live else { return Err(nothing()) };
+        Ok(LiveSet {
+            schema: "enforcer.policies/v1".to_owned(),
+            epoch: self.datapath.current().unwrap_or(0),
+            files: load::policy_files(&live.files),
+            host: self.host.clone(),
+            default_mode: self.settings.default_mode.word().to_owned(),
+        })
+    }
+}
+
+fn nothing() -> Refused {
+    Refused { message: "nothing is in force".to_owned(), help: None }
 }

@@ -251,7 +251,7 @@ impl Engine {
 }
 
 /// Files as they are kept.
-fn policy_files(files: &[Arc<ParsedFile>]) -> Vec<PolicyFile> {
+pub(super) fn policy_files(files: &[Arc<ParsedFile>]) -> Vec<PolicyFile> {
     let kept = |file: &Arc<ParsedFile>| PolicyFile {
         name: file.source().name.to_string(),
         text: file.source().text.to_string(),

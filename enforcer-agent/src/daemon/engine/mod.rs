@@ -24,7 +24,7 @@ use super::state::{Applied, StateDir};
 use crate::datapath::Datapath;
 use crate::files::Cache;
 use crate::protocol::{
-    ApplyReply, ApplyRequest, ExplainReply, ExplainRequest, Finding, Missed, Plan, Status, StopReply,
+    ApplyReply, ApplyRequest, ExplainReply, ExplainRequest, Finding, LiveSet, Missed, Plan, Status, StopReply,
 };
 use enforcer_policy::compile::Numbers;
 use enforcer_policy::document::ParsedFile;
@@ -78,6 +78,8 @@ pub enum Message {
         /// The answer.
         reply: oneshot::Sender<Result<ExplainReply, Refused>>,
     },
+    /// Which files are in force?
+    Policies(oneshot::Sender<Result<LiveSet, Refused>>),
     /// A new applied set.
     Apply {
         /// Its files.
@@ -303,6 +305,7 @@ impl Engine {
             // Whoever asked may have gone; that is no matter.
             Message::Status(reply) => drop(reply.send(self.status())),
             Message::Explain { request, reply } => drop(reply.send(self.explain(&request))),
+            Message::Policies(reply) => drop(reply.send(self.live_set())),
             Message::Apply { request, replies } => self.apply(request, &replies),
             Message::Rollback { replies } => self.rollback(&replies),
             Message::Stop { detach, reply } => return self.stop(detach, reply),

@@ -8,7 +8,6 @@ use crate::protocol::{
 };
 use enforcer_common::Reason;
 use enforcer_common::maps::RuleCounter;
-use enforcer_policy::model::SegmentMode;
 use std::collections::BTreeMap;
 use tracing::warn;
 
@@ -101,12 +100,7 @@ impl Engine {
                 .compiled
                 .identity(plan.identity)
                 .map_or_else(BTreeMap::new, |identity| identity.labels.clone()),
-            mode: match plan.mode {
-                SegmentMode::Off => "off",
-                SegmentMode::Audit => "audit",
-                SegmentMode::Enforce => "enforce",
-            }
-            .to_owned(),
+            mode: plan.mode.word().to_owned(),
             segment: plan.segment.clone(),
             addresses: plan.addresses.clone(),
             interfaces: interfaces.remove(plan.workload.as_str()).unwrap_or_default(),

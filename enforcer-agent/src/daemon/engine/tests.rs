@@ -223,6 +223,23 @@ impl Drop for World {
 }
 
 #[test]
+fn the_set_in_force_is_told_whole() {
+    let world = World::started();
+    let live = || {
+        let (reply, answer) = oneshot::channel();
+        world.send(Message::Policies(reply));
+        answer.blocking_recv().unwrap().unwrap()
+    };
+    let before = live();
+    assert_eq!((before.schema.as_str(), before.default_mode.as_str()), ("enforcer.policies/v1", "enforce"));
+    let applied = PolicyFile { name: "applied.yaml".to_owned(), text: "# nothing\n".to_owned() };
+    world.apply(vec![applied.clone()], false);
+    let after = live();
+    assert!(after.epoch > before.epoch);
+    assert_eq!(after.files, [before.files, vec![applied]].concat());
+}
+
+#[test]
 fn a_start_installs_the_set_and_hooks_its_devices_only() {
     let world = World::started();
     let status = world.status();
