@@ -1,0 +1,102 @@
+//! Where the network layer of a captured packet begins, and what it is.
+
+use crate::item::{Link, Packet, Side};
+
+const IPV4: u16 = 0x0800;
+const IPV6: u16 = 0x86dd;
+/// Numbers below are lengths, or mean something to Linux alone.
+const LEAST: u16 = 0x0600;
+/// Packet type of a cooked header: sent by the capturing host.
+const OUTGOING: u8 = 4;
+
+/// The network layer of a captured packet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Network {
+    /// Its number in an Ethernet header. Where that is a VLAN tag's, `offset` is at the tag.
+    pub ethertype: u16,
+    /// Where it begins in the packet's bytes.
+    pub offset: usize,
+    /// Which end the capturing host was, where the capture tells.
+    pub host: Option<Side>,
+}
+
+/// Finds the network layer. With an Ethernet header of `ethertype` put before the bytes from `offset` on, the packet is what it would have been
+/// on Ethernet. `None` where too little was kept, or where there is none.
+#[must_use]
+pub fn network(packet: &Packet<'_>) -> Option<Network> {
+    let bytes = packet.bytes;
+    let number = |at: usize| Some(u16::from_be_bytes(*bytes.get(at..)?.first_chunk()?));
+    let cooked = |ethertype: u16, kind: u8, offset: usize| {
+        let host = match kind {
+            0 => Some(Side::Destination),
+            OUTGOING => Some(Side::Source),
+            _ => None,
+        };
+        (bytes.len() >= offset).then_some(Network { ethertype, offset, host })
+    };
+    let found = match packet.link {
+        Link::Ethernet => Network { ethertype: number(12)?, offset: 14, host: None },
+        Link::Cooked1 => cooked(number(14)?, u8::try_from(number(0)?).ok()?, 16)?,
+        Link::Cooked2 => cooked(number(0)?, *bytes.get(10)?, 20)?,
+        Link::Raw => Network { ethertype: by_version(*bytes.first()?)?, offset: 0, host: None },
+        Link::Loopback => Network { ethertype: by_family(*bytes.first_chunk()?)?, offset: 4, host: None },
+    };
+    (found.ethertype >= LEAST).then_some(found)
+}
+
+const fn by_version(first: u8) -> Option<u16> {
+    match first >> 4 {
+        4 => Some(IPV4),
+        6 => Some(IPV6),
+        _ => None,
+    }
+}
+
+/// Systems number IPv6 differently, and write the number in their own byte order.
+const fn by_family(family: [u8; 4]) -> Option<u16> {
+    match (u32::from_be_bytes(family), u32::from_le_bytes(family)) {
+        (2, _) | (_, 2) => Some(IPV4),
+        (10 | 24 | 28 | 30, _) | (_, 10 | 24 | 28 | 30) => Some(IPV6),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn found(link: Link, bytes: &[u8]) -> Option<(u16, usize, Option<Side>)> {
+        let packet = Packet { time: None, link, bytes, length: 1500 };
+        network(&packet).map(|found| (found.ethertype, found.offset, found.host))
+    }
+
+    #[test]
+    fn every_link_has_its_network_layer() {
+        let ethernet = [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 0x86, 0xdd];
+        assert_eq!(found(Link::Ethernet, &ethernet), Some((IPV6, 14, None)));
+        let tagged = [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 0x81, 0x00, 0, 7, 8, 0];
+        assert_eq!(found(Link::Ethernet, &tagged), Some((0x8100, 14, None)));
+        let sent = [0, 4, 0, 1, 0, 6, 1, 2, 3, 4, 5, 6, 0, 0, 8, 0];
+        assert_eq!(found(Link::Cooked1, &sent), Some((IPV4, 16, Some(Side::Source))));
+        let mut received = [0; 20];
+        received[..2].copy_from_slice(&[8, 6]);
+        assert_eq!(found(Link::Cooked2, &received), Some((0x0806, 20, Some(Side::Destination))));
+        received[10] = 3;
+        assert_eq!(found(Link::Cooked2, &received), Some((0x0806, 20, None)));
+        assert_eq!(found(Link::Raw, &[0x45]), Some((IPV4, 0, None)));
+        assert_eq!(found(Link::Raw, &[0x60]), Some((IPV6, 0, None)));
+        assert_eq!(found(Link::Loopback, &[2, 0, 0, 0]), Some((IPV4, 4, None)));
+        assert_eq!(found(Link::Loopback, &[0, 0, 0, 30]), Some((IPV6, 4, None)));
+    }
+
+    #[test]
+    fn too_little_is_no_network_layer() {
+        for link in [Link::Ethernet, Link::Cooked1, Link::Cooked2, Link::Raw, Link::Loopback] {
+            assert_eq!(found(link, &[]), None, "{link:?}");
+        }
+        assert_eq!(found(Link::Ethernet, &[0; 14]), None, "a length, not a type");
+        assert_eq!(found(Link::Cooked2, &[8; 19]), None);
+        assert_eq!(found(Link::Raw, &[0x50]), None);
+        assert_eq!(found(Link::Loopback, &[0, 0, 7, 0]), None);
+    }
+}
