@@ -2,10 +2,15 @@
 //!
 //! Where labels come from, and which keys nobody but this module may give, says [`labels`].
 
+mod docker;
 mod documents;
+mod ec2;
+mod finish;
+pub(crate) mod kubernetes;
 pub mod labels;
-mod names;
+pub(crate) mod names;
 mod owners;
+pub(crate) mod read;
 
 use enforcer_policy::model::Labels;
 use std::collections::BTreeMap;
@@ -15,6 +20,7 @@ use std::sync::Arc;
 
 pub use documents::{Hooks, Merged};
 pub use owners::Owners;
+pub use read::ReadError;
 
 /// Nanoseconds since 1970-01-01T00:00:00Z.
 pub type Time = i64;
