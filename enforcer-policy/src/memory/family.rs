@@ -3,7 +3,7 @@
 use super::prefixes::Prefixes;
 use enforcer_common::address::Address;
 use enforcer_common::flow::{FlowEntry, FlowKey, FragmentEntry, FragmentKey, Tier};
-use enforcer_common::maps::{Endpoint, limits};
+use enforcer_common::maps::{Direction, Endpoint, limits};
 use rustc_hash::FxHashMap;
 use std::collections::VecDeque;
 
@@ -87,6 +87,21 @@ impl<const N: usize> Family<N> {
         self.embryonic_order.clear();
         self.fragments.clear();
         self.fragments_order.clear();
+    }
+
+    /// Forgets flows that have been idle for too long at tick `now`, and counts the established ones that stay.
+    pub(super) fn sweep(&mut self, now: u32, mut stays: impl FnMut(u32, Direction)) {
+        self.established.retain(|key, entry| {
+            let lives = !entry.expired(now, key.protocol);
+            if lives {
+                stays(key.subject, entry.opener());
+            }
+            lives
+        });
+        self.embryonic.retain(|key, entry| !entry.expired(now, key.protocol));
+        if self.embryonic_order.len() > self.embryonic.len().saturating_mul(2) {
+            self.embryonic_order.retain(|key| self.embryonic.contains_key(key));
+        }
     }
 
     pub(super) fn flows(&self, tier: Tier) -> usize {

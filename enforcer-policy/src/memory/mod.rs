@@ -3,6 +3,7 @@
 mod family;
 pub mod frame;
 mod prefixes;
+mod sweep;
 
 use crate::compile::{Delta, Image};
 use enforcer_common::answer::{Decision, Interval, PortSet};
@@ -37,6 +38,8 @@ pub struct MemoryTables {
     v6: Family<4>,
     clock: MemoryClock,
     events: Vec<FlowEvent>,
+    /// Nobody wants records.
+    quiet: bool,
     event_counter: EventCounter,
     quotas: FxHashMap<u32, Quota>,
     shares: FxHashMap<u32, u32>,
@@ -59,6 +62,7 @@ impl MemoryTables {
             v6: Family::new(capacity),
             clock: MemoryClock::default(),
             events: Vec::new(),
+            quiet: false,
             event_counter: EventCounter::default(),
             quotas: FxHashMap::default(),
             shares: FxHashMap::default(),
@@ -154,6 +158,11 @@ impl MemoryTables {
     pub fn advance(&mut self, nanoseconds: u64) {
         self.clock.boot += nanoseconds;
         self.clock.coarse += nanoseconds;
+    }
+
+    /// Makes no records from now on.
+    pub fn be_quiet(&mut self) {
+        self.quiet = true;
     }
 
     /// The records reported so far.
@@ -277,6 +286,9 @@ impl Tables for MemoryTables {
     }
 
     fn wants(&mut self, limited: bool) -> bool {
+        if self.quiet {
+            return false;
+        }
         if !limited {
             return true;
         }

@@ -24,7 +24,6 @@ pub(super) fn attacks() -> Vec<Attack> {
         Attack::new("E109", "The control plane is silent for minutes", "as declared for each segment: keep, freeze new flows, or close; visible")
             .waits("a control plane"),
         Attack::new("E110", "Dry run and enforcement differ on a packet", "on none of 10^5 random ones, nor on this table")
-            .note("`explain`, FlowTests and level 1 judge by the same tables and function as the kernel programs. Random packets run against the reference (level 1) and the kernel (level 2) in every run.")
-            .waits("`enforcer audit`"),
+            .note("`explain`, FlowTests and `enforcer audit` judge by the same tables and function as the kernel programs. Random packets run against the reference (level 1, by themselves and as a recording that is audited) and the kernel (level 2) in every run."),
     ]
 }

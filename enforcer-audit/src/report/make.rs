@@ -1,0 +1,364 @@
+//! From what was counted to the report.
+
+use super::allow;
+use super::near::{self, Question};
+use super::{
+    CauseLine, Coverage, DamageLine, Figures, GapLine, Group, Recorded, Report, RuleUse, Sample, SourceLine,
+    Verdicts, Window,
+};
+use crate::audit::{Audit, Source};
+use crate::groups;
+use crate::judge::Ruling;
+use crate::setting::At;
+use enforcer_common::{Reason, Word};
+use enforcer_flows::Time;
+use enforcer_policy::explain::port_text;
+use enforcer_policy::model::{Action, PolicyMode};
+use jiff::Timestamp;
+use rustc_hash::FxHashMap;
+use std::cmp::Reverse;
+use std::net::IpAddr;
+
+/// Denied groups for which the nearest rule is looked for; beyond them nobody reads.
+const ASKED: usize = 1_000;
+
+pub(super) fn timestamp(time: Time) -> Option<Timestamp> {
+    Timestamp::from_nanosecond(i128::from(time)).ok()
+}
+
+fn window(seen: Option<(Time, Time)>) -> Option<Window> {
+    let (first, last) = seen?;
+    Some(Window { first: timestamp(first)?, last: timestamp(last)? })
+}
+
+fn figures(group: &groups::Group) -> Figures {
+    Figures { flows: group.flows, packets: group.packets, bytes: group.bytes }
+}
+
+fn add(to: &mut Figures, more: Figures) {
+    to.flows += more.flows;
+    to.packets += more.packets;
+    to.bytes += more.bytes;
+}
+
+fn word(ruling: Option<Ruling>) -> &'static str {
+    ruling.map_or("unjudged", |ruling| ruling.word.word())
+}
+
+/// Denied before audited before allowed before unjudged.
+fn rank(ruling: Option<Ruling>) -> u8 {
+    match ruling.map(|ruling| ruling.word) {
+        Some(Word::Denied) => 0,
+        Some(Word::Audited) => 1,
+        Some(Word::Allowed) => 2,
+        None => 3,
+    }
+}
+
+/// Whether a rule could have another verdict come out.
+fn is_liftable(reason: Reason) -> bool {
+    matches!(reason, Reason::NoRule | Reason::Protocol | Reason::Encapsulated | Reason::Multicast)
+}
+
+/// Packets that couldn't be read as far as their ports.
+fn is_unread(reason: Reason) -> bool {
+    matches!(
+        reason,
+        Reason::Short
+            | Reason::Malformed
+            | Reason::Vlan
+            | Reason::IpOption
+            | Reason::ExtensionHeaders
+            | Reason::RoutingHeader
+            | Reason::FragmentTiny
+            | Reason::FragmentHeader
+            | Reason::TcpFlags
+    )
+}
+
+/// What helps against a denial that no rule can lift.
+fn hint(reason: Reason) -> Option<&'static str> {
+    Some(match reason {
+        Reason::State => {
+            "no packet that opens this flow was seen, and the recording was said to hold all of them"
+        }
+        Reason::Vlan => {
+            "a tagged frame is denied at a workload's own device; for captures from a trunk or a mirror port, take the tags off (--untag)"
+        }
+        Reason::SpoofedSource | Reason::ForeignDestination => {
+            "add the address to the Workload's `addresses`, if it is its own"
+        }
+        Reason::Martian => "addresses like these (a DHCP client's 0.0.0.0, loopback) never pass a hook",
+        Reason::Malformed | Reason::Short => {
+            "the packet contradicts itself; in captures made on its sender, checksums may be left to the device"
+        }
+        Reason::FlowQuota => "the workload opened more unanswered flows within 2 s than it may",
+        Reason::RelatedUnknown => "the ICMP error is about a flow that isn't open",
+        _ => return None,
+    })
+}
+
+impl Report {
+    pub(crate) fn of(audit: &Audit) -> Self {
+        let mut groups: Vec<(usize, Group)> = Self::groups_of(audit).into_iter().enumerate().collect();
+        let all = audit.groups.all();
+        let order = |(index, group): &(usize, Group)| {
+            let key = &all[*index].key;
+            (rank(key.ruling), Reverse(group.figures.flows), key.protocol, key.port, *index)
+        };
+        groups.sort_by_cached_key(order);
+        let liftable = |index: usize| {
+            let ruling = all[index].key.ruling.filter(|ruling| ruling.word == Word::Denied);
+            ruling.is_some_and(|ruling| ruling.cause.as_reason().is_none_or(is_liftable))
+        };
+        let asked: Vec<usize> = (0..groups.len()).filter(|at| liftable(groups[*at].0)).take(ASKED).collect();
+        let questions: Vec<Question> = asked
+            .iter()
+            .map(|at| {
+                let group = &all[groups[*at].0];
+                let (from, to) = group.samples[0];
+                let end = |end| near::endpoint(audit.ends.get(end), &audit.ground);
+                (end(from), end(to), group.key.protocol, group.key.port)
+            })
+            .collect();
+        for (at, near) in asked.iter().zip(near::misses(&audit.ground, &questions)) {
+            groups[*at].1.nearest_miss = near;
+        }
+        let mut verdicts = Verdicts::default();
+        for (_, group) in &groups {
+            let to = match group.verdict {
+                "allowed" => &mut verdicts.allowed,
+                "denied" => &mut verdicts.denied,
+                "audited" => &mut verdicts.audited,
+                _ => &mut verdicts.unjudged,
+            };
+            add(to, group.figures);
+        }
+        let mut totals = audit.totals.clone();
+        totals.flows = audit.flows.len() as u64;
+        totals.addresses = audit.ends.len() as u64;
+        let gaps = audit.gaps.iter().map(|gap| GapLine {
+            first: gap.start.and_then(timestamp),
+            last: gap.end.and_then(timestamp),
+            of: gap.of.clone(),
+            word: gap.word,
+            missing: gap.missing,
+        });
+        let damage = audit.damage.iter();
+        Self {
+            schema: "enforcer.audit/v1",
+            as_of: match audit.setting.at {
+                At::Instant(at) => Some(at),
+                At::Own => None,
+            },
+            window: window(audit.window),
+            sources: audit.sources.iter().map(source).collect(),
+            notes: notes(audit, &verdicts),
+            totals,
+            verdicts,
+            rules: rules(audit),
+            workloads: coverage(audit),
+            gaps: gaps.collect(),
+            damage: damage.map(|one| DamageLine { place: one.place, what: one.what.clone() }).collect(),
+            groups: groups.into_iter().map(|(_, group)| group).collect(),
+        }
+    }
+
+    /// Groups in the order in which they came up, without their nearest misses.
+    pub(crate) fn groups_of(audit: &Audit) -> Vec<Group> {
+        audit.groups.all().iter().map(|group| line(audit, group)).collect()
+    }
+}
+
+fn source(source: &Source) -> SourceLine {
+    let Source { name, packets, records, .. } = source;
+    SourceLine { name: name.clone(), window: window(source.window), packets: *packets, records: *records }
+}
+
+fn line(audit: &Audit, group: &groups::Group) -> Group {
+    let key = &group.key;
+    let identities = audit.ends.identities();
+    let (source, destination) =
+        (identities[key.source as usize].clone(), identities[key.destination as usize].clone());
+    let reason = key.ruling.and_then(|ruling| ruling.cause.as_reason());
+    let unread = reason.is_some_and(is_unread) && key.port == 0;
+    let ported = matches!(key.protocol, 1 | 6 | 17 | 58 | 132) && !unread;
+    let port = if ported || !matches!(key.protocol, 1 | 6 | 17 | 58 | 132) {
+        port_text(key.protocol, key.port)
+    } else {
+        enforcer_policy::model::PortSpec::Protocol(key.protocol).to_string()
+    };
+    let word = word(key.ruling);
+    let passes = key.ruling.is_none_or(|ruling| ruling.passes);
+    let samples: Vec<Sample> = group
+        .samples
+        .iter()
+        .map(|(from, to)| Sample {
+            source: audit.ends.get(*from).address,
+            destination: audit.ends.get(*to).address,
+        })
+        .collect();
+    let denied = key.ruling.is_some_and(|ruling| ruling.word == Word::Denied);
+    let recorded = Recorded { passed: group.passed, refused: group.refused };
+    let change = match key.ruling {
+        Some(_) if !passes && recorded.passed > 0 => Some("breaks"),
+        Some(_) if passes && recorded.refused > 0 && recorded.passed == 0 => Some("opens"),
+        _ => None,
+    };
+    let allow = (denied && reason.is_some_and(is_liftable)).then(|| {
+        let side = |of: fn(&Sample) -> IpAddr| {
+            let mut addresses: Vec<IpAddr> = samples.iter().map(of).collect();
+            addresses.sort_unstable();
+            addresses.dedup();
+            addresses
+        };
+        let (from, to) = (side(|sample| sample.source), side(|sample| sample.destination));
+        allow::entry((&source, &from), (&destination, &to), &port, group.more_samples)
+    });
+    Group {
+        verdict: word,
+        passes,
+        cause: key.ruling.map(|ruling| cause(audit, ruling)),
+        port,
+        protocol: key.protocol,
+        port_number: ported.then_some(key.port),
+        figures: figures(group),
+        seen: window(group.seen),
+        opening_not_seen: group.unopened,
+        recorded,
+        change,
+        more_samples: group.more_samples,
+        allow: allow.flatten(),
+        nearest_miss: None,
+        hint: reason.filter(|_| denied).and_then(hint),
+        source,
+        destination,
+        samples,
+    }
+}
+
+fn cause(audit: &Audit, ruling: Ruling) -> CauseLine {
+    if let Some(rule) = ruling.cause.as_rule().and_then(|number| audit.ground.compiled.rule(number)) {
+        return CauseLine {
+            rule: Some(rule.name()),
+            file: Some(rule.origin.file.to_string()),
+            line: Some(rule.origin.line),
+            why: rule.why.clone(),
+            ..CauseLine::default()
+        };
+    }
+    let reason = ruling.cause.as_reason();
+    let detail = reason.map(Reason::detail).filter(|detail| reason.map(Reason::word) != Some(*detail));
+    CauseLine { reason: reason.map(Reason::word), detail, ..CauseLine::default() }
+}
+
+fn rules(audit: &Audit) -> Vec<RuleUse> {
+    let mut used: FxHashMap<(&str, usize), Figures> = FxHashMap::default();
+    for group in audit.groups.all() {
+        let number = group.key.ruling.and_then(|ruling| ruling.cause.as_rule());
+        if let Some(rule) = number.and_then(|number| audit.ground.compiled.rule(number)) {
+            add(used.entry((&rule.policy, rule.index)).or_default(), figures(group));
+        }
+    }
+    let ended = |expires: Timestamp| match audit.setting.at {
+        At::Instant(at) => at >= expires,
+        At::Own => audit.window.and_then(|(first, _)| timestamp(first)).is_some_and(|first| first >= expires),
+    };
+    let policies = audit.ground.set.policies.iter();
+    policies
+        .flat_map(|policy| policy.flows.iter().enumerate().map(move |(index, entry)| (policy, index, entry)))
+        .map(|(policy, index, entry)| RuleUse {
+            rule: format!("{}#{index}", policy.name),
+            file: entry.origin.file.to_string(),
+            line: entry.origin.line,
+            action: match entry.action {
+                Action::Allow => "allow",
+                Action::Deny => "deny",
+            },
+            mode: match policy.mode {
+                PolicyMode::Enforce => "enforce",
+                PolicyMode::Audit => "audit",
+            },
+            expired: policy.expires.is_some_and(ended),
+            figures: used.get(&(policy.name.as_str(), index)).copied().unwrap_or_default(),
+        })
+        .collect()
+}
+
+fn coverage(audit: &Audit) -> Vec<Coverage> {
+    let touched = |index: usize| audit.touched.get(index).copied().unwrap_or_default();
+    let workloads = audit.ground.set.workloads.iter().take(audit.ends.documented()).enumerate();
+    workloads
+        .map(|(index, workload)| {
+            let written = !workload.origin.file.is_empty();
+            let (opened, reached) = touched(index);
+            Coverage {
+                workload: workload.name.clone(),
+                labels: workload.labels.clone(),
+                file: written.then(|| workload.origin.file.to_string()),
+                line: written.then_some(workload.origin.line),
+                managed: audit.ground.hook(index as u32) != 0,
+                opened,
+                reached,
+            }
+        })
+        .collect()
+}
+
+/// What a reader has to know.
+fn notes(audit: &Audit, verdicts: &Verdicts) -> Vec<String> {
+    let totals = &audit.totals;
+    let mut notes = Vec::new();
+    let mut say = |number: u64, text: &str| {
+        if number > 0 {
+            notes.push(format!("{number} {text}"));
+        }
+    };
+    say(
+        verdicts.unjudged.flows,
+        "flows are unjudged: neither end is a managed workload, so no hook would see them; --all-managed judges as if every workload were managed",
+    );
+    say(
+        audit.groups.all().iter().map(|group| group.unopened).sum(),
+        "flows were open before the recording began: judged as if they opened in it, by the end that their ports make likely",
+    );
+    say(
+        totals.repeated,
+        "packets were captured twice (the same bytes within 2 ms) and count once; --keep-repeats counts both",
+    );
+    say(
+        totals.truncated,
+        "packets were cut off before the end of their headers by the capture's snap length: not judged",
+    );
+    say(totals.unreadable, "packets are too short to say between whom they go: not judged");
+    say(totals.not_ip, "frames are neither IP nor ARP: whose hook they would meet can't be told");
+    if !audit.setting.untag {
+        say(
+            totals.tagged,
+            "frames carry a VLAN tag and are judged with it; for captures from a trunk or a mirror port, --untag takes it off",
+        );
+    }
+    say(
+        totals.seen_at_both_ends,
+        "records tell of a flow at its second end, too: their packets and bytes count once",
+    );
+    say(
+        totals.openers_inferred,
+        "records don't say who opened the flow: inferred from flows known and from ports",
+    );
+    say(totals.icmp_assumed, "records of ICMP don't say which message: judged as echo requests");
+    say(totals.icmp_errors, "records of ICMP errors belong to flows that they don't name: not judged");
+    let captures: Vec<(Time, Time)> =
+        audit.sources.iter().filter(|source| source.packets > 0).filter_map(|source| source.window).collect();
+    let overlap = captures
+        .iter()
+        .enumerate()
+        .any(|(index, one)| captures[..index].iter().any(|other| one.0 <= other.1 && other.0 <= one.1));
+    if overlap {
+        notes.push(
+            "several captures cover the same time: a packet that two of them hold counts twice; `mergecap` puts them in one order first"
+                .to_owned(),
+        );
+    }
+    notes
+}
