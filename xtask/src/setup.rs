@@ -1,6 +1,7 @@
 //! Makes sure of everything that building and running takes. Says what it installs and why; where all is there, it
 //! says nothing and does nothing.
 
+mod backports;
 mod debian;
 
 use std::path::Path;

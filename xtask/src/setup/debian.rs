@@ -5,7 +5,7 @@ use std::process::{Command, Stdio};
 use anyhow::{Context, Result, bail};
 use enforcer_build::{LLVM_MAJOR, find_linker};
 
-use super::Scope;
+use super::{Scope, backports};
 use crate::kernels::QEMU;
 use crate::shell::{Root, find, run};
 
@@ -83,10 +83,30 @@ pub(super) fn install(scope: Scope) -> Result<()> {
     if available.is_empty() {
         return Ok(());
     }
-    let mut command = root.command(&apt);
+    let Err(error) = run(install_command(&mut root.command(&apt)).args(&available)) else { return Ok(()) };
+    let (emulator, rest): (Vec<_>, Vec<_>) = available.iter().partition(|name| **name == QEMU.1);
+    if emulator.is_empty() {
+        return Err(error).with_context(|| help(&available));
+    }
+    eprintln!("that may be for qemu, whose parts have to come from one place");
+    if !rest.is_empty() {
+        run(install_command(&mut root.command(&apt)).args(&rest)).with_context(|| help(&rest))?;
+    }
+    backports::install(root, &apt, &emulator).with_context(|| help(&emulator))
+}
+
+/// What to do where apt refuses: for the most part it would have to take something away, which isn't ours to decide.
+fn help(names: &[&str]) -> String {
+    let names = names.join(" ");
+    format!(
+        "cannot install {names} beside what is there; `apt-get install -s {names}` says what would have to go"
+    )
+}
+
+/// Takes nothing away that is there, and adds nothing that isn't needed.
+pub(super) fn install_command(command: &mut Command) -> &mut Command {
     command.env("DEBIAN_FRONTEND", "noninteractive");
-    command.args(["-q", "install", "-y", "--no-install-recommends"]).args(available);
-    run(&mut command)
+    command.args(["-q", "install", "-y", "--no-install-recommends", "--no-remove"])
 }
 
 fn is_installed(name: &str) -> bool {
