@@ -10,12 +10,10 @@ use anyhow::{Context, Result, bail};
 use crate::kernel_programs::build_agent;
 use crate::levels::Level;
 use crate::needs;
-use crate::runner::{self, Executable};
+use crate::runner::{self, Executable, Told};
 use crate::setup::{self, Scope};
 use crate::shell::{exit_code, root, target_dir};
 
-/// Where the harness of levels 1 and 2 writes what it saw.
-const RESULTS: &str = "ENFORCER_EVASION_RESULTS";
 const DOCUMENT: &str = "docs/EVASION.md";
 
 /// Runs everything, prints the table, and writes it where it is asked to.
@@ -31,11 +29,9 @@ pub(crate) fn run(write: bool) -> Result<ExitCode> {
     Ok(if failed == 0 { code } else { ExitCode::FAILURE })
 }
 
-/// Whether the document is up to date, and each id has its tests: runs level 1 alone, and takes the others by name.
-pub(crate) fn check() -> Result<()> {
-    let results = Collected::begin()?;
-    collect(&results, |level| level == Level::Compiled)?;
-    if table(&results, false)? != ExitCode::SUCCESS {
+/// Whether the document is up to date, each id has its tests, and none of those failed, by what came of a run of every level.
+pub(crate) fn check(results: &Collected) -> Result<()> {
+    if table(results, false)? != ExitCode::SUCCESS {
         bail!("the attack table isn't what it says");
     }
     Ok(())
@@ -49,13 +45,13 @@ fn collect(results: &Collected, runs: impl Fn(Level) -> bool) -> Result<usize> {
         if names.is_empty() {
             continue;
         }
+        let mut told = Told::new();
         if runs(executable.level) {
-            let (tally, told) = executable.run_exactly(&names, (RESULTS, &results.path))?;
-            results.add(&executable, told.iter().map(|(name, held)| (name.as_str(), Some(*held))))?;
+            let (tally, said) = executable.run_exactly(&names, &results.path)?;
             failed += tally.failed;
-        } else {
-            results.add(&executable, names.iter().map(|name| (name.as_str(), None)))?;
+            told = said;
         }
+        results.add(&executable, &told)?;
     }
     Ok(failed)
 }
@@ -91,30 +87,35 @@ fn table(results: &Collected, write: bool) -> Result<ExitCode> {
 }
 
 /// Outcomes, one line of JSON each.
-struct Collected {
+#[derive(Debug)]
+pub(crate) struct Collected {
     path: PathBuf,
 }
 
 impl Collected {
-    fn begin() -> Result<Self> {
+    /// None yet.
+    pub(crate) fn begin() -> Result<Self> {
         let path = target_dir().join("evasion.jsonl");
         fs::create_dir_all(target_dir()).context("cannot make the target directory")?;
         fs::write(&path, "").with_context(|| format!("cannot write `{}`", path.display()))?;
         Ok(Self { path })
     }
 
-    fn add<'a>(
-        &self,
-        executable: &Executable,
-        told: impl Iterator<Item = (&'a str, Option<bool>)>,
-    ) -> Result<()> {
+    /// Where the harness adds what it saw.
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Adds what came of an executable's tests that carry an id: those that nothing is told of weren't run.
+    pub(crate) fn add(&self, executable: &Executable, told: &[(String, bool)]) -> Result<()> {
         let level = level(executable.level);
-        let failed = || format!("cannot write `{}`", Path::display(&self.path));
+        let failed = || format!("cannot write `{}`", self.path.display());
         let mut file = fs::OpenOptions::new().append(true).open(&self.path).with_context(failed)?;
-        for (name, held) in told {
+        for name in carriers(executable)? {
+            let held = told.iter().find(|(test, _)| *test == name).map(|(_, held)| *held);
             let held = held.map_or("null", |held| if held { "true" } else { "false" });
             // Names of functions need no escaping.
-            writeln!(file, r#"{{"test":"{}","level":"{level}","held":{held}}}"#, function(name))
+            writeln!(file, r#"{{"test":"{}","level":"{level}","held":{held}}}"#, function(&name))
                 .with_context(failed)?;
         }
         Ok(())

@@ -11,6 +11,7 @@ mod kernels;
 mod levels;
 mod licences;
 mod needs;
+mod room;
 mod runner;
 mod setup;
 mod shell;

@@ -19,6 +19,11 @@ use crate::tally::Tally;
 const DEADLINE: Duration = Duration::from_secs(900);
 /// How long to wait for output after the end, in case something the test started holds the pipe.
 const LAST_WORDS: Duration = Duration::from_secs(1);
+/// Names the file to which the attack table's harness of levels 1 and 2 adds what it saw.
+const RESULTS: &str = "ENFORCER_EVASION_RESULTS";
+
+/// Tests by name, and whether each passed.
+pub(crate) type Told = Vec<(String, bool)>;
 
 /// A built test or bench.
 #[derive(Debug, Clone)]
@@ -95,11 +100,12 @@ fn cases() -> OsString {
 }
 
 impl Executable {
-    /// Runs it, shows what it prints, and counts.
-    pub(crate) fn run(&self, filter: Option<&str>) -> Result<Tally> {
+    /// Runs it, shows what it prints, counts, and says which of its tests passed. `results` is a file for what the
+    /// attack table's harness saw.
+    pub(crate) fn run(&self, filter: Option<&str>, results: Option<&Path>) -> Result<(Tally, Told)> {
         let mut command = self.command();
         command.args(self.selection(filter));
-        self.go(&mut command, |_| {})
+        self.go(&mut command, results)
     }
 
     /// With the privileges that its level takes.
@@ -108,11 +114,13 @@ impl Executable {
         root.map_or_else(|| Command::new(&self.path), |root| root.command(&self.path))
     }
 
-    fn go(&self, command: &mut Command, each: impl FnMut(&str)) -> Result<Tally> {
+    fn go(&self, command: &mut Command, results: Option<&Path>) -> Result<(Tally, Told)> {
         println!("\n--- {}", self.name);
-        let outcome = watch(self.prepare(command), each)
+        command.envs(results.map(|file| (RESULTS, file)));
+        let mut told = Told::new();
+        let outcome = watch(self.prepare(command), |line| told.extend(result(line)))
             .with_context(|| format!("cannot run `{}`", self.path.display()))?;
-        Ok(self.judge(outcome))
+        Ok((self.judge(outcome), told))
     }
 
     /// How many tests it holds, without running any.
@@ -136,21 +144,14 @@ impl Executable {
         Ok(text.lines().filter_map(|line| line.strip_suffix(": test")).map(str::to_owned).collect())
     }
 
-    /// Runs these of its tests, with an environment variable that names a file, and says which of them passed.
-    pub(crate) fn run_exactly(
-        &self,
-        names: &[String],
-        (variable, file): (&str, &Path),
-    ) -> Result<(Tally, Vec<(String, bool)>)> {
+    /// The same for these of its tests alone.
+    pub(crate) fn run_exactly(&self, names: &[String], results: &Path) -> Result<(Tally, Told)> {
         let mut command = self.command();
         // A harness of its own may take one filter at most.
         if names.len() < self.tests()?.len() {
             command.arg("--exact").args(names);
         }
-        command.env(variable, file);
-        let mut told = Vec::new();
-        let tally = self.go(&mut command, |line| told.extend(result(line)))?;
-        Ok((tally, told))
+        self.go(&mut command, Some(results))
     }
 
     /// libtest takes any of several filters, not all of them: what lies inside another executable is left to the

@@ -4,8 +4,10 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 
+use crate::evasion::Collected;
 use crate::kernel_programs::build_agent;
 use crate::levels::Level;
+use crate::room::{self, Build};
 use crate::runner::{self, Executable};
 use crate::setup::{self, Scope};
 use crate::shell::cargo;
@@ -14,16 +16,23 @@ use crate::{needs, shell};
 
 /// Sets up, builds, runs every level, and prints the sum.
 pub(crate) fn run(filter: Option<&str>) -> Result<ExitCode> {
+    room::check(Build::Tests)?;
     let obstacles = needs::obstacles(setup::run(Scope::Run).err());
     build_agent(false)?;
     let mut report = Report::default();
-    levels(&mut report, filter, &obstacles)?;
+    levels(&mut report, filter, &obstacles, None)?;
     report.print();
     Ok(report.total().exit_code())
 }
 
-/// Runs every level into a report. `obstacles` keep the privileged ones from running.
-pub(crate) fn levels(report: &mut Report, filter: Option<&str>, obstacles: &[String]) -> Result<()> {
+/// Runs every level into a report, and what came of the attack table's tests into `table`. `obstacles` keep the
+/// privileged ones from running.
+pub(crate) fn levels(
+    report: &mut Report,
+    filter: Option<&str>,
+    obstacles: &[String],
+    table: Option<&Collected>,
+) -> Result<()> {
     let executables = runner::build()?;
     for remark in needs::remarks() {
         println!("note: {remark}");
@@ -31,9 +40,9 @@ pub(crate) fn levels(report: &mut Report, filter: Option<&str>, obstacles: &[Str
     for level in Level::ALL {
         let members: Vec<_> = executables.iter().filter(|executable| executable.level == level).collect();
         let tally = if level.is_privileged() && !obstacles.is_empty() {
-            skip(level, &members, filter, obstacles)?
+            skip(level, &members, filter, obstacles, table)?
         } else {
-            run_level(level, &members, filter)?
+            run_level(level, &members, filter, table)?
         };
         report.add(level.to_string(), tally);
     }
@@ -43,17 +52,32 @@ pub(crate) fn levels(report: &mut Report, filter: Option<&str>, obstacles: &[Str
     Ok(())
 }
 
-fn run_level(level: Level, members: &[&Executable], filter: Option<&str>) -> Result<Tally> {
+fn run_level(
+    level: Level,
+    members: &[&Executable],
+    filter: Option<&str>,
+    table: Option<&Collected>,
+) -> Result<Tally> {
     println!("\n=== {level}");
-    let mut tally = Tally::default();
+    let mut sum = Tally::default();
     for executable in members {
-        tally += executable.run(filter)?;
+        let (tally, told) = executable.run(filter, table.map(Collected::path))?;
+        sum += tally;
+        if let Some(table) = table {
+            table.add(executable, &told)?;
+        }
     }
-    println!("=== {level}: {tally}");
-    Ok(tally)
+    println!("=== {level}: {sum}");
+    Ok(sum)
 }
 
-fn skip(level: Level, members: &[&Executable], filter: Option<&str>, obstacles: &[String]) -> Result<Tally> {
+fn skip(
+    level: Level,
+    members: &[&Executable],
+    filter: Option<&str>,
+    obstacles: &[String],
+    table: Option<&Collected>,
+) -> Result<Tally> {
     println!("\n=== {level}: SKIPPED, this machine lacks:");
     for obstacle in obstacles {
         println!("  - {obstacle}");
@@ -61,6 +85,9 @@ fn skip(level: Level, members: &[&Executable], filter: Option<&str>, obstacles: 
     let mut count = 0;
     for executable in members {
         count += executable.count(filter)?;
+        if let Some(table) = table {
+            table.add(executable, &[])?;
+        }
     }
     Ok(Tally::skipped(count))
 }
