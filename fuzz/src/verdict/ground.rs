@@ -46,6 +46,8 @@ const CHECKED: usize = 5;
 /// A compiled set with its hooks.
 pub(super) struct Set {
     pub(super) compiled: Compiled,
+    /// The workload whose denied packets are answered.
+    pub(super) told: &'static str,
     subjects: Vec<(u32, Subject)>,
 }
 
@@ -57,15 +59,16 @@ pub(super) struct Ground {
 
 pub(super) static GROUND: LazyLock<Ground> = LazyLock::new(|| {
     let mut numbers = Numbers::default();
-    let texts = [include_str!("../../ground/first.yaml"), include_str!("../../ground/second.yaml")];
-    let sets = texts.map(|text| set(text, &mut numbers));
+    let texts =
+        [(include_str!("../../ground/first.yaml"), "web"), (include_str!("../../ground/second.yaml"), "db")];
+    let sets = texts.map(|(text, told)| set(text, told, &mut numbers));
     let mut tables = MemoryTables::with_capacity(&sets[0].compiled.image, CAPACITY);
     sets[0].put(&mut tables);
     tables.set_clock(BOOT, BOOT);
     Ground { sets, tables }
 });
 
-fn set(text: &str, numbers: &mut Numbers) -> Set {
+fn set(text: &str, told: &'static str, numbers: &mut Numbers) -> Set {
     let checked = parse(&[Source::new("ground.yaml", text)], NOW);
     let (set, _warnings) = checked.into_result().unwrap_or_else(|invalid| panic!("{:#?}", invalid.0));
     let host: [IpAddr; 2] = ["10.0.0.254".parse().unwrap(), "fd00::fe".parse().unwrap()];
@@ -73,7 +76,7 @@ fn set(text: &str, numbers: &mut Numbers) -> Set {
     let inputs = Inputs { set: &set, host: &host, default_mode: SegmentMode::Enforce, clock };
     let compiled = compile(&inputs, numbers).unwrap();
     let subjects = (0..HOOKS.len()).filter_map(|index| Some((index as u32, subject(&compiled, index)?)));
-    Set { subjects: subjects.collect(), compiled }
+    Set { subjects: subjects.collect(), compiled, told }
 }
 
 fn subject(compiled: &Compiled, index: usize) -> Option<Subject> {

@@ -71,6 +71,7 @@ impl World {
         seen.word_and_cause_agree();
         seen.mode_holds();
         seen.passes_only_what_is_understood();
+        seen.told_where_asked(&self.scratch.rejection);
 
         assert_eq!(judge(frame, hook, &mut twin), outcome, "the same packet from the same state");
         assert_eq!(twin.take_events(), events, "the same packet from the same state");

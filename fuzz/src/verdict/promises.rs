@@ -3,12 +3,13 @@
 use super::ground::{BARE, HOOKS, Owner, Set};
 use enforcer_common::dissect::dissect;
 use enforcer_common::event::FlowEvent;
+use enforcer_common::judge::Rejection;
 use enforcer_common::maps::Direction;
 use enforcer_common::packet::Frame;
 use enforcer_common::{Cause, Hook, Outcome, Reason, Word};
 use enforcer_policy::memory::MemoryTables;
 use enforcer_policy::model::Action;
-use etherparse::{Ipv4HeaderSlice, Ipv6HeaderSlice};
+use etherparse::{Ipv4HeaderSlice, Ipv6HeaderSlice, TcpHeaderSlice};
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
@@ -117,6 +118,37 @@ impl Seen<'_> {
         let neighbour = self.outcome.cause == Cause::reason(Reason::Neighbour);
         let group = self.hook.direction == Direction::Ingress && is_group(own);
         assert!(neighbour || group || self.set.owns(workload, own), "{own} isn't {workload}'s");
+    }
+
+    /// Only what was denied is answered, only where a Segment asks for it, and by what the packet really holds: no group, no part, no reset.
+    pub(super) fn told_where_asked(&self, rejection: &Rejection) {
+        if rejection.family == 0 {
+            return;
+        }
+        assert!(!self.outcome.passes, "{:?} and {rejection:?}", self.outcome);
+        assert_eq!(self.owner(), Owner::Enforced(self.set.told));
+        assert!(!self.is_part());
+        let (network, transport) = (usize::from(rejection.network), usize::from(rejection.transport));
+        let bytes = self.frame.bytes;
+        let (packet, header) = (&bytes[network..], transport - network);
+        let source: IpAddr = match rejection.family {
+            4 => {
+                let ip = Ipv4HeaderSlice::from_slice(packet).unwrap();
+                assert_eq!((ip.slice().len(), ip.protocol().0), (header, rejection.protocol));
+                ip.source_addr().into()
+            }
+            6 => {
+                let ip = Ipv6HeaderSlice::from_slice(packet).unwrap();
+                assert!(header >= ip.slice().len());
+                ip.source_addr().into()
+            }
+            other => panic!("an answer of family {other}"),
+        };
+        assert!(!is_group(source) && !source.is_unspecified(), "{source} is told");
+        match rejection.protocol {
+            6 => assert_eq!(TcpHeaderSlice::from_slice(&bytes[transport..]).map(|tcp| tcp.rst()), Ok(false)),
+            _ => assert_eq!(rejection.both, 0, "only TCP has two ends to tell"),
+        }
     }
 
     /// Ethertype and IP packet; one priority tag is read as none.
