@@ -11,7 +11,7 @@ use enforcer_common::maps::Direction;
 use enforcer_common::{Cause, Word};
 use enforcer_tests::etherparse::PacketBuilder;
 use enforcer_tests::images::{PEERS, allows, contradicting, contradicting_subject, peer};
-use enforcer_tests::world;
+use enforcer_tests::{World, world};
 use rustix::thread::{CpuSet, sched_setaffinity};
 
 /// Always there, in every network namespace.
@@ -48,9 +48,19 @@ fn check(event: &FlowEvent, second: bool) {
 
 #[test]
 fn e105_every_verdict_is_of_the_generation_whose_epoch_it_carries() {
-    /// Sets put in force.
+    /// Sets put in force, by both together.
     const SWITCHES: u32 = 2_000;
-    let world = world!();
+    // Each switch waits for the kernel, which lets two wait as long as one.
+    let worlds = [world!(), world!()];
+    thread::scope(|scope| {
+        for world in &worlds {
+            scope.spawn(|| hammer(world, SWITCHES / 2));
+        }
+    });
+}
+
+/// Puts sets in force while packets come on every CPU.
+fn hammer(world: &World, switches: u32) {
     let mut kernel = world.open_kernel().unwrap();
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
     let (sender, events) = std::sync::mpsc::channel();
@@ -97,7 +107,7 @@ fn e105_every_verdict_is_of_the_generation_whose_epoch_it_carries() {
             }
             seen
         });
-        for switch in 1..=SWITCHES {
+        for switch in 1..=switches {
             assert_eq!(put(&mut kernel, switch % 2 == 1), switch + 1);
         }
         stop.store(true, Ordering::Relaxed);
@@ -115,7 +125,7 @@ fn e105_every_verdict_is_of_the_generation_whose_epoch_it_carries() {
         drop(kernel);
         runtime.shutdown_timeout(Duration::from_secs(5));
         let records = reader.join().unwrap();
-        eprintln!("{SWITCHES} switches in {took:?}, {packets} packets on {cpus} CPUs, {records:?} records");
+        eprintln!("{switches} switches in {took:?}, {packets} packets on {cpus} CPUs, {records:?} records");
         (packets, records)
     });
     assert!(packets > 10_000, "{packets} packets are too few to tell");

@@ -1,4 +1,9 @@
 //! Generations in the kernel's maps: whole or not there, whatever happens in between.
+//!
+//! The two that take long wait for the kernel most of the time. In one executable they do so side by side.
+
+mod kills;
+mod updates;
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
