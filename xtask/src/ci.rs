@@ -23,10 +23,7 @@ pub(crate) fn run() -> Result<ExitCode> {
     }
     report.add("known faults in dependencies", licences::advisories());
     let attacks = Collected::begin()?;
-    collect(&mut report, "tests", |report| {
-        kernel_programs::build_agent(false)?;
-        test::levels(report, None, &obstacles, Some(&attacks))
-    });
+    collect(&mut report, "tests", |report| test::levels(report, None, &obstacles, Some(&attacks)));
     step(&mut report, "the attack table is true and written down", || evasion::check(&attacks));
     collect(&mut report, "the oldest and the newest kernel", kernels::ends);
     collect(&mut report, "examples in policies/", |report| {

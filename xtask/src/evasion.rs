@@ -7,7 +7,6 @@ use std::process::{Command, ExitCode};
 
 use anyhow::{Context, Result, bail};
 
-use crate::kernel_programs::build_agent;
 use crate::levels::Level;
 use crate::needs;
 use crate::runner::{self, Executable, Told};
@@ -19,7 +18,6 @@ const DOCUMENT: &str = "docs/EVASION.md";
 /// Runs everything, prints the table, and writes it where it is asked to.
 pub(crate) fn run(write: bool) -> Result<ExitCode> {
     let obstacles = needs::obstacles(setup::run(Scope::Run).err());
-    build_agent(false)?;
     let results = Collected::begin()?;
     let failed = collect(&results, |level| !level.is_privileged() || obstacles.is_empty())?;
     for obstacle in &obstacles {

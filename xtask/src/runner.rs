@@ -65,7 +65,7 @@ pub(crate) fn built(arguments: &[&str]) -> Result<Vec<(Artifact, PathBuf)>> {
     Ok(built)
 }
 
-/// Builds every test and bench of the workspace.
+/// Builds every test and bench of the workspace, and with the tests of a package its programs: `enforcer` is one.
 pub(crate) fn build() -> Result<Vec<Executable>> {
     let mut executables = Vec::new();
     for (artifact, path) in built(&["--workspace", "--lib", "--bins", "--tests", "--benches"])? {

@@ -5,7 +5,6 @@ use std::process::ExitCode;
 use anyhow::Result;
 
 use crate::evasion::Collected;
-use crate::kernel_programs::build_agent;
 use crate::levels::Level;
 use crate::room::{self, Build};
 use crate::runner::{self, Executable};
@@ -18,7 +17,6 @@ use crate::{needs, shell};
 pub(crate) fn run(filter: Option<&str>) -> Result<ExitCode> {
     room::check(Build::Tests)?;
     let obstacles = needs::obstacles(setup::run(Scope::Run).err());
-    build_agent(false)?;
     let mut report = Report::default();
     levels(&mut report, filter, &obstacles, None)?;
     report.print();

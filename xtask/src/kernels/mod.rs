@@ -14,10 +14,9 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 
-use crate::kernel_programs::build_agent;
 use crate::runner::built;
 use crate::setup::{self, Scope};
-use crate::shell::{cargo, find, run as run_command, target_dir};
+use crate::shell::{find, target_dir};
 use crate::tally::Report;
 use archive::{Archive, Kernel};
 use initramfs::Initramfs;
@@ -30,6 +29,8 @@ use table::Row;
 const MODULES: [&str; 3] = ["veth", "sch_ingress", "cls_bpf"];
 /// Programs of this machine's that the tests call.
 const TOOLS: [&str; 2] = ["ip", "nsenter"];
+/// A test of the agent's package.
+const AGENTS_TEST: &str = "cli";
 /// For booting, beside the tests' own time.
 const BOOT: Duration = Duration::from_secs(120);
 /// Lines of a console that are shown where something went wrong.
@@ -133,8 +134,10 @@ fn show(line: &str) {
 
 /// What the machines boot with, whatever their kernel.
 fn build() -> Result<Initramfs> {
-    build_agent(false)?;
-    run_command(cargo().args(["build", "--package", "enforcer-tests", "--bin", "guest"]))?;
+    // As every other run of tests builds them, so that nothing is built twice. A package's tests bring its programs.
+    let mut arguments = vec!["--workspace", "--test", AGENTS_TEST];
+    arguments.extend(PARTS.iter().flat_map(|part| ["--test", part.target]));
+    let tests = built(&arguments)?;
     let aside = target_dir().join("kernels");
     fs::create_dir_all(&aside).with_context(|| format!("cannot make `{}`", aside.display()))?;
     let mut files = Initramfs::default();
@@ -144,9 +147,8 @@ fn build() -> Result<Initramfs> {
         let path = find(tool).with_context(|| format!("`{tool}` is missing"))?;
         files.put_program(Path::new("/bin").join(tool), &path, &aside)?;
     }
-    let mut arguments = vec!["--package", "enforcer-tests"];
-    arguments.extend(PARTS.iter().flat_map(|part| ["--test", part.target]));
-    for (artifact, path) in built(&arguments)? {
+    let parts = tests.into_iter().filter(|(artifact, _)| artifact.target.name != AGENTS_TEST);
+    for (artifact, path) in parts {
         files.put_program(Path::new("/tests").join(artifact.target.name), &path, &aside)?;
     }
     Ok(files)
