@@ -1,7 +1,7 @@
 //! The whole of it in little, for kernels that run under emulation (`cargo xtask test-kernels`): patient where something has to come
 //! through, on one processor and on kernels that are slow.
 
-use std::io::{Read, Write};
+use std::io::{ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -10,6 +10,9 @@ use enforcer_tests::{DaemonOptions, Probe, Protocol, Workload, documents, policy
 
 /// What has to come may take this long.
 const PATIENCE: Duration = Duration::from_secs(10);
+/// Whoever sends what is denied is told.
+const TOLD: &str = "---\napiVersion: enforcer.dev/v1alpha1\nkind: Segment\nmetadata: {name: told}\n\
+                    spec: {select: [{entity: workloads}], onDeny: reset}\n";
 /// What must not come is waited for this long.
 const SILENCE: Duration = Duration::from_millis(500);
 
@@ -65,7 +68,7 @@ fn echoes(connection: &mut TcpStream, within: Duration) -> bool {
 }
 
 #[test]
-fn allowed_passes_denied_does_not_and_revoking_cuts_what_is_open() {
+fn allowed_passes_denied_does_not_and_revoking_cuts_what_is_open_and_says_so_if_told() {
     let mut world = world!();
     let (web, db) = (world.workload("web", 10), world.workload("db", 20));
     let other = world.workload("other", 30);
@@ -126,4 +129,22 @@ fn allowed_passes_denied_does_not_and_revoking_cuts_what_is_open() {
     daemon.wait_until("the rule has gone", |status| status["rules"].as_array().is_some_and(Vec::is_empty));
     assert!(!echoes(&mut connection, SILENCE), "a revoked rule stops open connections");
     all_silent(&open.map(|protocol| (&web, &db, protocol)));
+
+    // The same again where who is cut off is to be told.
+    daemon.write_policy("told.yaml", TOLD).unwrap();
+    daemon.write_policy("shop.yaml", &shop).unwrap();
+    daemon.wait_until("the rule is back", |status| {
+        status["rules"].as_array().is_some_and(|rules| !rules.is_empty())
+    });
+    let mut connection = connect(&web, &db, 8080);
+    assert!(echoes(&mut connection, PATIENCE));
+    daemon.remove_policy("shop.yaml").unwrap();
+    daemon.wait_until("the rule has gone", |status| status["rules"].as_array().is_some_and(Vec::is_empty));
+    connection.set_read_timeout(Some(PATIENCE)).unwrap();
+    // Where it was told before it sends again, that fails.
+    let sent = connection.write_all(b"anybody there?");
+    let cut = sent.and_then(|()| connection.read_exact(&mut [0])).expect_err("it was cut");
+    assert_eq!(cut.kind(), ErrorKind::ConnectionReset, "{cut}");
+    let refused = web.enter(|| TcpStream::connect_timeout(&SocketAddr::new(db.v4(), 8080), PATIENCE));
+    assert_eq!(refused.expect_err("the rule has gone").kind(), ErrorKind::ConnectionRefused);
 }

@@ -24,8 +24,9 @@ pub(super) struct Part {
 }
 
 /// In the order in which they run.
-pub(super) const PARTS: [Part; 2] = [
+pub(super) const PARTS: [Part; 3] = [
     Part { target: "level2_programs", level: Level::TestRun, seconds: 240, arguments: &["--nocapture"] },
+    Part { target: "level2_evasion", level: Level::TestRun, seconds: 240, arguments: &["--color=never"] },
     Part { target: "level3_smoke", level: Level::Worlds, seconds: 240, arguments: &["--nocapture"] },
 ];
 
@@ -183,15 +184,16 @@ mod tests {
     }
 
     const GOOD: &str = "@@ verifier enforcer_egress 71479 ok\n@@ begin level2_programs\n\
-        test result: ok. 1 passed; 0 failed; 0 ignored\n@@ end level2_programs 0\n@@ begin level3_smoke\n\
+        test result: ok. 1 passed; 0 failed; 0 ignored\n@@ end level2_programs 0\n@@ begin level2_evasion\n\
+        test result: ok. 2 passed; 0 failed; 0 ignored\n@@ end level2_evasion 0\n@@ begin level3_smoke\n\
         test allowed ... attached by clsact\ntest result: ok. 1 passed; 0 failed; 0 ignored\n@@ end level3_smoke 0\n@@ done";
 
     #[test]
     fn a_good_run_has_counts_and_no_faults() {
         let outcome = of(GOOD);
         assert_eq!(outcome.faults, Vec::<String>::new());
-        assert_eq!(outcome.tally(), Tally::passed(2));
-        assert_eq!(outcome.level(Level::TestRun), Tally::passed(1));
+        assert_eq!(outcome.tally(), Tally::passed(4));
+        assert_eq!(outcome.level(Level::TestRun), Tally::passed(3));
         assert_eq!(outcome.hook.as_deref(), Some("clsact"));
         assert_eq!(outcome.programs["enforcer_egress"].instructions, 71_479);
     }
@@ -201,8 +203,9 @@ mod tests {
         let without = |part: &str| of(&GOOD.replace(part, ""));
         assert_eq!(without("@@ done").faults, ["the machine ended before its tests did"]);
         assert_eq!(without("@@ verifier enforcer_egress 71479 ok").faults.len(), 1);
-        let none = of(&GOOD.replace("1 passed", "0 passed"));
-        assert_eq!(none.faults, ["no test of `level2_programs` ran", "no test of `level3_smoke` ran"]);
+        let none = of(&GOOD.replace("1 passed", "0 passed").replace("2 passed", "0 passed"));
+        let silent = PARTS.map(|part| format!("no test of `{}` ran", part.target));
+        assert_eq!(none.faults, silent);
         assert_eq!(of(&GOOD.replace("71479", "600000")).faults.len(), 1);
         assert_eq!(of(&GOOD.replace("71479 ok", "71479 back-edge from insn 1")).faults.len(), 1);
         assert_eq!(
