@@ -12,7 +12,7 @@ const MIB: u64 = 1 << 20;
 /// What has to be left in any case: sources change, and what is built anew stands beside what was there.
 const REBUILD: u64 = 1024 * MIB;
 
-/// What a command leaves below `target`, measured from nothing and rounded up by a quarter.
+/// What a command leaves below `target` where nothing was built before: measured, and a third more for what is to come.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Build {
     /// Every level of tests.
