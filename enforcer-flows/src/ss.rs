@@ -15,11 +15,12 @@ use std::net::IpAddr;
 /// Connections that wait, and listening sockets that are remembered.
 const WAITING: usize = 1 << 16;
 const TCP: u8 = 6;
+const UDP: u8 = 17;
 
 /// Kinds of sockets, and their protocols. Others have no traffic of IP, or none that ports tell apart.
 const KINDS: [(&[u8], Option<u8>); 19] = [
     (b"tcp", Some(TCP)),
-    (b"udp", Some(17)),
+    (b"udp", Some(UDP)),
     (b"mptcp", Some(TCP)),
     (b"sctp", Some(132)),
     (b"dccp", Some(33)),
@@ -144,8 +145,11 @@ impl Reader {
             State::Asking => Opener::Source,
             State::Asked => Opener::Destination,
             _ if self.listening.contains(&(protocol, port)) => Opener::Destination,
-            // Without `-a` there are none, and nothing follows from that.
-            _ if self.listening.iter().any(|(other, _)| *other == protocol) => Opener::Source,
+            // Without `-a` there are none, and nothing follows from that. Nor does it for UDP, where a server may turn the one socket that
+            // it has to a client.
+            _ if protocol != UDP && self.listening.iter().any(|(other, _)| *other == protocol) => {
+                Opener::Source
+            }
             _ => by_ports(port, flow.destination.port),
         };
         report.flow(&flow);
