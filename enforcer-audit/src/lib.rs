@@ -2,7 +2,7 @@
 //!
 //! Guarantees:
 //!
-//! - every verdict is that of [`enforcer_common::judge`] over [`enforcer_policy::memory::MemoryTables`]: what a packet would meet at the hooks
+//! - every verdict is that of [`enforcer_common::judge()`] over [`enforcer_policy::memory::MemoryTables`]: what a packet would meet at the hooks
 //!   on its path, by the same function and tables as the kernel programs'. Nothing here decides by itself;
 //! - what couldn't be judged is counted under its own heading, never under a verdict;
 //! - memory grows with distinct addresses, flows and groups of results, not with the length of a recording.

@@ -1,6 +1,6 @@
 //! Recorded traffic: captures, flow logs, conntrack tables and flow records, read as a stream of packets and flows.
 //!
-//! [`read`] takes an input of any of the [formats](Format), packed or not, and pushes what it says into a [`Sink`].
+//! [`read()`] takes an input of any of the [formats](Format), packed or not, and pushes what it says into a [`Sink`].
 //!
 //! Architecture Invariant: this crate decides nothing and knows no policy. It reads what others wrote, so it never panics and never
 //! allocates more than a record's worth on any input; what it can't read it hands on as damage, and goes on with the next record.
