@@ -68,6 +68,12 @@ impl Stream {
         Ok(Self { client: client.namespace().clone(), local, forward, backward, stop, threads })
     }
 
+    /// The client's own end.
+    #[must_use]
+    pub fn local(&self) -> SocketAddr {
+        self.local
+    }
+
     /// What the server receives.
     #[must_use]
     pub fn forward(&self) -> &Meter {

@@ -1,8 +1,15 @@
 //! Packets out of state, and what belongs to a flow. Ids are those of the attack table.
 
+use std::thread;
+use std::time::{Duration, Instant};
+
+use enforcer_common::flow::{FlowEntry, FlowKey};
 use enforcer_common::packet::flags::{ACK, FIN, PSH, RST, SYN, URG};
+use enforcer_tests::foreign::Object;
 use enforcer_tests::forge::{error, message, tcp, udp};
-use enforcer_tests::{Cable, DaemonOptions, Trial, World, documents, policy, world};
+use enforcer_tests::{
+    Cable, DaemonOptions, RawPort, Stream, StreamKind, Trial, World, documents, policy, world,
+};
 
 /// Addresses of web, checkout and ledger in both families.
 const FAMILIES: [[&str; 3]; 2] =
@@ -198,4 +205,54 @@ fn e37_e38_e40_icmp_errors_pass_for_live_flows_only() {
         ground.checkout.send(cut);
         ground.trial.expect(world.daemon(), "an error that quotes nothing", &[("related-unknown", 1)]);
     }
+}
+
+/// What is remembered of each IPv4 flow at a port of the other end's: [`FlowEntry::RESET`] and the like.
+fn states(flows: &Object, remote_port: u16) -> Vec<u8> {
+    let port = std::mem::offset_of!(FlowKey<1>, remote_port);
+    let of = |key: &Vec<u8>| flows.read(key, size_of::<FlowEntry>()).ok();
+    let keys = flows.keys(size_of::<FlowKey<1>>()).unwrap();
+    let here = keys.iter().filter(|key| key[port..port + 2] == remote_port.to_be_bytes());
+    here.filter_map(of).map(|entry| entry[std::mem::offset_of!(FlowEntry, state)]).collect()
+}
+
+#[test]
+fn e50_a_connection_outlives_resets_and_ends_that_others_forge() {
+    let mut world = world!();
+    let (web, checkout) = (world.workload("web", 10), world.workload("checkout", 20));
+    let rule = policy("shop", "", &["web -> checkout tcp/443"]);
+    let text = documents(&[&web, &checkout], &[rule]);
+    world.start_daemon(DaemonOptions::with_policy(&text)).unwrap();
+    let stream = Stream::open(&web, &checkout, false, StreamKind::Tcp, 443).unwrap();
+    let flows = Object::open(&world.pinned("maps/FLOWS4")).unwrap();
+    // Where only the network's own devices could: towards the client, past the server's hook.
+    let mut wire = RawPort::open(world.host(), web.interface()).unwrap();
+    let inside = RawPort::open(web.namespace(), "eth0").unwrap().mac();
+    let ports = (443, stream.local().port());
+    for (flags, bit) in
+        [(RST, FlowEntry::RESET), (RST | ACK, FlowEntry::RESET), (FIN | ACK, FlowEntry::FIN_OTHER)]
+    {
+        let mut frame = tcp("10.77.0.20", "10.77.0.10", ports, flags);
+        frame[..6].copy_from_slice(&inside);
+        frame[6..12].copy_from_slice(&wire.mac());
+        let mut seen = false;
+        for _ in 0..200 {
+            wire.send(&frame).unwrap();
+            seen |= states(&flows, 443).iter().any(|state| state & bit != 0);
+        }
+        assert!(seen, "none of {flags:#x} got to where flows are remembered");
+        for meter in stream.meters() {
+            meter.reset();
+        }
+        let began = Instant::now();
+        // Its own packets take back what was forged; one end's goodbye alone closes nothing.
+        let closed = |state: u8| state & FlowEntry::RESET != 0 || state & FlowEntry::FIN_OPENER != 0;
+        while states(&flows, 443).into_iter().any(closed) {
+            assert!(began.elapsed() < Duration::from_secs(5), "it counts as closed");
+        }
+        thread::sleep(Duration::from_millis(200));
+        let arrived = stream.meters().map(|meter| meter.read().bytes);
+        assert!(arrived.iter().all(|bytes| *bytes > 0), "after {flags:#x}: {arrived:?}");
+    }
+    assert_eq!(stream.lost(), Some(0));
 }
