@@ -4,8 +4,8 @@ use std::io;
 
 use netlink_packet_route::RouteNetlinkMessage;
 use netlink_packet_route::tc::{TcAttribute, TcBpfFlags, TcFilterBpfOption, TcHandle, TcMessage, TcOption};
-use rtnetlink::packet_core::{NLM_F_DUMP, NLM_F_REQUEST, NetlinkMessage, NetlinkPayload};
-use rtnetlink::sys::{Socket, SocketAddr, protocols::NETLINK_ROUTE};
+
+use super::ask::Asker;
 
 /// A filter, as far as it matters whether it comes before another.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -23,16 +23,13 @@ pub struct Filter {
 /// Asks the kernel about filters. Belongs to the network namespace it was opened in.
 #[derive(Debug)]
 pub struct Filters {
-    socket: Socket,
+    asker: Asker,
 }
 
 impl Filters {
     /// Opens a way to the kernel.
     pub fn open() -> io::Result<Self> {
-        let mut socket = Socket::new(NETLINK_ROUTE)?;
-        socket.bind_auto()?;
-        socket.connect(&SocketAddr::new(0, 0))?;
-        Ok(Self { socket })
+        Ok(Self { asker: Asker::open()? })
     }
 
     /// The filters on what a device hands to the host (`ingress`), or on what the host hands to it. None where there is
@@ -41,43 +38,17 @@ impl Filters {
         let mut message = TcMessage::with_index(ifindex.cast_signed());
         let minor = if ingress { TcHandle::MIN_INGRESS } else { TcHandle::MIN_EGRESS };
         message.header.parent = TcHandle { major: 0xffff, minor };
-        let mut request = NetlinkMessage::from(RouteNetlinkMessage::GetTrafficFilter(message));
-        request.header.flags = NLM_F_REQUEST | NLM_F_DUMP;
-        request.finalize();
-        let mut bytes = vec![0; request.buffer_len()];
-        request.serialize(&mut bytes);
-        self.socket.send(&bytes, 0)?;
         let mut filters = Vec::new();
-        while !self.receive(&mut filters)? {}
-        Ok(filters)
-    }
-
-    /// One datagram of the answer; whether it was the last.
-    fn receive(&self, filters: &mut Vec<Filter>) -> io::Result<bool> {
-        let (bytes, _) = self.socket.recv_from_full()?;
-        let mut rest = &bytes[..];
-        while !rest.is_empty() {
-            let message =
-                NetlinkMessage::<RouteNetlinkMessage>::deserialize(rest).map_err(io::Error::other)?;
-            let length = (message.header.length as usize).next_multiple_of(4);
-            match message.payload {
-                NetlinkPayload::Done(_) => return Ok(true),
-                NetlinkPayload::Error(error) if error.code.is_none() => return Ok(true),
-                NetlinkPayload::Error(error) => {
-                    return match error.to_io() {
-                        // The device has no such qdisc.
-                        error if error.raw_os_error() == Some(libc::EINVAL) => Ok(true),
-                        error => Err(error),
-                    };
-                }
-                NetlinkPayload::InnerMessage(RouteNetlinkMessage::NewTrafficFilter(message)) => {
-                    filters.extend(filter(&message));
-                }
-                _ => {}
+        let listed = self.asker.list(RouteNetlinkMessage::GetTrafficFilter(message), |message| {
+            if let RouteNetlinkMessage::NewTrafficFilter(message) = message {
+                filters.extend(filter(message));
             }
-            rest = rest.get(length..).unwrap_or_default();
+        });
+        match listed {
+            // The device has no such qdisc.
+            Err(error) if error.raw_os_error() == Some(libc::EINVAL) => Ok(filters),
+            listed => listed.map(|()| filters),
         }
-        Ok(false)
     }
 }
 

@@ -5,10 +5,12 @@
 //!
 //! Architecture Invariant: nothing outside this module knows a netlink crate.
 
+mod ask;
 mod filters;
 mod message;
 mod session;
 mod state;
+mod xdp;
 
 use std::io;
 use std::net::IpAddr;
@@ -16,6 +18,7 @@ use std::net::IpAddr;
 use tokio::sync::mpsc;
 
 pub use filters::{Filter, Filters};
+pub use xdp::XdpPrograms;
 
 /// A network device.
 #[derive(Clone, PartialEq, Eq, Debug, Hash)]

@@ -1,11 +1,13 @@
 //! Whether a program can end the chain it runs in: read from its instructions, for nothing else tells, and running
 //! another's program to find out would change what it keeps.
 //!
-//! In a tcx chain, and among the filters of clsact, only the return value -1 hands the packet on. A program of which each
-//! way to an exit was seen to set that is harmless; of any other it is assumed that it can end the chain.
+//! In a tcx chain, and among the filters of clsact, only the return value -1 hands the packet on; from XDP, 2 does. A program of which
+//! each way to an exit was seen to set that is harmless; of any other it is assumed that it can end the chain.
 
-/// Return value that hands the packet on.
-const NEXT: i32 = -1;
+/// Return value that hands the packet on to the next of a tcx chain, or to the next filter.
+pub(super) const NEXT: i32 = -1;
+/// Return value that hands the frame on from XDP.
+pub(super) const XDP_PASS: i32 = 2;
 /// Helper that goes over into another program.
 const TAIL_CALL: i32 = 12;
 
@@ -47,7 +49,7 @@ enum Step {
 }
 
 /// One step. `at` is the instruction's place.
-fn step(instruction: &Instruction, at: i64, now: Return) -> Step {
+fn step(instruction: &Instruction, at: i64, now: Return, next: i32) -> Step {
     const LD: u8 = 0;
     const LDX: u8 = 1;
     const STX: u8 = 3;
@@ -67,7 +69,7 @@ fn step(instruction: &Instruction, at: i64, now: Return) -> Step {
         (JMP32, 0) => Step::Go { to: [Some(at + 1 + i64::from(value)), None], with: now },
         (JMP | JMP32, _) => Step::Go { to: [Some(at + 1), Some(jump)], with: now },
         // A plain number.
-        (ALU | ALU64, 0xb0) if code & 8 == 0 && value == NEXT => on(written(Return::Next)),
+        (ALU | ALU64, 0xb0) if code & 8 == 0 && value == next => on(written(Return::Next)),
         (ALU | ALU64 | LDX, _) => on(written(Return::Other)),
         // A wide number takes two places.
         (LD, _) if code == 0x18 => Step::Go { to: [Some(at + 2), None], with: written(Return::Other) },
@@ -77,8 +79,8 @@ fn step(instruction: &Instruction, at: i64, now: Return) -> Step {
     }
 }
 
-/// Whether the program hands every packet on. `false` where that can't be seen.
-pub(super) fn always_continues(instructions: &[[u8; 8]]) -> bool {
+/// Whether the program hands every packet on, which the return value `next` does. `false` where that can't be seen.
+pub(super) fn always_continues(instructions: &[[u8; 8]], next: i32) -> bool {
     let mut seen: Vec<Option<Return>> = vec![None; instructions.len()];
     let mut open = vec![(0_i64, Return::Other)];
     while let Some((at, now)) = open.pop() {
@@ -89,7 +91,7 @@ pub(super) fn always_continues(instructions: &[[u8; 8]]) -> bool {
             Some(_) => Return::Other,
         };
         *slot = Some(now);
-        match step(&Instruction::of(instructions[at as usize]), at, now) {
+        match step(&Instruction::of(instructions[at as usize]), at, now, next) {
             Step::Exit if now == Return::Next => {}
             Step::Exit | Step::Leave => return false,
             Step::Go { to, with } => open.extend(to.into_iter().flatten().map(|to| (to, with))),
@@ -147,7 +149,12 @@ mod tests {
             ("out of its end", &[set(0, -1)], false),
         ];
         for (what, instructions, continues) in cases {
-            assert_eq!(always_continues(instructions), *continues, "{what}");
+            assert_eq!(always_continues(instructions, NEXT), *continues, "{what}");
         }
+    }
+    #[test]
+    fn what_hands_on_is_another_value_for_xdp() {
+        let [passes, drops] = [2, 1].map(|value| always_continues(&[set(0, value), EXIT], XDP_PASS));
+        assert!(passes && !drops && !always_continues(&[set(0, -1), EXIT], XDP_PASS));
     }
 }

@@ -12,10 +12,10 @@ use super::super::pins::{Kind, LinkPin, Pins};
 use super::super::programs::Programs;
 use super::super::query::{self, InChain};
 use super::super::{clsact, sys};
-use super::ending::always_continues;
+use super::ending::{NEXT, XDP_PASS, always_continues};
 use super::pinned::put_back;
 use crate::datapath::{Damage, DatapathError, Fault, Inspection, Place, Unreachable};
-use crate::links::{Filter, Filters};
+use crate::links::{Filter, Filters, XdpPrograms};
 
 /// One direction of a device.
 #[derive(Debug)]
@@ -32,6 +32,7 @@ struct Held {
 pub(in super::super) struct Hooks {
     held: BTreeMap<(u32, Direction), Held>,
     filters: Option<Filters>,
+    xdp: Option<XdpPrograms>,
     /// What was found out about others' programs: name, and whether it always hands on.
     known: HashMap<u32, (String, bool)>,
 }
@@ -50,6 +51,8 @@ enum Seen {
 enum Ahead {
     Program(u32),
     Filter(String),
+    /// A program that meets frames before this layer does.
+    Xdp(u32),
 }
 
 impl Hooks {
@@ -109,6 +112,10 @@ impl Hooks {
             Ok(devices) => devices,
             Err(error) => return found.errors.push(unseen("the devices' names", error)),
         };
+        let xdp = self.xdp_programs().unwrap_or_else(|error| {
+            found.errors.push(unseen("the XDP programs on devices", error));
+            HashMap::new()
+        });
         let keys: Vec<(u32, Direction)> = self.held.keys().copied().collect();
         let mut seen_programs = Vec::new();
         for key @ (ifindex, direction) in keys {
@@ -122,13 +129,16 @@ impl Hooks {
                 Kind::Tcx => look_at_tcx(held, ours, &devices),
                 Kind::Clsact => look_at_clsact(&mut self.filters, held, ours, &devices),
             };
-            let (seen, ahead) = match looked {
+            let (seen, mut ahead) = match looked {
                 Ok(looked) => looked,
                 Err(error) => {
                     found.errors.push(unseen(&format!("the hooks of device `{ifindex}`"), error));
                     continue;
                 }
             };
+            // What a device hands to the host goes by them; what it is given doesn't.
+            let first = xdp.get(&ifindex).filter(|_| direction == Direction::Egress);
+            ahead.splice(0..0, first.into_iter().flatten().map(|id| Ahead::Xdp(*id)));
             let mut unrepaired = None;
             if let Seen::Faulty(damage) = seen {
                 unrepaired = self.repair(key, pins, programs, &devices).err().map(|error| error.to_string());
@@ -144,7 +154,7 @@ impl Hooks {
                 held.whole = began;
             }
             for ahead in ahead {
-                if let Ahead::Program(id) = &ahead {
+                if let Ahead::Program(id) | Ahead::Xdp(id) = &ahead {
                     seen_programs.push(*id);
                 }
                 found.unreachable.extend(self.stops(&ahead).map(|(ahead, program)| Unreachable {
@@ -194,17 +204,31 @@ impl Hooks {
 
     /// What is ahead, with its id, unless it is sure to hand every packet on.
     fn stops(&mut self, ahead: &Ahead) -> Option<(String, Option<u32>)> {
-        let id = match ahead {
+        let (id, next) = match ahead {
             Ahead::Filter(kind) => return Some((kind.clone(), None)),
-            Ahead::Program(id) => *id,
+            Ahead::Program(id) => (*id, NEXT),
+            Ahead::Xdp(id) => (*id, XDP_PASS),
         };
         let (name, continues) = self.known.entry(id).or_insert_with(|| {
             let Ok(program) = query::program(id) else { return (String::new(), false) };
             let name = query::name(program.as_fd()).unwrap_or_default();
             let instructions = query::instructions(program.as_fd()).unwrap_or_default();
-            (name, always_continues(&instructions))
+            (name, always_continues(&instructions, next))
         });
-        (!*continues).then(|| (name.clone(), Some(id)))
+        let shown = if next == XDP_PASS { format!("xdp {name}") } else { name.clone() };
+        (!*continues).then_some((shown, Some(id)))
+    }
+
+    /// The XDP programs on every device of this network namespace.
+    fn xdp_programs(&mut self) -> io::Result<HashMap<u32, Vec<u32>>> {
+        if self.held.is_empty() {
+            return Ok(HashMap::new());
+        }
+        let xdp = match &self.xdp {
+            Some(xdp) => xdp,
+            None => self.xdp.insert(XdpPrograms::open()?),
+        };
+        xdp.all()
     }
 }
 
