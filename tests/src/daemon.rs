@@ -219,6 +219,13 @@ impl Daemon {
         self.wait_until_ready()
     }
 
+    /// Starts it again, or another release's binary, without waiting for it.
+    pub fn start_again(&mut self, program: &Path) -> Result<()> {
+        self.kill()?;
+        self.program = program.to_owned();
+        self.spawn()
+    }
+
     /// How it ended, if it has.
     pub fn exit_status(&mut self) -> Result<Option<std::process::ExitStatus>> {
         let Some(child) = &mut self.child else { return Ok(None) };

@@ -30,10 +30,12 @@ mod meter;
 mod namespace;
 mod probe;
 mod raw;
+pub mod release;
 mod ring;
 mod serve;
 mod stream;
 mod trial;
+mod volley;
 mod world;
 
 pub use daemon::{CommandOutput, Daemon, DaemonOptions};
@@ -45,6 +47,7 @@ pub use ring::TxRing;
 pub use serve::Servers;
 pub use stream::{Stream, StreamKind};
 pub use trial::{Cable, Counts, Trial, cause, documents, is_membership_talk, moved, policy};
+pub use volley::{Fate, Volley};
 pub use world::{Workload, World};
 
 /// Frames are built with this.

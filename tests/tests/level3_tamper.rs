@@ -317,3 +317,198 @@ fn devices_that_go_are_no_tampering() {
         });
     }
 }
+
+#[test]
+fn e102_an_xdp_program_that_may_end_the_way_is_told_and_left_alone() {
+    let mut world = world!();
+    let (web, checkout) = shop(&mut world);
+    let _echo = checkout.serve(&[PORT]);
+    let ifindex = world.host().index_of(web.interface()).unwrap();
+    let host = world.host().clone();
+    let run = |returns, name| host.enter(|| Object::xdp(returns, name).unwrap().run_xdp(ifindex).unwrap());
+    let harmless = run(2, "onlooker");
+    thread::sleep(Duration::from_millis(1_200));
+    let status = world.daemon().status().unwrap();
+    assert_eq!(
+        (count(&status), &status["state"]),
+        (0, &"enforcing".into()),
+        "it passes everything: {status}"
+    );
+    assert!(passes(&web, &checkout, PORT));
+    harmless.detach().unwrap();
+
+    let drops = run(1, "hole");
+    let status =
+        world.daemon().wait_until("packets end before the hook", |status| status["state"] == "degraded");
+    let record = &status["tamper"]["recent"][0];
+    assert_eq!(
+        [&record["tamper"], &record["direction"], &record["ahead"], &record["interface"]],
+        ["unreachable", "egress", "xdp hole", web.interface()],
+        "{record}"
+    );
+    assert_eq!(count(&status), 1, "what it sends; what it is sent never meets XDP here: {status}");
+    assert!(!passes(&web, &checkout, PORT), "it still runs: that is its owner's business");
+    drops.detach().unwrap();
+    world.daemon().wait_until("the way is free again", |status| status["state"] == "enforcing");
+    assert!(passes(&web, &checkout, PORT));
+}
+
+#[test]
+fn e104_an_extension_of_a_program_is_told_and_gone_after_a_restart() {
+    let mut world = world!();
+    let (web, checkout) = shop(&mut world);
+    let _echo = checkout.serve(&[PORT]);
+    assert!(passes(&web, &checkout, PORT));
+    let pin = world.pinned("programs").join("enforcer_egress");
+    // Nothing is decided any more: decision 0 says nothing.
+    let extension = match Object::extension(&Object::open(&pin).unwrap(), 0, "instead") {
+        // Some machines refuse every program of this type (a BPF LSM policy, a kernel without trampolines): none to defend against.
+        Err(error) if error.kind() == std::io::ErrorKind::PermissionDenied => {
+            return eprintln!("skipped: this machine lets nobody load extensions: {error}");
+        }
+        extension => extension.unwrap(),
+    };
+    assert!(!passes(&web, &checkout, PORT), "it runs in place of the search for ports");
+    let status = world.daemon().wait_until("it is told", |status| status["state"] == "degraded");
+    assert_eq!((count(&status), &status["tamper"]["unrepaired"]), (1, &1.into()), "{status}");
+    let record = &status["tamper"]["recent"][0];
+    assert_eq!(record["tamper"], "program-replaced");
+    assert_eq!(record["pin"], pin.display().to_string());
+    let error = record["error"].as_str().unwrap();
+    assert!(error.starts_with("the extension `instead` (program "), "{error}");
+    thread::sleep(Duration::from_millis(1_200));
+    assert_eq!(count(&world.daemon().status().unwrap()), 1, "once");
+
+    world.daemon().restart().unwrap();
+    assert!(passes(&web, &checkout, PORT), "programs are loaded anew");
+    let status = world.daemon().status().unwrap();
+    assert_eq!((count(&status), &status["state"]), (0, &"enforcing".into()), "{status}");
+    drop(extension);
+}
+
+#[test]
+fn e104_a_map_that_others_froze_degrades_and_is_told_once() {
+    let mut world = world!();
+    let (web, checkout) = shop(&mut world);
+    let _echo = checkout.serve(&[PORT, OTHER]);
+    let pairs = Object::open(&world.pinned("maps/PAIRS")).unwrap();
+    let key = pairs.first_key(12).unwrap();
+    pairs.delete(&key).unwrap();
+    pairs.freeze().unwrap();
+    let status = world.daemon().wait_until("it is told", |status| status["state"] == "degraded");
+    let error = status["tamper"]["recent"][0]["error"].as_str().unwrap().to_owned();
+    assert!(error.contains("cannot write the map `PAIRS`"), "{error}");
+    thread::sleep(Duration::from_millis(1_500));
+    let status = world.daemon().status().unwrap();
+    assert_eq!((count(&status), &status["tamper"]["unrepaired"]), (1, &1.into()), "once: {status}");
+    assert!(!passes(&web, &checkout, OTHER), "what is left is enforced");
+
+    // A set that needs the map is refused, and what is in force stays.
+    let epoch = status["epoch"].clone();
+    let more = policy("more", "", &["checkout -> web tcp/444"]);
+    world.daemon().write_policy("more.yaml", &more).unwrap();
+    let status = world.daemon().wait_until("it is refused", |status| {
+        status["degraded"]["why"].as_str().is_some_and(|why| why.contains("can't be put in force"))
+    });
+    assert!(status["degraded"].to_string().contains("PAIRS"), "{status}");
+    assert!(status["epoch"].as_u64() >= epoch.as_u64());
+
+    // The way out: take everything away and begin with new maps.
+    assert_eq!(world.daemon().enforcer(&["stop", "--detach"]).unwrap().code, Some(0));
+    world.daemon().restart().unwrap();
+    assert!(passes(&web, &checkout, PORT));
+    assert_eq!(world.daemon().status().unwrap()["state"], "enforcing");
+}
+
+/// What the daemon tells that was changed before it started: word and what it is about.
+fn told(world: &mut World) -> Vec<(String, String)> {
+    let status = world.daemon().status().unwrap();
+    let about = |record: &Value| {
+        let known = ["direction", "pin", "table"].iter().find_map(|key| record[*key].as_str());
+        known.unwrap_or_default().rsplit('/').next().unwrap_or_default().to_owned()
+    };
+    let recent = status["tamper"]["recent"].as_array().unwrap().iter();
+    recent.map(|record| (record["tamper"].as_str().unwrap().to_owned(), about(record))).collect()
+}
+
+#[test]
+fn e102_e104_what_was_changed_while_no_daemon_ran_is_told_by_the_next() {
+    let mut world = world!();
+    let (web, checkout) = shop(&mut world);
+    let _echo = checkout.serve(&[PORT, OTHER]);
+    assert!(passes(&web, &checkout, PORT) && !passes(&web, &checkout, OTHER));
+    let layout = world.pinned("links").parent().unwrap().to_owned();
+    let [web_index, checkout_index] =
+        [&web, &checkout].map(|workload| world.host().index_of(workload.interface()).unwrap());
+    let link = |ifindex: u32, direction: &str| layout.join(format!("links/{ifindex}-{direction}"));
+    let map = |name: &str| layout.join("maps").join(name);
+    let mut change = |note: &str, change: &dyn Fn(), expected: &[(&str, &str)]| {
+        // Until everything was looked at and written down.
+        let written = || {
+            let left = fs::read_dir(layout.join("left")).into_iter().flatten().flatten();
+            let left: Vec<_> = left.map(|entry| entry.file_name().into_string().unwrap()).collect();
+            let control = Object::open(&map("CONTROL")).unwrap().control().unwrap();
+            let tables = format!("tables-{:x}-{:x}-", control.epoch(), control.bank());
+            left.len() == 6 && left.iter().any(|name| name.starts_with(&tables))
+        };
+        let began = Instant::now();
+        while !written() {
+            assert!(began.elapsed() < Duration::from_secs(30), "{note}: it is never written down");
+            thread::sleep(Duration::from_millis(50));
+        }
+        world.daemon().kill().unwrap();
+        let away = Instant::now();
+        change();
+        world.daemon().restart().unwrap();
+        world.daemon().wait_until(note, |status| count(status) >= expected.len() as u64);
+        let expected: Vec<_> =
+            expected.iter().map(|(word, about)| ((*word).to_owned(), (*about).to_owned())).collect();
+        assert_eq!(told(&mut world), expected, "{note}");
+        let status = world.daemon().status().unwrap();
+        assert_eq!(status["state"], "enforcing", "{note}: {status}");
+        for record in status["tamper"]["recent"].as_array().unwrap() {
+            let gap = record["gap_ms"].as_u64().unwrap();
+            assert!(
+                record["repaired"] == true && gap < away.elapsed().as_millis() as u64 + 5_000,
+                "{note}: {record}"
+            );
+        }
+        assert!(passes(&web, &checkout, PORT) && !passes(&web, &checkout, OTHER), "{note}");
+    };
+    change("nothing", &|| {}, &[]);
+    change(
+        "a hook is taken off",
+        &|| Object::open(&link(checkout_index, "ingress")).unwrap().detach().unwrap(),
+        &[("hook-removed", "ingress")],
+    );
+    change(
+        "the pin of a hook is removed, and the hook with it",
+        &|| fs::remove_file(link(web_index, "egress")).unwrap(),
+        &[("hook-removed", "egress")],
+    );
+    change(
+        "another program is put into a hook",
+        &|| {
+            let theirs = Object::classifier(-1, "harmless").unwrap();
+            Object::open(&link(web_index, "egress")).unwrap().put(&theirs).unwrap();
+        },
+        &[("program-replaced", "egress")],
+    );
+    change(
+        "the pin of a map is removed",
+        &|| fs::remove_file(map("FLOWS4")).unwrap(),
+        &[("pin-removed", "FLOWS4")],
+    );
+    change(
+        "an entry is taken out of a table",
+        &|| {
+            let pairs = Object::open(&map("PAIRS")).unwrap();
+            let bank = Object::open(&map("CONTROL")).unwrap().control().unwrap().bank();
+            let table = |key: &[u8]| u32::from_ne_bytes(key[..4].try_into().unwrap());
+            let in_force = pairs.keys(12).unwrap().into_iter().find(|key| table(key) >> 1 == bank);
+            pairs.delete(&in_force.unwrap()).unwrap();
+        },
+        &[("table-changed", "PAIRS")],
+    );
+    change("nothing again", &|| {}, &[]);
+}

@@ -217,6 +217,12 @@ fn replace(link: &LinkPin, programs: &mut Programs) -> Result<(), DatapathError>
     }
 }
 
+/// Whether two pins are of one link.
+fn same_link(one: &LinkPin, other: &LinkPin) -> io::Result<bool> {
+    let id = |pin: &LinkPin| Ok::<_, io::Error>(sys::link_info(sys::open_pin(&pin.path)?.as_fd())?.id);
+    Ok(id(one)? == id(other)?)
+}
+
 /// Takes over the links of other layouts: what an earlier release attached now runs these programs.
 pub(super) fn take_over(
     pins: &Pins,
@@ -235,8 +241,15 @@ pub(super) fn take_over(
         replace(&link, programs)?;
         if link.kind == Kind::Tcx {
             match sys::open_pin(&link.path).and_then(|fd| sys::pin(fd, &ours.path)) {
-                // Attached by us too, or the device went: the older one is one too many.
-                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => remove(&link, None)?,
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+                    if same_link(&link, &ours).map_err(failed)? {
+                        // Whoever took it over before was killed at it.
+                        fs::remove_file(&link.path).map_err(failed)?;
+                    } else {
+                        // Attached by us too: the older one is one too many.
+                        remove(&link, None)?;
+                    }
+                }
                 Err(error) if error.kind() == io::ErrorKind::NotFound => {}
                 result => {
                     result.map_err(failed)?;

@@ -13,6 +13,8 @@ use crate::datapath::{DatapathError, Epoch};
 pub(super) struct ControlWord {
     map: Array<MapData, Control>,
     mapped: Option<&'static AtomicU64>,
+    /// Every epoch is above this one.
+    above: Epoch,
 }
 
 impl ControlWord {
@@ -24,7 +26,7 @@ impl ControlWord {
         };
         // SAFETY: the page is never unmapped, starts with the one 8-byte value, and the kernel aligns it.
         let mapped = page.ok().map(|page| unsafe { &*page.cast::<AtomicU64>() });
-        Ok(Self { map, mapped })
+        Ok(Self { map, mapped, above: 0 })
     }
 
     pub(super) fn read(&self) -> Result<Control, DatapathError> {
@@ -37,10 +39,17 @@ impl ControlWord {
         }
     }
 
+    /// Another layout has counted as far as `epoch`: flows may stand as judged under it.
+    pub(super) fn begin_above(&mut self, epoch: Epoch) {
+        self.above = epoch;
+    }
+
     /// Puts bank `bank` in force under the next epoch.
     pub(super) fn advance(&mut self, bank: u32) -> Result<Epoch, DatapathError> {
-        let epoch = next(self.read()?.epoch());
+        let epoch = next(self.read()?.epoch().max(self.above));
         self.write(Control::new(epoch, bank))?;
+        // From here on its own count is above, also once it has come round.
+        self.above = 0;
         Ok(epoch)
     }
 

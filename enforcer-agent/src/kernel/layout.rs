@@ -8,21 +8,20 @@ use crate::datapath::DatapathError;
 
 /// Raised by hand when the meaning of a map changes but not its shape.
 const REVISION: u64 = 1;
+/// Raised by hand as well when what packets fill (flows, fragments, quotas, counters) changes its meaning but not its shape, or when
+/// the epoch moves inside `CONTROL`: such maps aren't carried over to another layout.
+pub(super) const FILLED_REVISION: u32 = 1;
 
 /// Shape of a map: name, type, key size, value size, entries, flags.
-type Shape = (String, [u32; 5]);
+pub(super) type Shape = (String, [u32; 5]);
 
-/// The number for the maps of an object, as this configuration makes them.
-pub(super) fn version(object: &[u8], config: &KernelConfig) -> Result<u64, DatapathError> {
-    Ok(digest(&mut shapes(object, config)?))
+/// The number for maps of these shapes.
+pub(super) fn version(shapes: &[Shape]) -> u64 {
+    digest(&mut shapes.to_vec())
 }
 
-/// The maps that get pinned: all but the sections of ordinary data.
-pub(super) fn names(object: &[u8]) -> Result<Vec<String>, DatapathError> {
-    Ok(shapes(object, &KernelConfig::default())?.into_iter().map(|(name, _)| name).collect())
-}
-
-fn shapes(object: &[u8], config: &KernelConfig) -> Result<Vec<Shape>, DatapathError> {
+/// The maps of an object that get pinned, as this configuration makes them: all but the sections of ordinary data.
+pub(super) fn shapes(object: &[u8], config: &KernelConfig) -> Result<Vec<Shape>, DatapathError> {
     let object = Object::parse(object)
         .map_err(|error| DatapathError::caused("the object with the kernel programs is damaged", error))?;
     let mut shapes = Vec::new();

@@ -13,11 +13,12 @@ use tracing::warn;
 use super::config::KernelConfig;
 use super::guard::Guard;
 use super::guard::hooks::Hooks;
+use super::guard::left::Found;
 use super::install::Banks;
 use super::pins::Pins;
 use super::programs::Programs;
 use super::tables::{Tables, take};
-use super::{Kernel, attach, layout, object};
+use super::{Kernel, attach, carry, layout, object};
 use crate::datapath::DatapathError;
 
 /// The first kernel with tcx.
@@ -29,7 +30,8 @@ const COARSE_CLOCK_SINCE: KernelVersion = KernelVersion::new(5, 11, 0);
 
 pub(super) fn open(config: &KernelConfig) -> Result<Kernel, DatapathError> {
     let object = object_of(config)?;
-    let pins = Pins::open(&config.bpffs, layout::version(&object, config)?).map_err(explain)?;
+    let shapes = layout::shapes(&object, config)?;
+    let pins = Pins::open(&config.bpffs, layout::version(&shapes)).map_err(explain)?;
     let version = running()?;
     lift_limits(version);
     let constants = constants(version)?;
@@ -40,32 +42,41 @@ pub(super) fn open(config: &KernelConfig) -> Result<Kernel, DatapathError> {
     for (name, value) in &constants {
         loader.override_global(name, &value[..], true);
     }
-    let names = layout::names(&object)?;
+    let names: Vec<String> = shapes.iter().map(|(name, _)| name.clone()).collect();
     for name in &names {
         loader.map_pin_path(name, pins.map(name));
         if let Some(entries) = config.entries(name) {
             loader.map_max_entries(name, entries);
         }
     }
+    let left = Found::of(&pins, &names)?;
     let banks = if pins.has_no_maps()? { Banks::empty() } else { Banks::default() };
+    carry::share(&pins, &shapes)?;
     let loaded = loader.load(&object);
     let mut ebpf =
         loaded.map_err(|error| explain(DatapathError::caused("cannot load the kernel programs", error)))?;
     #[cfg(feature = "kernel-log")]
     super::debug_lines::forward(&mut ebpf)?;
-    let tables = Tables::take(&mut ebpf)?;
+    let mut tables = Tables::take(&mut ebpf)?;
+    tables.control.begin_above(carry::highest_epoch(&pins)?);
     let ring = take::<RingBuf<_>>(&mut ebpf, "EVENTS")?;
     let mut programs = Programs::load(ebpf, &pins).map_err(explain)?;
     let mut hooks = Hooks::default();
-    attach::upgrade(&pins, &mut hooks, &mut programs)?;
-    let guard = Guard::new(hooks, &pins, names)?;
+    // Programs that would read tables which were only just made wait for the first generation in them.
+    let behind = tables.control.read()?.epoch() == 0 || !left.missing.is_empty();
+    let pending = left.faults(&tables, &programs)?;
+    if !behind {
+        attach::upgrade(&pins, &mut hooks, &mut programs)?;
+    }
+    Programs::settle(&pins)?;
+    let guard = Guard::new(hooks, &pins, names, pending)?;
     let tcx = config.tcx.unwrap_or(version >= TCX_SINCE);
     if tables.control.read()?.is_changing() {
         warn!(
             "the last daemon was stopped while it changed the tables in place: part of that change is in force until the next generation"
         );
     }
-    Ok(Kernel { pins, programs, tables, banks, guard, shares: None, ring: Some(ring), tcx })
+    Ok(Kernel { pins, programs, tables, banks, guard, shares: None, ring: Some(ring), tcx, behind })
 }
 
 /// What the programs are told before they are loaded, by the names of their constants.

@@ -7,6 +7,7 @@ mod attach;
 mod bank;
 mod batch;
 mod bpffs;
+mod carry;
 mod clsact;
 mod config;
 mod control;
@@ -55,6 +56,8 @@ pub struct Kernel {
     guard: guard::Guard,
     ring: Option<RingBuf<MapData>>,
     tcx: bool,
+    /// The hooks of this layout run earlier programs still, until there is a generation for these.
+    behind: bool,
 }
 
 impl std::fmt::Debug for Kernel {
@@ -137,11 +140,11 @@ impl Datapath for Kernel {
         let epoch = installed?;
         // Only now: before, these programs would have denied everything that an earlier release's let through.
         // The generation is in force whatever comes of it, and the next one tries again.
-        if let Err(error) = attach::take_over(&self.pins, &mut self.guard.hooks, &mut self.programs) {
-            error!(
-                error = &error as &dyn std::error::Error,
-                "an earlier release's links still run its programs"
-            );
+        let Self { pins, guard, programs, .. } = self;
+        let taken = if self.behind { attach::upgrade(pins, &mut guard.hooks, programs) } else { Ok(()) };
+        self.behind = taken.is_err();
+        if let Err(error) = taken.and_then(|()| attach::take_over(pins, &mut guard.hooks, programs)) {
+            error!(error = &error as &dyn std::error::Error, "some hooks still run earlier programs");
         }
         Ok(epoch)
     }
@@ -165,6 +168,7 @@ impl Datapath for Kernel {
     }
 
     fn detach(&mut self, ifindex: u32) -> Result<bool, DatapathError> {
+        self.guard.left.forget(&self.pins, ifindex);
         let detached = attach::detach(&self.pins, &mut self.guard.hooks, ifindex);
         self.guard.hooks_changed(&self.pins);
         detached

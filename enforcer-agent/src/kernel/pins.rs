@@ -2,6 +2,8 @@
 //!
 //! ```text
 //! <bpffs>/netns-<inode>            the network namespace the links are in
+//! <bpffs>/v<layout>/filled-<revision>   what packets fill means the same in every layout with this mark
+//! <bpffs>/v<layout>/left/…                how everything was left, see `guard/left.rs`
 //! <bpffs>/v<layout>/maps/NAME
 //! <bpffs>/v<layout>/programs/NAME
 //! <bpffs>/v<layout>/links/<ifindex>-<direction>          a tcx link
@@ -18,6 +20,8 @@ use enforcer_common::maps::Direction;
 use rustix::fs::{FlockOperation, flock};
 
 use super::bpffs::Place;
+use super::layout::FILLED_REVISION;
+use super::query::{self, Tag};
 use super::{bpffs, sys};
 use crate::datapath::DatapathError;
 
@@ -51,6 +55,20 @@ pub(super) struct LinkPin {
     pub(super) direction: Direction,
     pub(super) kind: Kind,
     pub(super) path: PathBuf,
+}
+
+/// Another layout's pins.
+#[derive(Debug)]
+pub(super) struct Other {
+    dir: PathBuf,
+    /// How many hooks run its programs.
+    pub(super) links: usize,
+}
+
+impl Other {
+    pub(super) fn map(&self, name: &str) -> PathBuf {
+        self.dir.join("maps").join(name)
+    }
 }
 
 impl Pins {
@@ -105,17 +123,35 @@ impl Pins {
         self.dir.join("programs").join(name)
     }
 
-    /// Pins a program under its name. The old one goes in the same instant.
-    pub(super) fn put_program(&self, name: &str, program: impl AsFd) -> io::Result<()> {
-        let path = self.program(name);
-        // Dots aren't allowed in names of pins.
-        let new = self.program(&format!("{name}-new"));
+    /// Pins a program that is about to run, beside the one under its name.
+    pub(super) fn stage_program(&self, name: &str, program: impl AsFd) -> io::Result<()> {
+        let new = self.staged(name);
         match fs::remove_file(&new) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
             _ => {}
         }
-        sys::pin(program, &new)?;
-        fs::rename(new, path)
+        sys::pin(program, &new)
+    }
+
+    /// Gives it the name. The old one goes in the same instant.
+    pub(super) fn commit_program(&self, name: &str) -> io::Result<()> {
+        fs::rename(self.staged(name), self.program(name))
+    }
+
+    /// Dots aren't allowed in names of pins.
+    fn staged(&self, name: &str) -> PathBuf {
+        self.program(&format!("{name}-new"))
+    }
+
+    /// Tags of the programs that the last daemon pinned under this name; also of one that it was about to.
+    pub(super) fn tags(&self, name: &str) -> Vec<Tag> {
+        let tag = |pin: PathBuf| query::tag(sys::open_pin(&pin).ok()?.as_fd()).ok();
+        [self.program(name), self.staged(name)].into_iter().filter_map(tag).collect()
+    }
+
+    /// Where it is written down how everything is left.
+    pub(super) fn left(&self) -> PathBuf {
+        self.dir.join("left")
     }
 
     /// All records of links of this layout.
@@ -130,6 +166,17 @@ impl Pins {
             links.extend(links_in(&dir)?);
         }
         Ok(links)
+    }
+
+    /// Other layouts in which what packets fill means the same, those with most links first.
+    pub(super) fn related(&self) -> Result<Vec<Other>, DatapathError> {
+        let mut others = Vec::new();
+        for dir in self.others()?.into_iter().filter(|dir| dir.join(filled_mark()).exists()) {
+            let links = links_in(&dir)?.len();
+            others.push(Other { dir, links });
+        }
+        others.sort_by_key(|other| std::cmp::Reverse(other.links));
+        Ok(others)
     }
 
     /// Forgets other layouts; their links have to be taken over before.
@@ -160,7 +207,12 @@ fn take(wanted: &Path, layout: u64) -> Result<(Place, PathBuf, File), DatapathEr
     for part in PARTS {
         bpffs::make_dir(&dir.join(part))?;
     }
+    bpffs::make_dir(&dir.join(filled_mark()))?;
     Ok((root, dir, lock))
+}
+
+fn filled_mark() -> String {
+    format!("filled-{FILLED_REVISION}")
 }
 
 /// Detaches every link recorded below `root` and removes every pin there. All errors, not just the first.
@@ -246,7 +298,7 @@ fn is_live(link: &LinkPin) -> bool {
 }
 
 /// Reads a name that [`Pins::link`] made.
-fn parse(name: &str) -> Option<(u32, Direction, Kind)> {
+pub(super) fn parse(name: &str) -> Option<(u32, Direction, Kind)> {
     let (name, kind) = match name.strip_suffix("-clsact") {
         Some(name) => (name, Kind::Clsact),
         None => (name, Kind::Tcx),

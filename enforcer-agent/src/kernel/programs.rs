@@ -36,18 +36,22 @@ pub(super) const fn name(direction: Direction) -> &'static str {
 }
 
 impl Programs {
-    /// Hands both to the kernel, which checks them, and pins them.
+    /// Hands both to the kernel, which checks them, and pins them beside their predecessors.
     pub(super) fn load(ebpf: Ebpf, pins: &Pins) -> Result<Self, DatapathError> {
         let mut programs = Self { ebpf };
         for direction in [Direction::Egress, Direction::Ingress] {
             programs.classifier(direction)?.load().map_err(|error| refused(direction, error))?;
             let fd = programs.fd(direction)?;
-            let put = pins.put_program(name(direction), fd);
-            put.map_err(|error| {
-                DatapathError::caused(format_args!("cannot pin `{}`", name(direction)), error)
-            })?;
+            pins.stage_program(name(direction), fd).map_err(|error| unpinned(direction, error))?;
         }
         Ok(programs)
+    }
+
+    /// They run where their predecessors did: they take their places among the pins too.
+    pub(super) fn settle(pins: &Pins) -> Result<(), DatapathError> {
+        [Direction::Egress, Direction::Ingress].into_iter().try_for_each(|direction| {
+            pins.commit_program(name(direction)).map_err(|error| unpinned(direction, error))
+        })
     }
 
     /// Its number in the kernel.
@@ -92,6 +96,10 @@ fn refused(direction: Direction, error: ProgramError) -> DatapathError {
     // Without the error's number: the verifier's EACCES has nothing to do with privileges.
     DatapathError::new(format_args!("{message}: {end}"))
         .with_help("please report this, with the kernel's version")
+}
+
+fn unpinned(direction: Direction, error: std::io::Error) -> DatapathError {
+    DatapathError::caused(format_args!("cannot pin `{}`", name(direction)), error)
 }
 
 fn missing(direction: Direction) -> DatapathError {

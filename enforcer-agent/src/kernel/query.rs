@@ -2,7 +2,7 @@
 
 use std::ffi::CStr;
 use std::io;
-use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 
 use super::sys::{Command, InfoAttr, Side, bpf, new_fd};
 
@@ -61,6 +61,64 @@ pub(super) fn program(id: u32) -> io::Result<OwnedFd> {
     bpf(Command::ProgGetFdById, &mut attr).map(new_fd)
 }
 
+/// The first link in the kernel whose id is above `after`.
+pub(super) fn next_link(after: u32) -> io::Result<Option<u32>> {
+    // The id to begin behind, the one found, and flags.
+    let mut attr = [after, 0, 0];
+    match bpf(Command::LinkGetNextId, &mut attr) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        result => result.map(|_| Some(attr[1])),
+    }
+}
+
+/// A program that runs in place of a function of another one.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) struct Extension {
+    /// Its id.
+    pub(super) program: u32,
+    /// The id of the program that it changes.
+    pub(super) target: u32,
+}
+
+/// The head of `struct bpf_link_info`, with what it has for links of tracing. Kernels before 5.13 don't tell the target.
+#[repr(C)]
+#[derive(Default)]
+struct TracingInfo {
+    kind: u32,
+    id: u32,
+    program: u32,
+    padding: u32,
+    attach_type: u32,
+    target: u32,
+    rest: [u64; 8],
+}
+
+/// What a link does to another program; `None` for links of any other kind, and where it has gone.
+pub(super) fn extension(link: u32) -> io::Result<Option<Extension>> {
+    const BPF_LINK_TYPE_TRACING: u32 = 2;
+    const BPF_PROG_TYPE_EXT: u32 = 28;
+    let mut id = [link, 0, 0];
+    let link = match bpf(Command::LinkGetFdById, &mut id) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        link => new_fd(link?),
+    };
+    let mut told = TracingInfo::default();
+    let mut attr = InfoAttr {
+        bpf_fd: link.as_raw_fd() as u32,
+        info_len: size_of::<TracingInfo>() as u32,
+        info: (&raw mut told) as u64,
+    };
+    bpf(Command::ObjGetInfo, &mut attr)?;
+    if told.kind != BPF_LINK_TYPE_TRACING || told.target == 0 {
+        return Ok(None);
+    }
+    // Most links of tracing only watch.
+    let mut found = ProgInfo::default();
+    info(program(told.program)?.as_fd(), &mut found)?;
+    let changes = found.kind == BPF_PROG_TYPE_EXT;
+    Ok(changes.then_some(Extension { program: told.program, target: told.target }))
+}
+
 /// The head of `struct bpf_prog_info`.
 #[repr(C)]
 #[derive(Default)]
@@ -93,6 +151,16 @@ pub(super) fn id(program: BorrowedFd<'_>) -> io::Result<u32> {
     let mut found = ProgInfo::default();
     info(program, &mut found)?;
     Ok(found.id)
+}
+
+/// What a program is known by: the same for the same instructions.
+pub(super) type Tag = [u8; 8];
+
+/// A program's tag.
+pub(super) fn tag(program: BorrowedFd<'_>) -> io::Result<Tag> {
+    let mut found = ProgInfo::default();
+    info(program, &mut found)?;
+    Ok(found.tag)
 }
 
 /// A program's name, as it was given when it was loaded.

@@ -31,6 +31,8 @@ pub(super) enum Command {
     DeleteBatch = 27,
     LinkCreate = 28,
     LinkUpdate = 29,
+    LinkGetFdById = 30,
+    LinkGetNextId = 31,
     LinkDetach = 34,
 }
 

@@ -11,11 +11,17 @@ pub(super) fn attacks() -> Vec<Attack> {
                  their hooks, as from nobody known; what it sends elsewhere isn't.",
             )
             .waits("a hook above the device (cgroup hooks, the host's own devices)"),
-        Attack::new("E100", "An upgrade to another layout of the maps", "no packet is judged by neither"),
+        Attack::new("E100", "An upgrade or a downgrade to another layout of the maps, also one that is killed at it", "no packet is judged by neither; flows stay open")
+            .note(
+                "Of 10,000 datagrams a second that are forbidden none passes, and of as many that are allowed none is lost, from before the upgrade until after the downgrade. Where the layout of \
+                 the flow tables themselves changes, flows begin anew: a TCP connection that was open is denied (`state`).",
+            ),
         Attack::new("E101", "A reboot: links are up before the agent", "a boot-time program, or ordering before the network; no open window")
             .waits("packaging (systemd units)"),
-        Attack::new("E102", "Another tool removes our filter, takes the place before it, flushes the qdisc", "noticed within 1 s, repaired, recorded with the length of the gap"),
-        Attack::new("E104", "Root writes our pinned maps, or unpins them", "noticed by the generation's hash, restored, recorded"),
+        Attack::new("E102", "Another tool removes our filter, takes the place before it (XDP too), flushes the qdisc", "noticed within 1 s, repaired, recorded with the length of the gap")
+            .note("While no daemon runs nobody looks: the next one tells what it finds changed, with the time since the last look."),
+        Attack::new("E104", "Root writes our pinned maps, unpins or freezes them, or replaces a part of a program (`freplace`)", "noticed by comparing with what was written, restored, recorded")
+            .note("What can't be restored (a frozen map; an extension of a program, until the next start) is told once and degrades the daemon."),
         Attack::new("E105", "A packet on one CPU while another switches policies", "each packet sees one generation, never a mixture"),
         Attack::new("E106", "The wall clock steps back after a rule expired", "stays expired"),
         Attack::new("E107", "An old signed policy bundle is played back", "refused: its number must rise")

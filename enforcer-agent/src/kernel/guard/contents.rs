@@ -80,6 +80,11 @@ impl Contents {
         }
     }
 
+    /// The control word as it was written last.
+    pub(super) fn control(&self) -> Option<Control> {
+        self.control
+    }
+
     /// Before our own hand changes the maps: what others did must not be taken for its work.
     pub(in super::super) fn before_writing(&mut self, tables: &mut Tables, found: &mut Vec<Fault>) {
         self.look_at_control(tables, found);

@@ -5,11 +5,15 @@
 
 mod contents;
 mod ending;
+mod extensions;
 pub(super) mod hooks;
+pub(super) mod left;
 mod pinned;
 
 use contents::Contents;
+use extensions::Extensions;
 use hooks::Hooks;
+use left::Left;
 use pinned::Pinned;
 
 use super::Kernel;
@@ -22,15 +26,23 @@ pub(super) struct Guard {
     pub(super) hooks: Hooks,
     pub(super) contents: Contents,
     pinned: Pinned,
+    extensions: Extensions,
+    pub(super) left: Left,
     /// Found while something else was done.
     pub(super) pending: Vec<Fault>,
 }
 
 impl Guard {
-    /// Over these hooks, and the maps of these names.
-    pub(super) fn new(hooks: Hooks, pins: &Pins, maps: Vec<String>) -> Result<Self, DatapathError> {
+    /// Over these hooks, and the maps of these names. What was found already is told at the first look.
+    pub(super) fn new(
+        hooks: Hooks,
+        pins: &Pins,
+        maps: Vec<String>,
+        pending: Vec<Fault>,
+    ) -> Result<Self, DatapathError> {
         let pinned = Pinned::of(pins, maps)?;
-        Ok(Self { hooks, contents: Contents::new(), pinned, pending: Vec::new() })
+        let (contents, extensions) = (Contents::new(), Extensions::new());
+        Ok(Self { hooks, contents, pinned, extensions, left: Left::new(), pending })
     }
 
     /// Our own hand made or took away hooks.
@@ -48,7 +60,16 @@ pub(super) fn inspect(kernel: &mut Kernel) -> Inspection {
         guard.pinned.forget_links(pins);
     }
     guard.pinned.look(pins, &guard.hooks, programs, &mut found);
+    guard.extensions.look(pins, programs, &mut found);
     let (_, hooked) = guard.hooks.devices();
     guard.contents.look(tables, banks, &hooked, &mut found);
+    let generation = guard.contents.control().and_then(|control| {
+        let record = banks.0[control.bank() as usize].as_ref();
+        record.map(|record| (control, record))
+    });
+    let whole = found.faults.iter().all(|fault| fault.unrepaired.is_none());
+    if let Err(error) = guard.left.looked(pins, &guard.hooks, generation, whole) {
+        found.errors.push(error);
+    }
     found
 }
