@@ -49,7 +49,7 @@ pub(super) fn open(config: &KernelConfig) -> Result<Kernel, DatapathError> {
             loader.map_max_entries(name, entries);
         }
     }
-    let left = Found::of(&pins, &names)?;
+    let left = Found::of(&pins, &names).unwrap_or_else(untold);
     let banks = if pins.has_no_maps()? { Banks::empty() } else { Banks::default() };
     carry::share(&pins, &shapes)?;
     let loaded = loader.load(&object);
@@ -64,7 +64,7 @@ pub(super) fn open(config: &KernelConfig) -> Result<Kernel, DatapathError> {
     let mut hooks = Hooks::default();
     // Programs that would read tables which were only just made wait for the first generation in them.
     let behind = tables.control.read()?.epoch() == 0 || !left.missing.is_empty();
-    let pending = left.faults(&tables, &programs)?;
+    let pending = left.faults(&tables, &programs).unwrap_or_else(untold);
     if !behind {
         attach::upgrade(&pins, &mut hooks, &mut programs)?;
     }
@@ -77,6 +77,12 @@ pub(super) fn open(config: &KernelConfig) -> Result<Kernel, DatapathError> {
         );
     }
     Ok(Kernel { pins, programs, tables, banks, guard, shares: None, ring: Some(ring), tcx, behind })
+}
+
+/// Not to know what was changed while no daemon ran is no reason not to run.
+fn untold<T: Default>(error: DatapathError) -> T {
+    warn!(error = &error as &dyn Error, "cannot tell what was changed while no daemon ran");
+    T::default()
 }
 
 /// What the programs are told before they are loaded, by the names of their constants.

@@ -3,13 +3,22 @@
 use std::io;
 
 use netlink_packet_route::RouteNetlinkMessage;
-use rtnetlink::packet_core::{NLM_F_DUMP, NLM_F_REQUEST, NetlinkMessage, NetlinkPayload};
+use rtnetlink::packet_core::{NLM_F_DUMP, NLM_F_REQUEST, NetlinkMessage};
 use rtnetlink::sys::{Socket, SocketAddr, protocols::NETLINK_ROUTE};
+
+/// The kernel puts as much into a datagram as fits here, up to 32 KiB.
+const ROOM: usize = 1 << 16;
+/// Bytes of `struct nlmsghdr`.
+const HEADER: usize = 16;
+/// Kinds of messages that say how a list ends.
+const ERROR: u16 = 2;
+const DONE: u16 = 3;
 
 /// A way to the kernel. Belongs to the network namespace it was opened in.
 #[derive(Debug)]
 pub(super) struct Asker {
     socket: Socket,
+    room: Vec<u8>,
 }
 
 impl Asker {
@@ -17,14 +26,14 @@ impl Asker {
         let mut socket = Socket::new(NETLINK_ROUTE)?;
         socket.bind_auto()?;
         socket.connect(&SocketAddr::new(0, 0))?;
-        Ok(Self { socket })
+        Ok(Self { socket, room: Vec::with_capacity(ROOM) })
     }
 
-    /// Asks for a list, and hands on each of its messages.
+    /// Asks for a list, and hands on each of its messages: its kind, and its bytes with their header.
     pub(super) fn list(
-        &self,
+        &mut self,
         question: RouteNetlinkMessage,
-        mut each: impl FnMut(&RouteNetlinkMessage),
+        mut each: impl FnMut(u16, &[u8]) -> io::Result<()>,
     ) -> io::Result<()> {
         let mut request = NetlinkMessage::from(question);
         request.header.flags = NLM_F_REQUEST | NLM_F_DUMP;
@@ -32,27 +41,70 @@ impl Asker {
         let mut bytes = vec![0; request.buffer_len()];
         request.serialize(&mut bytes);
         self.socket.send(&bytes, 0)?;
-        while !self.receive(&mut each)? {}
-        Ok(())
+        loop {
+            self.room.clear();
+            self.socket.recv(&mut self.room, 0)?;
+            let mut rest = &self.room[..];
+            while let Some((length, kind)) = header(rest) {
+                let message = rest.get(..length).ok_or(io::ErrorKind::InvalidData)?;
+                match kind {
+                    DONE => return Ok(()),
+                    ERROR => return outcome(message),
+                    kind => each(kind, message)?,
+                }
+                rest = rest.get(length.next_multiple_of(4)..).unwrap_or_default();
+            }
+        }
+    }
+}
+
+/// Length and kind of the message that begins here.
+fn header(bytes: &[u8]) -> Option<(usize, u16)> {
+    let (length, rest) = bytes.split_first_chunk()?;
+    let (kind, _) = rest.split_first_chunk()?;
+    Some(((u32::from_ne_bytes(*length) as usize).max(HEADER), u16::from_ne_bytes(*kind)))
+}
+
+/// What an error says, which may be that there is none.
+fn outcome(message: &[u8]) -> io::Result<()> {
+    let number = message[HEADER..].first_chunk().ok_or(io::ErrorKind::InvalidData)?;
+    match i32::from_ne_bytes(*number) {
+        0 => Ok(()),
+        number => Err(io::Error::from_raw_os_error(-number)),
+    }
+}
+
+/// The attributes in these bytes: kind and value.
+pub(super) fn attributes(mut bytes: &[u8]) -> impl Iterator<Item = (u16, &[u8])> {
+    /// Whether there are others inside, and the byte order.
+    const FLAGS: u16 = 0xc000;
+    std::iter::from_fn(move || {
+        let [a, b, c, d] = *bytes.first_chunk()?;
+        let length = u16::from_ne_bytes([a, b]) as usize;
+        let value = bytes.get(4..length)?;
+        bytes = bytes.get(length.next_multiple_of(4)..).unwrap_or_default();
+        Some((u16::from_ne_bytes([c, d]) & !FLAGS, value))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn attributes_are_walked_to_the_last_whole_one() {
+        let bytes: Vec<u8> =
+            [5_u16, 7].iter().chain(&[0x11, 0, 4, 0x8009, 99, 1]).flat_map(|n| n.to_ne_bytes()).collect();
+        let found: Vec<_> = attributes(&bytes).collect();
+        assert_eq!(found, [(7, &[0x11_u16.to_ne_bytes()[0]][..]), (9, &[][..])]);
+        assert_eq!(attributes(&[0; 8]).count(), 0, "one without even a header ends it");
     }
 
-    /// One datagram of the answer; whether it was the last.
-    fn receive(&self, each: &mut impl FnMut(&RouteNetlinkMessage)) -> io::Result<bool> {
-        let (bytes, _) = self.socket.recv_from_full()?;
-        let mut rest = &bytes[..];
-        while !rest.is_empty() {
-            let message =
-                NetlinkMessage::<RouteNetlinkMessage>::deserialize(rest).map_err(io::Error::other)?;
-            let length = (message.header.length as usize).next_multiple_of(4);
-            match message.payload {
-                NetlinkPayload::Done(_) => return Ok(true),
-                NetlinkPayload::Error(error) if error.code.is_none() => return Ok(true),
-                NetlinkPayload::Error(error) => return Err(error.to_io()),
-                NetlinkPayload::InnerMessage(message) => each(&message),
-                _ => {}
-            }
-            rest = rest.get(length..).unwrap_or_default();
-        }
-        Ok(false)
+    #[test]
+    fn an_error_of_nothing_is_none() {
+        let message = |number: i32| [vec![0; HEADER], number.to_ne_bytes().to_vec()].concat();
+        assert!(outcome(&message(0)).is_ok());
+        assert_eq!(outcome(&message(-22)).unwrap_err().raw_os_error(), Some(22));
+        assert!(outcome(&message(0)[..HEADER + 2]).is_err());
     }
 }

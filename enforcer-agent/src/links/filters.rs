@@ -4,6 +4,7 @@ use std::io;
 
 use netlink_packet_route::RouteNetlinkMessage;
 use netlink_packet_route::tc::{TcAttribute, TcBpfFlags, TcFilterBpfOption, TcHandle, TcMessage, TcOption};
+use rtnetlink::packet_core::{NetlinkMessage, NetlinkPayload};
 
 use super::ask::Asker;
 
@@ -34,15 +35,20 @@ impl Filters {
 
     /// The filters on what a device hands to the host (`ingress`), or on what the host hands to it. None where there is
     /// no such qdisc.
-    pub fn on(&self, ifindex: u32, ingress: bool) -> io::Result<Vec<Filter>> {
+    pub fn on(&mut self, ifindex: u32, ingress: bool) -> io::Result<Vec<Filter>> {
         let mut message = TcMessage::with_index(ifindex.cast_signed());
         let minor = if ingress { TcHandle::MIN_INGRESS } else { TcHandle::MIN_EGRESS };
         message.header.parent = TcHandle { major: 0xffff, minor };
         let mut filters = Vec::new();
-        let listed = self.asker.list(RouteNetlinkMessage::GetTrafficFilter(message), |message| {
-            if let RouteNetlinkMessage::NewTrafficFilter(message) = message {
-                filters.extend(filter(message));
+        let listed = self.asker.list(RouteNetlinkMessage::GetTrafficFilter(message), |_, message| {
+            let message =
+                NetlinkMessage::<RouteNetlinkMessage>::deserialize(message).map_err(io::Error::other)?;
+            if let NetlinkPayload::InnerMessage(RouteNetlinkMessage::NewTrafficFilter(message)) =
+                message.payload
+            {
+                filters.extend(filter(&message));
             }
+            Ok(())
         });
         match listed {
             // The device has no such qdisc.

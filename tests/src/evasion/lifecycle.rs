@@ -21,7 +21,7 @@ pub(super) fn attacks() -> Vec<Attack> {
         Attack::new("E102", "Another tool removes our filter, takes the place before it (XDP too), flushes the qdisc", "noticed within 1 s, repaired, recorded with the length of the gap")
             .note("While no daemon runs nobody looks: the next one tells what it finds changed, with the time since the last look."),
         Attack::new("E104", "Root writes our pinned maps, unpins or freezes them, or replaces a part of a program (`freplace`)", "noticed by comparing with what was written, restored, recorded")
-            .note("What can't be restored (a frozen map; an extension of a program, until the next start) is told once and degrades the daemon."),
+            .note("What can't be restored (a frozen map; an extension of a program, until the next start) is told once and degrades the daemon. A machine that lets nobody load extensions, as the one that wrote this table, shows nothing of the latter."),
         Attack::new("E105", "A packet on one CPU while another switches policies", "each packet sees one generation, never a mixture"),
         Attack::new("E106", "The wall clock steps back after a rule expired", "stays expired"),
         Attack::new("E107", "An old signed policy bundle is played back", "refused: its number must rise")

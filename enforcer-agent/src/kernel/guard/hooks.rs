@@ -224,7 +224,7 @@ impl Hooks {
         if self.held.is_empty() {
             return Ok(HashMap::new());
         }
-        let xdp = match &self.xdp {
+        let xdp = match &mut self.xdp {
             Some(xdp) => xdp,
             None => self.xdp.insert(XdpPrograms::open()?),
         };
