@@ -1,9 +1,9 @@
 //! What documents ask for and this build doesn't do. It is said wherever the documents are judged, never passed over.
 
 use crate::protocol::Finding;
-use enforcer_policy::diagnostic::{Diagnostic, shown};
+use enforcer_policy::diagnostic::shown;
 use enforcer_policy::model::{Origin, PolicySet, WorkloadMatch};
-use enforcer_policy::source::{Source, Span};
+use enforcer_policy::source::Source;
 use std::collections::HashMap;
 
 /// A warning for each match that no hook serves yet. `sources` are what the set was read from.
@@ -29,7 +29,7 @@ pub(crate) fn matches<'a>(set: &PolicySet, sources: impl IntoIterator<Item = &'a
                 shown(&workload.name)
             );
             let help = "packets of this workload are judged only where an `interface` match finds it";
-            findings.push(finding(
+            findings.push(Finding::warning_at(
                 &workload.origin,
                 sources.get(&*workload.origin.file).copied(),
                 message,
@@ -50,7 +50,7 @@ pub(crate) fn configs<'a>(set: &PolicySet, sources: impl IntoIterator<Item = &'a
     let help = "the daemon's settings are read from `enforcer run --config` or from /etc/enforcer";
     let stray = |origin: &Origin, name: &str| {
         let message = format!("the AgentConfig `{}` has no effect among policies", shown(name));
-        finding(origin, sources.get(&*origin.file).copied(), message, help)
+        Finding::warning_at(origin, sources.get(&*origin.file).copied(), message, help)
     };
     set.configs.iter().filter_map(|config| Some(stray(config.origin.as_ref()?, &config.name))).collect()
 }
@@ -62,24 +62,6 @@ fn kind(matched: &WorkloadMatch) -> Option<&'static str> {
         WorkloadMatch::Container { .. } => Some("container"),
         WorkloadMatch::Interface(_) => None,
     }
-}
-
-fn finding(origin: &Origin, source: Option<&Source>, message: String, help: &str) -> Finding {
-    let Some(source) = source else { return Finding::placeless("warning", message) };
-    let line =
-        source.text.split_inclusive('\n').take(origin.line.saturating_sub(1) as usize).map(str::len).sum();
-    let text: &str = source.text.get(line..).unwrap_or_default();
-    let text = text.lines().next().unwrap_or_default();
-    let skipped: usize =
-        text.chars().take(origin.column.saturating_sub(1) as usize).map(char::len_utf8).sum();
-    let place = |at: usize| u32::try_from(line + at).unwrap_or(u32::MAX);
-    let span = Span {
-        start: place(skipped),
-        end: place(text.len().max(skipped)),
-        line: origin.line,
-        column: origin.column,
-    };
-    Finding::from(&Diagnostic::warning(source, span, message).help(help))
 }
 
 #[cfg(test)]

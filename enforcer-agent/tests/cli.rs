@@ -138,6 +138,46 @@ fn a_failing_test_is_a_no() {
 }
 
 #[test]
+fn a_property_that_fails_shows_its_path_rule_by_rule() {
+    let test = "spec: {properties: [{only: {to: [{labels: {app: ledger}}], port: tcp/5432, from: [{labels: {app: checkout}}]}}, \
+                {unreachable: {from: [{labels: {app: web}}], to: [{labels: {app: ledger}}]}}]}";
+    let (_dir, path) = file(&format!("{HEAD}kind: FlowTest\nmetadata: {{name: closed}}\n{test}\n"));
+    let ran = run(&["test", &demo(), &path]);
+    assert_eq!(ran.code, 1, "{}", ran.stderr);
+    for wanted in [
+        "FAILED closed.properties[0]  only",
+        "batch -> ledger  tcp/5432  allowed by batch-to-ledger#0",
+        "FAILED closed.properties[1]  unreachable",
+        "web -> checkout  tcp/8080  allowed by web-to-checkout#0",
+        "checkout -> ledger  tcp/5432  allowed by checkout-to-ledger#0",
+        "2 of ",
+    ] {
+        assert!(ran.stdout.contains(wanted), "{wanted}: {}", ran.stdout);
+    }
+    let ran = run(&["test", "-o", "json", &demo(), &path]);
+    let report = json(&ran);
+    assert_eq!(report["properties"][1]["path"][1]["cause"]["rule"], "checkout-to-ledger#0");
+    assert_eq!((&report["failed"], &report["properties"][0]["claim"]), (&2.into(), &"only".into()));
+}
+
+#[test]
+fn check_says_what_is_probably_not_meant() {
+    let (_dir, path) = file(&format!(
+        "{HEAD}kind: FlowPolicy\nmetadata: {{name: wide}}\nspec:\n  flows:\n    - {{from: [{{entity: all}}], to: [{{cidr: [198.51.100.0/24]}}], ports: [any]}}\n"
+    ));
+    let ran = run(&["check", &demo(), &path]);
+    assert_eq!(ran.code, 0, "{}", ran.stdout);
+    assert!(
+        ran.stderr.contains("`wide#0` is wide") && ran.stderr.contains(&format!("{path}:6:")),
+        "{}",
+        ran.stderr
+    );
+    assert!(ran.stderr.contains("no FlowTest case is decided by the policy `wide`"), "{}", ran.stderr);
+    assert_eq!(run(&["check", "--strict", &demo(), &path]).code, 1);
+    assert_eq!(run(&["check", "--strict", &demo()]).code, 0);
+}
+
+#[test]
 fn explain_answers_from_files() {
     let flow = ["--from", "workload/checkout", "--to", "workload/ledger", "--port", "tcp/5432"];
     let ran = run(&[&["explain", "-f", &demo()], &flow[..]].concat());

@@ -11,8 +11,10 @@ pub mod diff;
 pub mod document;
 pub mod explain;
 pub mod flowtests;
+pub mod lint;
 pub mod memory;
 pub mod model;
+pub mod property;
 pub mod reference;
 pub mod source;
 #[cfg(feature = "testing")]

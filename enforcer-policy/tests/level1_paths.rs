@@ -73,7 +73,7 @@ fn random_flow_tests_come_out_as_by_the_reference() {
     hold(1, 600, &strategy, |((mut scene, probes), by)| {
         let cases = probes.iter().enumerate().map(|(n, probe)| case(&scene, probe, by + n * 5)).collect();
         let origin = Origin { file: "random.yaml".into(), line: 1, column: 1 };
-        scene.set.tests = vec![FlowTest { name: "random".to_owned(), origin, cases }];
+        scene.set.tests = vec![FlowTest { name: "random".to_owned(), origin, cases, properties: Vec::new() }];
         let clock = Clock { now: NOW, boot_ns: 1_000_000 };
         let inputs = Inputs { set: &scene.set, host: &scene.hosts, default_mode: scene.default_mode, clock };
         let (found, expected) = (level1(inputs), level0(&scene.world(NOW)));

@@ -123,9 +123,8 @@ fn show_plan(plan: &Plan, out: &mut Printer) -> anyhow::Result<()> {
 
 fn show_reply(reply: &ApplyReply, out: &mut Printer) -> anyhow::Result<()> {
     findings::show(&reply.diagnostics);
-    let tests = reply.tests.iter().flat_map(|tests| &tests.cases);
-    for case in tests.filter(|case| !case.passed) {
-        out.line(super::test::line(case, out.colour))?;
+    if let Some(tests) = &reply.tests {
+        super::test::show(tests, out)?;
     }
     let epoch = reply.epoch;
     match reply.outcome {

@@ -8,6 +8,7 @@ use crate::pipeline::{Ready, Surroundings, prepare};
 use crate::protocol::{Finding, TestReport};
 use crate::verdicts;
 use enforcer_policy::compile::Numbers;
+use enforcer_policy::document::ParsedFile;
 use enforcer_policy::model::PolicySet;
 use serde::Serialize;
 use std::collections::BTreeMap;
@@ -15,14 +16,20 @@ use std::path::PathBuf;
 
 /// Parse, check and compile policy files, and run their FlowTests
 ///
-/// All errors in all files are reported at once. Nothing is changed, and no daemon is needed.
+/// All errors in all files are reported at once. Warnings name what is valid and probably not meant: rules that never decide, select
+/// nothing or open too much, policies that have ended, end soon or that no FlowTest speaks of. Nothing is changed, and no daemon is needed.
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Examples:\n  enforcer check policies/\n  enforcer check -o json base.yaml team/\n\n\
-                        Exit codes: 0 good; 1 a FlowTest fails; 2 could not read; 3 invalid.")]
+#[command(
+    after_help = "Examples:\n  enforcer check policies/\n  enforcer check --strict policies/\n  enforcer check -o json base.yaml team/\n\n\
+                        Exit codes: 0 good; 1 a FlowTest fails (with --strict: or there are warnings); 2 could not read; 3 invalid."
+)]
 pub(super) struct Args {
     /// Files or directories; `-` is stdin
     #[arg(required = true, value_name = "PATH")]
     paths: Vec<PathBuf>,
+    /// Take warnings for a no: exit code 1
+    #[arg(long)]
+    strict: bool,
     #[command(flatten)]
     output: OutputArgs,
 }
@@ -44,21 +51,21 @@ pub(super) fn run(args: Args) -> Result<Exit, Failure> {
     let (valid, set, found, mut tests) = match prepared {
         Ok(ready) => {
             let tests = verdicts::run_tests(&ready, &around, now);
+            let lints = verdicts::lints(&ready, &tests, now, files.iter().map(ParsedFile::source));
             let Ready { set, mut warnings, not_yet_enforced, .. } = ready;
             warnings.extend(not_yet_enforced);
+            warnings.extend(lints);
             (true, set, warnings, tests)
         }
         Err(found) => (false, PolicySet::default(), found, TestReport::default()),
     };
-    tests.cases.retain(|case| !case.passed);
+    tests.keep_failed();
     let mut out = Printer::new(args.output.format);
     match args.output.format {
         Format::Human => {
             findings::show(&found);
             let errors = found.iter().filter(|finding| finding.is_error()).count();
-            for case in &tests.cases {
-                out.line(super::test::line(case, out.colour))?;
-            }
+            super::test::show(&tests, &mut out)?;
             if valid {
                 let word = if tests.failed == 0 { "ok" } else { "failed" };
                 out.line(format_args!(
@@ -92,14 +99,15 @@ pub(super) fn run(args: Args) -> Result<Exit, Failure> {
         }
     }
     out.flush()?;
-    Ok(exit(valid, tests.failed))
+    let warned = args.strict && !found.is_empty();
+    Ok(exit(valid, tests.failed == 0 && !warned))
 }
 
-fn exit(valid: bool, failed: usize) -> Exit {
-    match (valid, failed) {
+fn exit(valid: bool, good: bool) -> Exit {
+    match (valid, good) {
         (false, _) => Exit::Invalid,
-        (true, 0) => Exit::Yes,
-        (true, _) => Exit::No,
+        (true, true) => Exit::Yes,
+        (true, false) => Exit::No,
     }
 }
 

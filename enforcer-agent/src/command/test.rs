@@ -5,9 +5,10 @@ use crate::daemon::clock::Instants;
 use crate::exit::Exit;
 use crate::output::{Format, OutputArgs, Printer};
 use crate::pipeline::{Surroundings, prepare};
-use crate::protocol::{TestReport, TestResult};
+use crate::protocol::{PathHop, PropertyResult, TestReport, TestResult};
 use crate::verdicts;
 use enforcer_policy::compile::Numbers;
+use enforcer_policy::diagnostic::shown;
 use serde::Serialize;
 use std::path::PathBuf;
 
@@ -31,10 +32,10 @@ struct Report<'a> {
 }
 
 #[derive(Serialize)]
-struct Case<'a> {
+struct Entry<'a, T> {
     schema: &'static str,
     #[serde(flatten)]
-    case: &'a TestResult,
+    entry: &'a T,
 }
 
 pub(super) fn run(args: Args) -> Result<Exit, Failure> {
@@ -52,15 +53,16 @@ pub(super) fn run(args: Args) -> Result<Exit, Failure> {
     let mut out = Printer::new(args.output.format);
     match args.output.format {
         Format::Human => {
-            for case in &tests.cases {
-                out.line(line(case, out.colour))?;
-            }
+            show(&tests, &mut out)?;
             out.line(summary(&tests))?;
         }
         Format::Json => out.document(&Report { schema: "enforcer.test/v1", tests: &tests })?,
         Format::Jsonl => {
             for case in std::mem::take(&mut tests.cases) {
-                out.document(&Case { schema: "enforcer.test-case/v1", case: &case })?;
+                out.document(&Entry { schema: "enforcer.test-case/v1", entry: &case })?;
+            }
+            for property in std::mem::take(&mut tests.properties) {
+                out.document(&Entry { schema: "enforcer.test-property/v1", entry: &property })?;
             }
             out.document(&Report { schema: "enforcer.test/v1", tests: &tests })?;
         }
@@ -69,12 +71,26 @@ pub(super) fn run(args: Args) -> Result<Exit, Failure> {
     Ok(if tests.failed == 0 { Exit::Yes } else { Exit::No })
 }
 
-/// One case for people.
-pub(super) fn line(case: &TestResult, colour: bool) -> String {
-    let (word, code) = if case.passed { ("ok    ", "32") } else { ("FAILED", "1;31") };
-    let word = if colour { format!("\u{1b}[{code}m{word}\u{1b}[0m") } else { word.to_owned() };
+/// Cases and properties for people.
+pub(super) fn show(tests: &TestReport, out: &mut Printer) -> anyhow::Result<()> {
+    for case in &tests.cases {
+        out.line(case_line(case, out.colour))?;
+    }
+    for property in &tests.properties {
+        out.line(property_lines(property, out.colour))?;
+    }
+    Ok(())
+}
+
+fn word(passed: bool, colour: bool) -> String {
+    let (word, code) = if passed { ("ok    ", "32") } else { ("FAILED", "1;31") };
+    if colour { format!("\u{1b}[{code}m{word}\u{1b}[0m") } else { word.to_owned() }
+}
+
+fn case_line(case: &TestResult, colour: bool) -> String {
     format!(
-        "{word} {}[{}]  {} -> {} {}  expected {}, saw {}  {}  {}:{}",
+        "{} {}[{}]  {} -> {} {}  expected {}, saw {}  {}  {}:{}",
+        word(case.passed, colour),
         case.test,
         case.case,
         case.from,
@@ -86,6 +102,31 @@ pub(super) fn line(case: &TestResult, colour: bool) -> String {
         case.file,
         case.line
     )
+}
+
+/// A property, and below it flow by flow what breaks it.
+fn property_lines(property: &PropertyResult, colour: bool) -> String {
+    let PropertyResult { test, property: number, claim, file, line, .. } = property;
+    let why = property.why.as_deref().map(|why| format!("  {why}")).unwrap_or_default();
+    let mut text =
+        format!("{} {test}.properties[{number}]  {claim}{why}  {file}:{line}", word(property.passed, colour));
+    for hop in &property.path {
+        text += &format!("\n         {}", hop_line(hop));
+    }
+    text
+}
+
+fn hop_line(hop: &PathHop) -> String {
+    let names = |names: &[String]| {
+        let first: Vec<String> = names.iter().take(4).map(|name| shown(name)).collect();
+        let more = names.len().saturating_sub(4);
+        if more == 0 { first.join(", ") } else { format!("{} and {more} more", first.join(", ")) }
+    };
+    let by = match hop.cause.rule {
+        Some(_) => hop.cause.to_string(),
+        None => "the mode of its segment".to_owned(),
+    };
+    format!("{} -> {}  {}  {} by {by}", names(&hop.from), names(&hop.to), hop.ports, hop.verdict)
 }
 
 /// All of them in a few words.

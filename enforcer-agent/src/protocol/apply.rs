@@ -83,6 +83,55 @@ pub struct TestReport {
     pub failed: usize,
     /// Every case for `test`; those that failed for every other command.
     pub cases: Vec<TestResult>,
+    /// Every property for `test`; those that don't hold for every other command. They count as cases do.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub properties: Vec<PropertyResult>,
+}
+
+impl TestReport {
+    /// Forgets what came out as expected; the counts stay.
+    pub fn keep_failed(&mut self) {
+        self.cases.retain(|case| !case.passed);
+        self.properties.retain(|property| !property.passed);
+    }
+}
+
+/// One property.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PropertyResult {
+    /// `metadata.name` of the FlowTest.
+    pub test: String,
+    /// Which of its properties, from 0.
+    pub property: usize,
+    /// Where it is written.
+    pub file: String,
+    /// Line in that file.
+    pub line: u32,
+    /// `only` or `unreachable`.
+    pub claim: String,
+    /// Whether it holds.
+    pub passed: bool,
+    /// Why it doesn't, in words.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub why: Option<String>,
+    /// The flows, one after the other, that break it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub path: Vec<PathHop>,
+}
+
+/// A flow that passes.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PathHop {
+    /// Who may open it: names of workloads and groups, `host`, `world`, blocks.
+    pub from: Vec<String>,
+    /// Who is reached.
+    pub to: Vec<String>,
+    /// The first ports that pass, as entries of `ports`.
+    pub ports: String,
+    /// `allowed` or `audited`.
+    pub verdict: String,
+    /// The deciding rule; empty where the mode of a segment lets the flow pass.
+    pub cause: super::CauseRecord,
 }
 
 /// One case.

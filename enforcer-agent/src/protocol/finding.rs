@@ -1,6 +1,8 @@
 //! A diagnostic on its way to whoever asked.
 
 use enforcer_policy::diagnostic::Diagnostic;
+use enforcer_policy::model::Origin;
+use enforcer_policy::source::{Source, Span};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
@@ -34,6 +36,30 @@ impl Finding {
         self.rest.insert("help".to_owned(), help.into());
         self.rendered = format!("{}\n  = help: {help}", self.rendered);
         self
+    }
+
+    /// A warning about what begins at `origin`, underlined to the end of the line where the text is there.
+    #[must_use]
+    pub fn warning_at(origin: &Origin, source: Option<&Source>, message: String, help: &str) -> Self {
+        let Some(source) = source else { return Self::placeless("warning", message).help(help) };
+        let line = source
+            .text
+            .split_inclusive('\n')
+            .take(origin.line.saturating_sub(1) as usize)
+            .map(str::len)
+            .sum();
+        let text: &str = source.text.get(line..).unwrap_or_default();
+        let text = text.lines().next().unwrap_or_default();
+        let skipped: usize =
+            text.chars().take(origin.column.saturating_sub(1) as usize).map(char::len_utf8).sum();
+        let place = |at: usize| u32::try_from(line + at).unwrap_or(u32::MAX);
+        let span = Span {
+            start: place(skipped),
+            end: place(text.len().max(skipped)),
+            line: origin.line,
+            column: origin.column,
+        };
+        Self::from(&Diagnostic::warning(source, span, message).help(help))
     }
 
     /// `file:line:column: message`, for logs.

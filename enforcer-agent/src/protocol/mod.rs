@@ -10,7 +10,8 @@ mod status;
 mod tamper;
 
 pub use apply::{
-    ApplyReply, ApplyRequest, Change, Connectivity, Outcome, Plan, PolicyFile, TestReport, TestResult,
+    ApplyReply, ApplyRequest, Change, Connectivity, Outcome, PathHop, Plan, PolicyFile, PropertyResult,
+    TestReport, TestResult,
 };
 pub use explain::{ExplainReply, ExplainRequest};
 pub use finding::Finding;

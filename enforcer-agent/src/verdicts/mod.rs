@@ -3,11 +3,13 @@
 
 mod changes;
 mod explain;
+mod lints;
 mod question;
 mod tests;
 
 pub(crate) use changes::changes;
 pub(crate) use explain::explain;
+pub(crate) use lints::lints;
 pub(crate) use question::Question;
 pub(crate) use tests::run_tests;
 

@@ -1,19 +1,68 @@
-//! FlowTests, and how they came out.
+//! FlowTests, cases and properties, and how they came out.
 
 use super::{cause, inputs};
 use crate::daemon::clock::Instants;
 use crate::pipeline::{Ready, Surroundings};
-use crate::protocol::{TestReport, TestResult};
+use crate::protocol::{CauseRecord, PathHop, PropertyResult, TestReport, TestResult};
 use crate::selection;
+use enforcer_policy::diff::ports_text;
 use enforcer_policy::flowtests::{TestOutcome, run};
-use enforcer_policy::model::Expectation;
+use enforcer_policy::model::{Claim, Expectation};
+use enforcer_policy::property::{self, Failure, Hop, PropertyOutcome};
 
 /// Runs every FlowTest of a set.
 pub(crate) fn run_tests(ready: &Ready, around: &Surroundings, now: Instants) -> TestReport {
     let cases: Vec<TestResult> =
         run(inputs(&ready.set, around, now), &ready.compiled).iter().map(result).collect();
-    let passed = cases.iter().filter(|case| case.passed).count();
-    TestReport { passed, failed: cases.len() - passed, cases }
+    let properties: Vec<PropertyResult> =
+        property::run(&ready.set, &ready.compiled, now.boot).iter().map(held).collect();
+    let passed = cases.iter().filter(|case| case.passed).count()
+        + properties.iter().filter(|property| property.passed).count();
+    TestReport { passed, failed: cases.len() + properties.len() - passed, cases, properties }
+}
+
+fn held(outcome: &PropertyOutcome<'_>) -> PropertyResult {
+    let property = outcome.property;
+    let (why, path) = match &outcome.failure {
+        None => (None, Vec::new()),
+        Some(Failure::Path(hops)) => (None, hops.iter().map(hop).collect()),
+        Some(Failure::Nobody(side)) => (Some(format!("`{side}` matches nothing in this set")), Vec::new()),
+        Some(Failure::Unjudged) => (Some("no hook judges any of these flows".to_owned()), Vec::new()),
+        Some(Failure::TooLarge) => {
+            (Some("the set has too many distinct ends to tell".to_owned()), Vec::new())
+        }
+    };
+    PropertyResult {
+        test: outcome.test.name.clone(),
+        property: outcome.index,
+        file: property.origin.file.to_string(),
+        line: property.origin.line,
+        claim: match property.claim {
+            Claim::Only { .. } => "only",
+            Claim::Unreachable { .. } => "unreachable",
+        }
+        .to_owned(),
+        passed: outcome.holds(),
+        why,
+        path,
+    }
+}
+
+fn hop(hop: &Hop) -> PathHop {
+    let cause = hop.rule.as_ref().map(|rule| CauseRecord {
+        rule: Some(rule.name()),
+        file: Some(rule.origin.file.to_string()),
+        line: Some(rule.origin.line),
+        why: rule.why.clone(),
+        ..CauseRecord::default()
+    });
+    PathHop {
+        from: hop.from.clone(),
+        to: hop.to.clone(),
+        ports: ports_text(&[hop.ports], usize::MAX),
+        verdict: hop.reach.word().to_owned(),
+        cause: cause.unwrap_or_default(),
+    }
 }
 
 fn result(outcome: &TestOutcome<'_>) -> TestResult {

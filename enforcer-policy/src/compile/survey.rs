@@ -20,6 +20,9 @@ pub(crate) struct Standing {
 /// An identity's standing at each of its addresses; at none where it has none.
 pub(crate) type Places = Vec<(Option<IpAddr>, Standing)>;
 
+/// A rule's number, and its ranges of `protocol << 16 | port`, the last included.
+pub(crate) type Ranged<'a> = (u32, &'a [(u32, u32)]);
+
 /// What a rule does to what it matches.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(crate) struct Effect<'a> {
@@ -149,6 +152,17 @@ impl Compiled {
                 (link.from, link.to, effects)
             })
             .collect()
+    }
+
+    /// Rules with one `from` and one `to`: both sides, and each rule.
+    pub(crate) fn rules_by_sides(&self) -> impl Iterator<Item = (u32, u32, Vec<Ranged<'_>>)> {
+        self.state.links.links().iter().map(|link| {
+            let rules = link.rules.iter().map(|index| {
+                let rule = self.state.answers.rule(*index);
+                (rule.answer.rule(), &*rule.ranges)
+            });
+            (link.from, link.to, rules.collect())
+        })
     }
 
     /// How many sides stand in rules.

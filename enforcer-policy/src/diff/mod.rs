@@ -10,12 +10,13 @@ use crate::compile::{Compiled, Standing};
 use crate::diagnostic::shown;
 use crate::model::{PortSpec, SegmentMode};
 use points::{Point, points};
-use reach::{END, Reaches, Stretch};
+use reach::Stretch;
 use rustc_hash::FxHashMap;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fmt;
 
 pub use reach::Reach;
+pub(crate) use reach::{END, Reaches};
 
 /// Pairs of endpoint classes that are compared at most: beyond, [`Difference::complete`] is `false`.
 const PAIRS: usize = 4_000_000;
@@ -225,15 +226,20 @@ impl Change {
 
     /// The ports as people write them, at most `most` of them.
     pub fn ports_text(&self, most: usize) -> String {
-        if self.ports == ranges(&[PortSpec::Any]) {
-            return PortSpec::Any.to_string();
-        }
-        let mut texts = Vec::new();
-        for (first, last) in &self.ports {
-            range_texts(*first, *last, &mut texts);
-        }
-        listed(&texts, most)
+        ports_text(&self.ports, most)
     }
+}
+
+/// Ranges of `protocol << 16 | port` as entries of `ports`, at most `most` of them.
+pub fn ports_text(ports: &[(u32, u32)], most: usize) -> String {
+    if ports == ranges(&[PortSpec::Any]) {
+        return PortSpec::Any.to_string();
+    }
+    let mut texts = Vec::new();
+    for (first, last) in ports {
+        range_texts(*first, *last, &mut texts);
+    }
+    listed(&texts, most)
 }
 
 impl fmt::Display for Change {

@@ -32,25 +32,40 @@ impl Reach {
 }
 
 /// A range of `protocol << 16 | port` with one outcome, and the rule that decides it.
-pub(super) type Stretch = (u32, Reach, Option<u32>);
+pub(crate) type Stretch = (u32, Reach, Option<u32>);
 
 /// One past the last `protocol << 16 | port`.
-pub(super) const END: u32 = 1 << 24;
+pub(crate) const END: u32 = 1 << 24;
 
 /// A set's pair table, to look things up in.
-pub(super) struct Reaches<'a> {
+pub(crate) struct Reaches<'a> {
     compiled: &'a Compiled,
     pairs: FxHashMap<PairKey, PortSet>,
     boot_ns: u64,
 }
 
 impl<'a> Reaches<'a> {
-    pub(super) fn new(compiled: &'a Compiled, boot_ns: u64) -> Self {
+    pub(crate) fn new(compiled: &'a Compiled, boot_ns: u64) -> Self {
         Self { compiled, pairs: compiled.image.pairs.iter().copied().collect(), boot_ns }
     }
 
     /// The outcome from port 0 on: where it begins, what it is. `None` where neither end has a hook.
-    pub(super) fn between(&self, from: &Standing, to: &Standing) -> Option<Vec<Stretch>> {
+    pub(crate) fn between(&self, from: &Standing, to: &Standing) -> Option<Vec<Stretch>> {
+        let answers = self.answers(from, to)?;
+        let mut stretches: Vec<Stretch> = Vec::with_capacity(answers.len());
+        for (start, enforced, full) in answers {
+            let (reach, answer) = judge(enforced, full, [from.mode, to.mode]);
+            let rule = (!answer.is_none()).then(|| answer.rule());
+            if stretches.last().is_none_or(|(_, before, by)| (*before, *by) != (reach, rule)) {
+                stretches.push((start, reach, rule));
+            }
+        }
+        Some(stretches)
+    }
+
+    /// What the rules say from port 0 on: where it begins, the enforced answer, and the one with audited policies. `None` where
+    /// neither end has a hook.
+    pub(crate) fn answers(&self, from: &Standing, to: &Standing) -> Option<Vec<(u32, Answer, Answer)>> {
         // Groups are judged at whatever hook takes their packets.
         let (direction, subject, peer) = match (from.mode, to.mode, to.multicast) {
             (Some(_), _, _) => (Direction::Egress, from, to),
@@ -73,8 +88,7 @@ impl<'a> Reaches<'a> {
         starts.push(0);
         starts.sort_unstable();
         starts.dedup();
-        let mut stretches: Vec<Stretch> = Vec::with_capacity(starts.len());
-        for start in starts {
+        let at = |start: u32| {
             let (mut enforced, mut full) = (Answer::NONE, Answer::NONE);
             for set in &sets {
                 let at = set.partition_point(|point| point.start <= start);
@@ -82,13 +96,9 @@ impl<'a> Reaches<'a> {
                 enforced = enforced.first(decision.enforced);
                 full = full.first(decision.full);
             }
-            let (reach, answer) = judge(enforced, full, [from.mode, to.mode]);
-            let rule = (!answer.is_none()).then(|| answer.rule());
-            if stretches.last().is_none_or(|(_, before, by)| (*before, *by) != (reach, rule)) {
-                stretches.push((start, reach, rule));
-            }
-        }
-        Some(stretches)
+            (start, enforced, full)
+        };
+        Some(starts.into_iter().map(at).collect())
     }
 
     fn now(&self, index: u32) -> Decision {

@@ -1,7 +1,7 @@
 //! `FlowTest`.
 
 use super::reader::{Mention, Reader, Side};
-use super::{address, labels, ports, selector};
+use super::{address, labels, ports, property, selector};
 use crate::diagnostic::shown;
 use crate::model::{Endpoint, Entity, Expectation, FlowCase, FlowTest, Origin, PortSpec};
 use crate::yaml::Node;
@@ -17,12 +17,24 @@ pub(super) fn read(
     origin: Origin,
 ) -> Option<FlowTest> {
     const HELP: &str = "for example `cases: [{from: {labels: {app: web}}, to: {entity: world}, port: tcp/443, expect: deny}]`";
-    let fields = reader.fields(node, "a FlowTest's `spec`", &["cases"])?;
-    let items = reader.required(&fields, "cases", HELP).and_then(|node| reader.list(node, "cases", HELP))?;
+    let fields = reader.fields(node, "a FlowTest's `spec`", &["cases", "properties"])?;
+    let properties = match fields.get("properties") {
+        Some(node) => property::properties(reader, node),
+        None => Some(Vec::new()),
+    };
+    let cases = match fields.get("cases") {
+        // A test of properties needs no cases.
+        None if fields.get("properties").is_some() => Some(Vec::new()),
+        _ => reader.required(&fields, "cases", HELP).and_then(|node| cases(reader, node, HELP)),
+    };
+    Some(FlowTest { name, origin, cases: cases?, properties: properties? })
+}
+
+fn cases(reader: &mut Reader<'_>, node: &Node<'_>, help: &str) -> Option<Vec<FlowCase>> {
+    let items = reader.list(node, "cases", help)?;
     let cases: Vec<_> =
         items.iter().enumerate().filter_map(|(index, item)| case(reader, item, index)).collect();
-    let whole = cases.len() == items.len();
-    Some(FlowTest { name, origin, cases: whole.then_some(cases)? })
+    (cases.len() == items.len()).then_some(cases)
 }
 
 fn case(reader: &mut Reader<'_>, node: &Node<'_>, index: usize) -> Option<FlowCase> {

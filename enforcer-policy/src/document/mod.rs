@@ -8,6 +8,7 @@ mod flow_test;
 mod icmp;
 mod labels;
 mod ports;
+mod property;
 mod reader;
 mod selector;
 mod workload;

@@ -9,7 +9,7 @@ use ipnet::IpNet;
 use std::net::IpAddr;
 
 /// Whether any selector of a list matches an end.
-pub(super) fn selects(selectors: &[Selector], end: &End<'_>) -> bool {
+pub(crate) fn selects(selectors: &[Selector], end: &End<'_>) -> bool {
     selectors.iter().any(|selector| match selector {
         Selector::Labels(wanted) => end.labels().is_some_and(|_| missing(wanted, end) == 0),
         Selector::Cidr { cidrs, except } => {

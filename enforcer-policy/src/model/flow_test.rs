@@ -1,6 +1,6 @@
 //! `FlowTest`: what must be allowed and what must be denied.
 
-use super::{Entity, Labels, Origin, PortSpec};
+use super::{Entity, Labels, Origin, PortSpec, Selector};
 use std::net::IpAddr;
 
 /// A named list of cases.
@@ -10,8 +10,44 @@ pub struct FlowTest {
     pub name: String,
     /// Where the document starts.
     pub origin: Origin,
-    /// The cases, in order.
+    /// The cases, in order. Empty only where there are properties.
     pub cases: Vec<FlowCase>,
+    /// The properties, in order.
+    pub properties: Vec<FlowProperty>,
+}
+
+/// What must hold of the whole set.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FlowProperty {
+    /// Where it starts.
+    pub origin: Origin,
+    /// What must hold.
+    pub claim: Claim,
+}
+
+/// The claims that a [`FlowProperty`] can make.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Claim {
+    /// No chain of flows leads from an end of `from` to an end of `to`, each flow opened by the one that the flow before reached.
+    Unreachable {
+        /// Where chains begin; any entry may match. Never empty.
+        from: Vec<Selector>,
+        /// Where none may end. Never empty.
+        to: Vec<Selector>,
+        /// Longer chains don't count; none: no chain of any length.
+        within: Option<u32>,
+        /// Flows that count. Never empty.
+        ports: Vec<PortSpec>,
+    },
+    /// Nobody but `from` may open `port` at an end of `to`.
+    Only {
+        /// Who is reached. Never empty.
+        to: Vec<Selector>,
+        /// Protocol and ports.
+        port: PortSpec,
+        /// Who may. Never empty.
+        from: Vec<Selector>,
+    },
 }
 
 /// One case: a flow and the verdict it must get.

@@ -14,7 +14,7 @@ use std::sync::Arc;
 
 pub use agent_config::{AgentConfig, Failsafe, Sources};
 pub use flow_policy::{Action, FlowEntry, FlowPolicy, PolicyMode, PortSpec, Tier};
-pub use flow_test::{Endpoint, Expectation, FlowCase, FlowTest};
+pub use flow_test::{Claim, Endpoint, Expectation, FlowCase, FlowProperty, FlowTest};
 pub use selector::{Entity, Expression, LabelSelector, Operator, Selector};
 pub use workload::{AddressGroup, InterfacePattern, OnDeny, Segment, SegmentMode, Workload, WorkloadMatch};
 

@@ -145,7 +145,7 @@ fn plan(
     let prepared = prepare(files.iter().map(Arc::as_ref), around, now, numbers);
     let ready = prepared.map_err(|findings| Not::new(Outcome::Invalid, findings))?;
     let mut tests = verdicts::run_tests(&ready, around, now);
-    tests.cases.retain(|case| !case.passed);
+    tests.keep_failed();
     if tests.failed > 0 {
         let tests = Some(tests);
         return Err(Not { outcome: Outcome::TestsFailed, findings: Vec::new(), tests });

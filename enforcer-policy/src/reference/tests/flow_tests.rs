@@ -23,7 +23,7 @@ fn run(
     expect: Expectation,
 ) -> (bool, usize) {
     let case = FlowCase { origin: origin(3), from: from.clone(), to: to.clone(), port, expect };
-    let test = FlowTest { name: "t".into(), origin: origin(1), cases: vec![case] };
+    let test = FlowTest { name: "t".into(), origin: origin(1), cases: vec![case], properties: Vec::new() };
     let set = PolicySet { tests: vec![test], ..set.clone() };
     let world = World { set: &set, hosts: &[], default_mode: SegmentMode::Enforce, now: now() };
     let outcomes = run_flow_tests(&world);
