@@ -141,7 +141,7 @@ impl Entry {
             protocol: self.protocol,
             source: opened.clone(),
             destination: answered.clone(),
-            icmp: self.original.icmp(),
+            icmp: self.original.icmp(self.protocol),
             opener: Opener::Source,
             packets: self.original.packets,
             bytes: self.original.bytes,
@@ -154,7 +154,7 @@ impl Entry {
             return;
         }
         std::mem::swap(&mut flow.source, &mut flow.destination);
-        flow.icmp = self.reply.icmp();
+        flow.icmp = self.reply.icmp(self.protocol);
         flow.opener = Opener::Destination;
         (flow.packets, flow.bytes) = (self.reply.packets, self.reply.bytes);
         flow.seen = seen.map(|side| match side {
@@ -190,9 +190,9 @@ impl Tuple {
         same.then(|| (end(source, self.source_port), end(destination, self.destination_port)))
     }
 
-    const fn icmp(&self) -> Option<(u8, u8)> {
+    const fn icmp(&self, protocol: u8) -> Option<(u8, u8)> {
         match self.icmp {
-            (Some(kind), Some(code)) => Some((kind, code)),
+            (Some(kind), Some(code)) if matches!(protocol, 1 | 58) => Some((kind, code)),
             _ => None,
         }
     }

@@ -5,7 +5,7 @@ use crate::item::{End, Flow, Gap, Opener, Recorded, Side, Time, Who};
 use crate::opener::{by_icmp, by_ports, first};
 use crate::read::Lines;
 use crate::report::Report;
-use crate::text::{number, rfc3339};
+use crate::text::{number, reason, rfc3339};
 use crate::who::Known;
 use serde::Deserialize;
 use serde_json::value::RawValue;
@@ -77,7 +77,9 @@ impl Lines for Reader {
     fn line(&mut self, place: u64, line: &[u8], report: &mut Report<'_>) -> Result<(), ReadError> {
         let record: Record<'_> = match serde_json::from_slice(line) {
             Ok(record) => record,
-            Err(error) => return report.damage(place, || format!("the line isn't a record: {error}")),
+            Err(error) => {
+                return report.damage(place, || format!("the line isn't a record: {}", reason(&error)));
+            }
         };
         match record.schema.as_ref() {
             "enforcer.flow/v1" => match self.flow(&record) {
@@ -109,7 +111,8 @@ impl Reader {
         let (Some(source), Some(destination), Some(protocol)) = (source, destination, protocol) else {
             return Ok(None);
         };
-        let icmp = record.icmp.as_ref().map(|icmp| (icmp.kind, icmp.code));
+        let icmp =
+            record.icmp.as_ref().filter(|_| matches!(protocol, 1 | 58)).map(|icmp| (icmp.kind, icmp.code));
         let opener = first([
             if record.new { Opener::Source } else { Opener::Unknown },
             icmp.map_or(Opener::Unknown, |(kind, _)| by_icmp(protocol, kind)),

@@ -5,6 +5,7 @@ use std::net::{IpAddr, Ipv4Addr};
 
 /// Longest piece of a source that is repeated in a message.
 const EXCERPT: usize = 60;
+const REASON: usize = 200;
 /// Longest name of an interface or a node that is kept.
 const NAME: usize = 128;
 
@@ -86,7 +87,16 @@ pub(crate) fn name(bytes: &[u8]) -> String {
 
 /// The beginning of something, fit for a message: bounded, and nothing in it drives a terminal.
 pub(crate) fn excerpt(bytes: &[u8]) -> String {
-    let kept = &bytes[..bytes.len().min(EXCERPT)];
+    beginning(bytes, EXCERPT)
+}
+
+/// What a library says of an input, which it may quote: bounded likewise, at a greater length.
+pub(crate) fn reason(error: &impl std::fmt::Display) -> String {
+    beginning(error.to_string().as_bytes(), REASON)
+}
+
+fn beginning(bytes: &[u8], most: usize) -> String {
+    let kept = &bytes[..bytes.len().min(most)];
     let mut text = String::with_capacity(kept.len());
     for chunk in kept.utf8_chunks() {
         chunk.valid().chars().flat_map(char::escape_debug).for_each(|c| text.push(c));
@@ -96,7 +106,7 @@ pub(crate) fn excerpt(bytes: &[u8]) -> String {
             .flat_map(|byte| byte.escape_ascii())
             .for_each(|byte| text.push(char::from(byte)));
     }
-    if bytes.len() > EXCERPT {
+    if bytes.len() > most {
         text.push('…');
     }
     text

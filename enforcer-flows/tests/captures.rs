@@ -219,6 +219,18 @@ fn loopback_and_every_number_for_raw_ip_are_known() {
 }
 
 #[test]
+fn lengths_that_were_never_counted_are_no_damage() {
+    let mut file = fs::read(data("raw.pcap")).unwrap()[..24].to_vec();
+    file.extend(rewritten("raw.pcap", |out, [seconds, part, kept, _], packet| {
+        [seconds, part, kept, 0].into_iter().for_each(|word| out.extend(word.to_le_bytes()));
+        out.extend(packet);
+    }));
+    let (seen, summary) = seen::seen(&file);
+    assert_eq!((summary.damaged, summary.cut), (0, 0));
+    assert_eq!(seen.packets, seen::seen(&fs::read(data("raw.pcap")).unwrap()).0.packets);
+}
+
+#[test]
 fn an_unknown_link_type_is_one_damage() {
     let (seen, summary) = seen::seen(&behind(127, &[]));
     assert_eq!((summary.packets, summary.skipped, summary.damaged), (0, 12, 1));

@@ -129,6 +129,21 @@ fn a_log_that_cannot_tell_who_talked_to_whom_is_refused() {
 }
 
 #[test]
+fn a_later_header_that_cannot_tell_costs_its_own_records() {
+    let log = "\
+srcaddr dstaddr srcport dstport protocol
+10.0.0.1 10.0.0.2 40000 80 6
+srcaddr dstaddr bytes
+10.0.0.1 10.0.0.2 9
+srcaddr dstaddr srcport dstport protocol
+10.0.0.1 10.0.0.2 40000 443 6
+";
+    let (seen, summary) = seen(log.as_bytes());
+    assert_eq!((summary.flows, summary.damaged), (2, 2));
+    assert_eq!(seen.damages[0], "3: the flow log has no field `protocol`");
+}
+
+#[test]
 fn logs_of_transit_gateways_show_every_ack() {
     let log = "\
 version resource-type account-id tgw-id tgw-attachment-id srcaddr dstaddr srcport dstport protocol packets bytes start end log-status tcp-flags

@@ -6,6 +6,7 @@
 
 mod control;
 mod documents;
+mod flows;
 mod headers;
 mod input;
 pub mod kept;
@@ -27,11 +28,12 @@ pub struct Target {
 }
 
 /// Every target.
-pub const TARGETS: [Target; 5] = [
+pub const TARGETS: [Target; 6] = [
     Target { name: "verdict", run: verdict::run, longest: 2048, brief: 50_000 },
     Target { name: "headers", run: headers::run, longest: 512, brief: 500_000 },
     Target { name: "documents", run: documents::run, longest: 4096, brief: 10_000 },
     Target { name: "records", run: records::run, longest: 2048, brief: 200_000 },
+    Target { name: "flows", run: flows::run, longest: 4096, brief: 20_000 },
     Target { name: "control", run: control::run, longest: 4096, brief: 5_000 },
 ];
 

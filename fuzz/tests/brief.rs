@@ -48,6 +48,11 @@ fn records() {
 }
 
 #[test]
+fn flows() {
+    brief("flows");
+}
+
+#[test]
 fn control() {
     brief("control");
 }

@@ -10,8 +10,18 @@ use crate::report::Report;
 use pcap_parser::parse_pcap_header;
 
 const HEADER: usize = 24;
-/// Seconds between two packets, more than one would expect and less than most accidents.
+/// Seconds between two packets beyond which a header is looked at twice.
 const APART: u32 = 3600;
+/// Seconds between two packets that aren't to be believed.
+const FAR_APART: u32 = 30 * 86_400;
+
+/// How far the reading has come.
+#[derive(Default)]
+struct Place {
+    packet: u64,
+    /// When the last packet came.
+    seconds: Option<u32>,
+}
 
 /// How the packets of a file are written.
 struct Layout {
@@ -54,7 +64,7 @@ pub(crate) fn pcap(
     if link.is_none() {
         report.damage(0, || format!("packets of link type `{number}` aren't read"))?;
     }
-    let mut place = 0;
+    let mut place = Place::default();
     while let Some(frame) = next(window, &layout, report, &mut place)? {
         let bytes = &window.take(layout.header + frame.kept as usize)[layout.header..];
         let Some(link) = link else {
@@ -67,43 +77,51 @@ pub(crate) fn pcap(
     Ok(())
 }
 
-/// Puts the next packet, `place`, whole into the window. `None` where there are no more.
+/// Puts the next packet whole into the window. `None` where there are no more.
 fn next(
     window: &mut Window<'_>,
     layout: &Layout,
     report: &mut Report<'_>,
-    place: &mut u64,
+    place: &mut Place,
 ) -> Result<Option<Frame>, ReadError> {
     loop {
         let here = window.fill(layout.header)?;
         if here.is_empty() {
             return Ok(None);
         }
-        *place += 1;
+        place.packet += 1;
         let Some(frame) = layout.frame(here) else {
             window.take(layout.header);
-            report.damage(*place, || "the file ends in the middle of a packet's header".to_owned())?;
+            report.damage(place.packet, || "the file ends in the middle of a packet's header".to_owned())?;
             return Ok(None);
         };
         let kept = frame.kept as usize;
         if kept > layout.longest {
-            report.damage(*place, || format!("a packet of {kept} bytes is longer than any may be"))?;
-            resume(window, layout)?;
+            report.damage(place.packet, || format!("a packet of {kept} bytes is longer than any may be"))?;
+            resume(window, layout, place.seconds)?;
+            continue;
+        }
+        if layout.doubtful(&frame, place.seconds)
+            && !layout.follows(window.fill(2 * layout.header + kept)?, &frame)
+        {
+            report.damage(place.packet, || "what should be a packet's header makes no sense".to_owned())?;
+            resume(window, layout, place.seconds)?;
             continue;
         }
         let here = window.fill(layout.header + kept)?.len();
         if here < layout.header + kept {
             window.take(here);
-            report.damage(*place, || "the file ends in the middle of a packet".to_owned())?;
+            report.damage(place.packet, || "the file ends in the middle of a packet".to_owned())?;
             return Ok(None);
         }
+        place.seconds = Some(frame.seconds);
         return Ok(Some(frame));
     }
 }
 
 /// Goes to where packets seem to begin again: a header that makes sense, at whose end another one stands that does, or the file ends.
 /// Nothing in the file marks that place; the worst that may come of it is that packets are missed, or read as what they aren't.
-fn resume(window: &mut Window<'_>, layout: &Layout) -> Result<(), ReadError> {
+fn resume(window: &mut Window<'_>, layout: &Layout, before: Option<u32>) -> Result<(), ReadError> {
     window.take(1);
     loop {
         let reach = layout.header + layout.longest;
@@ -112,7 +130,7 @@ fn resume(window: &mut Window<'_>, layout: &Layout) -> Result<(), ReadError> {
             return Ok(());
         }
         let last = here.len().saturating_sub(reach).max(1);
-        let found = (0..last).find(|at| layout.begins(here, *at));
+        let found = (0..last).find(|at| layout.begins(here, *at, before));
         window.take(found.unwrap_or(last));
         if found.is_some() {
             return Ok(());
@@ -131,19 +149,40 @@ impl Layout {
         Some(Frame { seconds: word(0)?, part: word(4)?, kept: word(8)?, length: word(12)? })
     }
 
-    /// Whether a packet may begin at `at`.
-    fn begins(&self, bytes: &[u8], at: usize) -> bool {
-        let Some((end, seconds)) = self.sensible(bytes, at) else { return false };
-        end == bytes.len()
-            || self.sensible(bytes, end).is_some_and(|(_, then)| then.abs_diff(seconds) <= APART)
+    /// Whether a header is one that few packets have: then what comes after it has to confirm it.
+    fn doubtful(&self, frame: &Frame, before: Option<u32>) -> bool {
+        let apart = before.is_some_and(|before| before.abs_diff(frame.seconds) > APART);
+        apart || frame.kept == 0 || frame.kept > frame.length || frame.part >= self.parts
     }
 
-    /// Where the packet at `at` ends and when it came, if its header makes sense.
-    fn sensible(&self, bytes: &[u8], at: usize) -> Option<(usize, u32)> {
+    /// Whether the file ends, or another packet may begin, where the first in `bytes` ends.
+    fn follows(&self, bytes: &[u8], first: &Frame) -> bool {
+        let end = self.header + first.kept as usize;
+        let next = bytes.get(end..).and_then(|bytes| self.frame(bytes));
+        end == bytes.len()
+            || next.is_some_and(|next| next.kept as usize <= self.longest && self.near(&next, first.seconds))
+    }
+
+    /// Whether a packet may have come within some time of another.
+    fn near(&self, frame: &Frame, seconds: u32) -> bool {
+        frame.part < self.parts && frame.seconds > 0 && frame.seconds.abs_diff(seconds) <= FAR_APART
+    }
+
+    /// Whether a packet seems to begin at `at`, and another one at its end, or the file ends there.
+    /// Lengths alone would do four bytes further on, too, where all of a packet was kept; only its time tells the two apart.
+    fn begins(&self, bytes: &[u8], at: usize, before: Option<u32>) -> bool {
+        let Some(first) = self.sensible(bytes, at) else { return false };
+        if before.is_some_and(|before| !self.near(&first, before)) {
+            return false;
+        }
+        let end = at + self.header + first.kept as usize;
+        end == bytes.len() || self.sensible(bytes, end).is_some_and(|next| self.near(&next, first.seconds))
+    }
+
+    /// The header at `at`, if it makes sense by itself.
+    fn sensible(&self, bytes: &[u8], at: usize) -> Option<Frame> {
         let frame = self.frame(bytes.get(at..)?)?;
-        let kept = frame.kept as usize;
-        let length = (1..=self.longest).contains(&kept) && frame.kept <= frame.length;
-        (length && frame.part < self.parts && frame.seconds > 0)
-            .then_some((at + self.header + kept, frame.seconds))
+        let length = (1..=self.longest).contains(&(frame.kept as usize)) && frame.kept <= frame.length;
+        (length && self.near(&frame, frame.seconds)).then_some(frame)
     }
 }

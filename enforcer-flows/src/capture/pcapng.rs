@@ -135,10 +135,13 @@ impl Reader<'_, '_, '_, '_> {
         Ok(true)
     }
 
-    /// Takes the byte order from a section's header.
+    /// Takes the byte order from a section's header, if it has one.
     fn order(&mut self, head: [u8; FRAME]) -> bool {
-        self.big = word(&head, 8, true) == ORDER;
-        self.big || word(&head, 8, false) == ORDER
+        let Some(big) = [true, false].into_iter().find(|big| word(&head, 8, *big) == ORDER) else {
+            return false;
+        };
+        self.big = big;
+        true
     }
 
     /// Passes over a block that is longer than what is kept, unless it should be shorter.

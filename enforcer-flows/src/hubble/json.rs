@@ -136,5 +136,5 @@ pub(super) struct Endpoint<'l> {
     #[serde(default, borrow, alias = "podName")]
     pub(super) pod_name: Text<'l>,
     #[serde(default, borrow, alias = "labelsList")]
-    pub(super) labels: Vec<Cow<'l, str>>,
+    pub(super) labels: Option<Vec<Cow<'l, str>>>,
 }

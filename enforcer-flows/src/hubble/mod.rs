@@ -10,7 +10,7 @@ use crate::item::{End, Flow, Gap, Opener, Recorded, Side, Time, Who};
 use crate::opener::{by_flags, by_icmp, by_ports, first};
 use crate::read::Lines;
 use crate::report::Report;
-use crate::text::{address, name, rfc3339};
+use crate::text::{address, name, reason, rfc3339};
 use crate::who::Known;
 use json::{Endpoint, Event, Layer4, Lost, Ports, Wrapping};
 use serde_json::value::RawValue;
@@ -25,7 +25,9 @@ impl Lines for Reader {
     fn line(&mut self, place: u64, line: &[u8], report: &mut Report<'_>) -> Result<(), ReadError> {
         let wrapping: Wrapping<'_> = match serde_json::from_slice(line) {
             Ok(wrapping) => wrapping,
-            Err(error) => return report.damage(place, || format!("the line isn't a record: {error}")),
+            Err(error) => {
+                return report.damage(place, || format!("the line isn't a record: {}", reason(&error)));
+            }
         };
         if let Some(lost) = &wrapping.lost_events {
             report.gap(&gap(lost, wrapping.node_name.as_deref(), wrapping.time.as_deref()));
@@ -38,7 +40,9 @@ impl Lines for Reader {
         let flow = wrapping.flow.map_or(line, |flow| flow.get().as_bytes());
         let event: Event<'_> = match serde_json::from_slice(flow) {
             Ok(event) => event,
-            Err(error) => return report.damage(place, || format!("the flow isn't a record: {error}")),
+            Err(error) => {
+                return report.damage(place, || format!("the flow isn't a record: {}", reason(&error)));
+            }
         };
         if event.kind.as_deref() == Some("SOCK") {
             report.skipped();
@@ -107,7 +111,7 @@ impl Endpoint<'_> {
             None | Some("") => pod.to_owned(),
             Some(namespace) => format!("{namespace}/{pod}"),
         });
-        Who { name, labels: self.labels.iter().map(|label| split(label)).collect() }
+        Who { name, labels: self.labels.iter().flatten().map(|label| split(label)).collect() }
     }
 }
 

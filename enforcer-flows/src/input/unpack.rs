@@ -3,6 +3,7 @@
 //! That a packed stream is cut off or spoilt is damage, as everything else in a source: what came before it counts. Only a failure of the
 //! input itself is an error.
 
+use crate::text::reason;
 use flate2::read::MultiGzDecoder;
 use ruzstd::decoding::errors::{FrameDecoderError, ReadFrameHeaderError};
 use ruzstd::decoding::{BlockDecodingStrategy, FrameDecoder};
@@ -12,6 +13,8 @@ const GZIP: &[u8] = &[0x1f, 0x8b];
 const ZSTD: &[u8] = &[0x28, 0xb5, 0x2f, 0xfd];
 /// What a packed input is read by.
 const CHUNK: usize = 64 << 10;
+/// What is unpacked at once. A break costs what was unpacked with it, so this is also the most that is lost before one.
+const PIECE: usize = 16 << 10;
 /// Widest window of a zstd frame: what `zstd --ultra -22` uses.
 const ZSTD_WINDOW: u64 = 128 << 20;
 
@@ -83,9 +86,12 @@ impl<'a> Unpacked<'a> {
 
     /// 0 at the end, and where a packed stream is broken.
     pub(crate) fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let length =
+            if matches!(self.stage, Stage::Plain(_)) { buffer.len() } else { buffer.len().min(PIECE) };
+        let buffer = &mut buffer[..length];
         let (error, failed, kind) = match &mut self.stage {
             Stage::Done => return Ok(0),
-            Stage::Plain(raw) => return raw.read(buffer),
+            Stage::Plain(raw) => return raw.read(buffer).map_err(|error| raw.failed.take().unwrap_or(error)),
             Stage::Gzip(gzip) => match gzip.read(buffer) {
                 Ok(count) => return Ok(count),
                 Err(error) => (error, gzip.get_mut().failed.take(), "gzip"),
@@ -100,7 +106,8 @@ impl<'a> Unpacked<'a> {
             return Err(failure);
         }
         self.broken = Some(format!(
-            "what {kind} packed is damaged or ends early, and so does what is read of it: {error}"
+            "what {kind} packed is damaged or ends early, and so does what is read of it: {}",
+            reason(&error)
         ));
         Ok(0)
     }

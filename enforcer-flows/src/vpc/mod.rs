@@ -22,6 +22,8 @@ const UNKNOWN: usize = 8;
 pub(crate) struct Reader {
     layout: Layout,
     record: Record,
+    /// Whether there was a header or a record before.
+    begun: bool,
 }
 
 impl Reader {
@@ -31,12 +33,20 @@ impl Reader {
             None => Layout::default(),
         };
         layout.check()?;
-        Ok(Self { layout, record: Record::default() })
+        Ok(Self { layout, record: Record::default(), begun: false })
     }
 
-    fn header(&mut self, line: &[u8], report: &mut Report<'_>) -> Result<(), ReadError> {
+    /// The first header has to name what is needed. One that comes later and doesn't is damage, and so are its records.
+    fn header(&mut self, place: u64, line: &[u8], report: &mut Report<'_>) -> Result<(), ReadError> {
         self.layout = Layout::named(line);
-        self.layout.check()?;
+        match self.layout.check() {
+            Err(error) if self.begun => {
+                self.layout.columns.clear();
+                return report.damage(place, || error.to_string());
+            }
+            checked => checked?,
+        }
+        self.begun = true;
         let unknown: Vec<String> =
             self.layout.unknown(line).take(UNKNOWN).map(|name| format!("`{}`", excerpt(name))).collect();
         if !unknown.is_empty() {
@@ -49,8 +59,9 @@ impl Reader {
 impl Lines for Reader {
     fn line(&mut self, place: u64, line: &[u8], report: &mut Report<'_>) -> Result<(), ReadError> {
         if fields::is_header(line) {
-            return self.header(line, report);
+            return self.header(place, line, report);
         }
+        self.begun = true;
         let line = without_prefix(line);
         match self.record.read(&self.layout, line) {
             Ok(Read::Flow) => report.flow(&self.record.flow),
