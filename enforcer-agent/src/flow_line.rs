@@ -20,7 +20,8 @@ pub fn flow_line(record: &FlowRecord, colour: bool) -> String {
         _ => "",
     };
     let (source, destination) = (end(&record.source), end(&record.destination));
-    format!("{time} {source} -> {destination}{protocol}{message}  {word}{passed}  {}", record.cause)
+    let cut = record.cut.as_ref().map(|cut| format!("  {cut}")).unwrap_or_default();
+    format!("{time} {source} -> {destination}{protocol}{message}  {word}{passed}  {}{cut}", record.cause)
 }
 
 fn end(end: &End) -> String {
@@ -71,6 +72,28 @@ mod tests {
             "checkout (app=checkout,env=prod) 10.20.0.3:41822 -> ledger-db (app=ledger,env=prod) 10.20.0.7:5432/tcp  \
              ALLOWED  checkout-to-ledger#0  policies/shop.yaml:14"
         );
+    }
+
+    #[test]
+    fn a_flow_that_was_cut_tells_how_soon() {
+        let cut = |more: &str| {
+            let text =
+                ALLOWED.replace("\"allowed\"", "\"denied\"").replace("\"changed\":false", "\"changed\":true");
+            flow_line(
+                &record(&text.replace("\"changed\"", &format!("\"cut\":{{{more}}},\"changed\""))),
+                false,
+            )
+        };
+        let end = "  DENIED  checkout-to-ledger#0  policies/shop.yaml:14  cut";
+        for (fields, told) in [
+            (r#""since":"2026-01-01T12:53:39.097Z","delay_us":71349,"epochs":1"#, " after 71.3 ms"),
+            (r#""since":"2026-01-01T12:53:39.168Z","delay_us":49,"epochs":0"#, " after 0.0 ms"),
+            (r#""since":"2026-01-01T12:53:38Z","delay_us":1250000,"epochs":3"#, " after 1250.0 ms"),
+            (r#""epochs":2"#, ""),
+        ] {
+            let line = cut(fields);
+            assert!(line.ends_with(&format!("{end}{told}")), "{line}");
+        }
     }
 
     #[test]

@@ -39,7 +39,9 @@ pub struct FlowEvent {
     /// [`FlowEvent::NEW`] and the like.
     pub flags: u8,
     /// Zero.
-    pub reserved: [u8; 6],
+    pub reserved: u16,
+    /// Where [`FlowEvent::CHANGED`]: the epoch of the flow's verdict until then. The same as `epoch` where a deadline changed it.
+    pub before: u32,
 }
 
 impl FlowEvent {
@@ -47,6 +49,8 @@ impl FlowEvent {
     pub const NEW: u8 = 1;
     /// An open flow was judged again and its verdict changed.
     pub const CHANGED: u8 = 2;
+    /// Along with [`FlowEvent::CHANGED`]: the flow passed until then, and doesn't any more.
+    pub const CUT: u8 = 4;
 }
 
 const _: () = assert!(size_of::<FlowEvent>() == 80);

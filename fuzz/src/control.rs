@@ -4,7 +4,7 @@
 //! memory, turn by turn, so that a run is the same every time and nothing waits for a clock.
 
 use enforcer_agent::daemon::control::{Bounds, attend};
-use enforcer_agent::daemon::engine::{ApplyLine, Handle, Message, Refused};
+use enforcer_agent::daemon::engine::{ApplyLine, Handle, Message, Noticed, Refused};
 use enforcer_agent::daemon::events::Feed;
 use enforcer_agent::protocol::{ApplyReply, ExplainReply, Outcome, StopReply};
 use enforcer_common::event::FlowEvent;
@@ -56,7 +56,7 @@ async fn converse(bytes: &[u8]) -> Vec<u8> {
 }
 
 /// Lets everybody have their turn until nothing more comes.
-async fn listen(client: &mut DuplexStream, messages: &Receiver<Message>, heard: &mut Vec<u8>) {
+async fn listen(client: &mut DuplexStream, messages: &Receiver<Noticed>, heard: &mut Vec<u8>) {
     let mut quiet = 0;
     for _ in 0..TURNS {
         let before = heard.len();
@@ -86,8 +86,8 @@ async fn take(client: &mut DuplexStream, heard: &mut Vec<u8>) {
 }
 
 /// Plays the engine.
-fn answer(message: Message) {
-    let gone = match message {
+fn answer(noticed: Noticed) {
+    let gone = match noticed.message {
         Message::Explain { request, reply } if request.port.is_empty() => {
             let refused = Refused { message: request.from, help: Some(request.to) };
             reply.send(Err(refused)).is_err()

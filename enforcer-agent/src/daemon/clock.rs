@@ -35,6 +35,13 @@ impl Instants {
         let nanoseconds = self.wall.as_nanosecond() + offset;
         Timestamp::from_nanosecond(nanoseconds).unwrap_or(self.wall)
     }
+
+    /// The instant of the boot-time clock at some wall time; the machine's start for anything before.
+    #[must_use]
+    pub fn boot_of(&self, wall: Timestamp) -> u64 {
+        let offset = wall.as_nanosecond() - self.wall.as_nanosecond();
+        u64::try_from(i128::from(self.boot) + offset).unwrap_or(if offset < 0 { 0 } else { u64::MAX })
+    }
 }
 
 /// Tells when somebody sets the wall clock.
@@ -84,6 +91,8 @@ mod tests {
         let now = Instants { wall: "2026-01-01T00:00:10Z".parse().unwrap(), boot: 5_000_000_000 };
         assert_eq!(now.wall_of(4_500_000_000).to_string(), "2026-01-01T00:00:09.5Z");
         assert_eq!(now.wall_of(6_000_000_000).to_string(), "2026-01-01T00:00:11Z");
+        assert_eq!(now.boot_of(now.wall_of(4_500_000_000)), 4_500_000_000);
+        assert_eq!(now.boot_of("2025-01-01T00:00:00Z".parse().unwrap()), 0);
     }
 
     #[test]

@@ -2,7 +2,9 @@
 //!
 //! Nothing here can hold up the packet path or the engine: who reads too slowly loses, and is told how much.
 
+use super::changes::Changes;
 use super::clock::Instants;
+use super::cuts::Cuts;
 use super::names::Names;
 use super::record::record;
 use crate::protocol::{FlowRecord, Missed, TamperRecord};
@@ -23,6 +25,8 @@ const WAITING: usize = 8_192;
 pub struct Judged {
     event: FlowEvent,
     at: Timestamp,
+    /// Where it cut a flow: since when that was to be, by the boot-time clock.
+    since: Option<u64>,
 }
 
 /// What observers see.
@@ -38,6 +42,8 @@ pub enum Observed {
 #[derive(Debug, Clone)]
 pub struct Feed {
     recent: Arc<Mutex<VecDeque<Observed>>>,
+    cuts: Arc<Mutex<Cuts>>,
+    changes: Changes,
     live: broadcast::Sender<Observed>,
     /// What the kernel left out.
     missed: watch::Sender<Missed>,
@@ -76,6 +82,8 @@ impl Feed {
     pub fn new(names: Names) -> Self {
         Self {
             recent: Arc::default(),
+            cuts: Arc::default(),
+            changes: Changes::default(),
             live: broadcast::channel(WAITING).0,
             missed: watch::channel(Missed::default()).0,
             names,
@@ -85,11 +93,18 @@ impl Feed {
     /// Takes records from the kernel.
     pub fn take(&self, events: &[FlowEvent]) {
         let now = Instants::now();
-        self.add(
-            events
-                .iter()
-                .map(|event| Observed::Judged(Judged { event: *event, at: now.wall_of(event.time) })),
-        );
+        let mut cuts = self.cuts.lock().unwrap_or_else(PoisonError::into_inner);
+        self.add(events.iter().map(|event| {
+            let event = cuts.once(*event);
+            let cut = event.flags & FlowEvent::CUT != 0;
+            let since = cut.then(|| self.changes.since(&event)).flatten();
+            Observed::Judged(Judged { event, at: now.wall_of(event.time), since })
+        }));
+    }
+
+    /// Where the engine notes what it changes.
+    pub(super) fn changes(&self) -> &Changes {
+        &self.changes
     }
 
     /// Others did something to what is enforced.
@@ -132,7 +147,8 @@ impl Subscription {
     /// The document that observers get of a record.
     #[must_use]
     pub fn resolve(&self, judged: &Judged) -> FlowRecord {
-        record(&judged.event, judged.at, &self.names)
+        let Judged { event, at, since } = judged;
+        record(event, *at, *since, &self.names)
     }
 
     /// Records of the past, oldest first; once.
@@ -172,6 +188,7 @@ impl Subscription {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::daemon::changes::Change;
 
     fn event(epoch: u32) -> FlowEvent {
         FlowEvent { time: Instants::now().boot, epoch, flags: FlowEvent::NEW, ..FlowEvent::default() }
@@ -198,6 +215,28 @@ mod tests {
             }
         }
         assert_eq!((seen, lost), (WAITING as u64, 100));
+    }
+
+    #[tokio::test]
+    async fn the_record_of_a_cut_tells_its_delay_and_a_second_one_is_an_ordinary_denial() {
+        let feed = Feed::default();
+        let now = Instants::now().boot;
+        feed.changes().note(Change { epoch: 8, noticed: now - 3_000_000, expiry: None });
+        let flags = FlowEvent::CHANGED | FlowEvent::CUT;
+        let cut = FlowEvent { time: now, epoch: 8, before: 7, flags, ..FlowEvent::default() };
+        feed.take(&[cut, cut]);
+        let mut observer = feed.subscribe();
+        let recent = observer.recent();
+        let records: Vec<_> = recent
+            .iter()
+            .map(|observed| {
+                let Observed::Judged(judged) = observed else { panic!("a verdict was sent: {observed:?}") };
+                observer.resolve(judged)
+            })
+            .collect();
+        let told = records[0].cut.as_ref().unwrap();
+        assert_eq!((told.delay_us, told.epochs, records[0].changed), (Some(3_000), 1, true));
+        assert_eq!((&records[1].cut, records[1].changed), (&None, false));
     }
 
     #[tokio::test]

@@ -4,9 +4,11 @@
 //! only sends it messages. None of them is in the packet path: if any of them fails, or all, what is
 //! enforced stays enforced.
 
+mod changes;
 pub mod clock;
 pub mod config;
 pub mod control;
+mod cuts;
 mod devices;
 pub mod engine;
 pub mod events;
@@ -75,8 +77,8 @@ fn serve(
     watch("policy files", move || {
         let mut watcher = watcher?;
         loop {
-            watcher.changed()?;
-            files.send(Message::Files)?;
+            let noticed = watcher.changed()?;
+            files.send_noticed(Message::Files, noticed)?;
         }
     })?;
     let clock = handle.clone();

@@ -1,16 +1,17 @@
 //! A kernel record with its names: the document that observers get.
 
+use super::clock::Instants;
 use super::names::Names;
-use crate::protocol::{FlowRecord, Icmp};
+use crate::protocol::{Cut, FlowRecord, Icmp};
 use enforcer_common::event::FlowEvent;
 use enforcer_common::maps::Direction;
 use enforcer_common::{Cause, Word};
 use jiff::{Timestamp, Unit};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-/// Gives a kernel record its names.
+/// Gives a kernel record its names. `since` is when what it cut was to be cut, by the boot-time clock.
 #[must_use]
-pub(super) fn record(event: &FlowEvent, at: Timestamp, names: &Names) -> FlowRecord {
+pub(super) fn record(event: &FlowEvent, at: Timestamp, since: Option<u64>, names: &Names) -> FlowRecord {
     let egress = event.direction == Direction::Egress as u8;
     let (sender, receiver) = if egress { (event.identity, event.peer) } else { (event.peer, event.identity) };
     let ported = matches!(event.protocol, 6 | 17 | 132);
@@ -19,9 +20,16 @@ pub(super) fn record(event: &FlowEvent, at: Timestamp, names: &Names) -> FlowRec
         let [kind, code] = event.destination_port.to_be_bytes();
         Icmp { kind, code }
     });
+    let now = Instants { wall: at, boot: event.time };
+    let cut = (event.flags & FlowEvent::CUT != 0).then(|| Cut {
+        since: since.map(|since| shown(now.wall_of(since))),
+        // Clocks of CPUs may be a little apart.
+        delay_us: since.map(|since| event.time.saturating_sub(since) / 1_000),
+        epochs: event.epoch.wrapping_sub(event.before),
+    });
     FlowRecord {
         schema: "enforcer.flow/v1".to_owned(),
-        time: at.round(Unit::Millisecond).map_or_else(|_| at.to_string(), |at| format!("{at:.3}")),
+        time: shown(at),
         direction: if egress { "egress" } else { "ingress" }.to_owned(),
         verdict: Word::from_code(event.word).word().to_owned(),
         passes: event.passes != 0,
@@ -40,7 +48,12 @@ pub(super) fn record(event: &FlowEvent, at: Timestamp, names: &Names) -> FlowRec
         ifindex: event.subject,
         new: event.flags & FlowEvent::NEW != 0,
         changed: event.flags & FlowEvent::CHANGED != 0,
+        cut,
     }
+}
+
+fn shown(at: Timestamp) -> String {
+    at.round(Unit::Millisecond).map_or_else(|_| at.to_string(), |at| format!("{at:.3}"))
 }
 
 fn protocol(number: u8) -> String {

@@ -5,6 +5,7 @@
 //! path that appears later is noticed), and the same again for every symbolic link on the way (so that replacing
 //! what a link points to is noticed as well).
 
+use super::clock::Instants;
 use crate::files::list;
 use anyhow::{Context, Result};
 use inotify::{EventMask, Inotify, WatchDescriptor, WatchMask, Watches};
@@ -47,9 +48,10 @@ impl Watcher {
         Ok(watcher)
     }
 
-    /// Waits until something may have changed and has been quiet for a moment.
-    pub(super) fn changed(&mut self) -> Result<()> {
+    /// Waits until something may have changed and has been quiet for a moment. Gives when the first of it was noticed, by the boot-time clock.
+    pub(super) fn changed(&mut self) -> Result<u64> {
         while !self.batch()? {}
+        let noticed = Instants::now().boot;
         let last = Instant::now() + LONGEST;
         while let Some(left) = last.checked_duration_since(Instant::now())
             && self.readable(Some(left.min(QUIET)))?
@@ -58,7 +60,7 @@ impl Watcher {
         }
         // Directories may have come: they must be watched before they are read, or a file in them could slip through.
         self.look();
-        Ok(())
+        Ok(noticed)
     }
 
     /// Waits for reports at most this long; whether there are any.

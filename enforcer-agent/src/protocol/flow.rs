@@ -44,6 +44,35 @@ pub struct FlowRecord {
     pub new: bool,
     /// Whether the verdict of an open flow changed with it.
     pub changed: bool,
+    /// Where it is the first packet that was denied of a flow that was open until then; one for each flow and hook.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cut: Option<Cut>,
+}
+
+/// How soon a flow was cut.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Cut {
+    /// When the daemon noticed the change: the first report of a changed file, the arrival of a command, the report of a device or an address;
+    /// for policies that expired, the instant at which they did. Of several changes since the flow's last packet, the first. RFC 3339, UTC;
+    /// absent where it was before the daemon's start.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub since: Option<String>,
+    /// Microseconds from then to this packet.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub delay_us: Option<u64>,
+    /// Epochs that began since the flow's last packet: where it is 1, the delay counts from the very change that cut the flow; where it is 0,
+    /// from an expiry that the packet met before the daemon did.
+    pub epochs: u32,
+}
+
+impl fmt::Display for Cut {
+    /// `cut after 71.3 ms`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("cut")?;
+        let Some(delay) = self.delay_us else { return Ok(()) };
+        let tenths = delay.saturating_add(50) / 100;
+        write!(f, " after {}.{} ms", tenths / 10, tenths % 10)
+    }
 }
 
 /// Why a packet met its verdict: a rule or a reason.

@@ -15,7 +15,7 @@ pub use apply::{
 };
 pub use explain::{ExplainReply, ExplainRequest};
 pub use finding::Finding;
-pub use flow::{CauseRecord, End, FlowRecord, Icmp, Missed, ObserveLine};
+pub use flow::{CauseRecord, Cut, End, FlowRecord, Icmp, Missed, ObserveLine};
 pub use policies::LiveSet;
 pub use status::{
     Counts, DegradedStatus, Events, InterfaceStatus, ReasonStatus, RuleStatus, State, Status, TableStatus,

@@ -32,6 +32,8 @@ pub(super) struct Ask {
     tier: Tier,
     /// [`Why::Again`]: the verdict it held.
     before: Outcome,
+    /// [`Why::Again`]: that verdict's epoch.
+    pub(super) epoch: u32,
     /// [`Why::Again`]: the packet is the flow's own, with these TCP flags.
     own: bool,
     flags: u8,
@@ -53,6 +55,7 @@ impl Ask {
         otherwise: Reason::NoRule,
         tier: Tier::Embryonic,
         before: Outcome::deny(Reason::NoRule),
+        epoch: 0,
         own: false,
         flags: 0,
         reserved: 0,
@@ -133,8 +136,8 @@ fn consult<const N: usize, T: Tables + FamilyTables<N>>(
     if entry.epoch != context.control.epoch() || past(entry.deadline, clock) {
         let opened = entry.opener();
         let (own, flags) = (own.is_some(), own.unwrap_or(0));
-        let why = Why::Again;
-        return Some(Step::Ask(Ask { why, opened, tier, before: outcome, own, flags, ..Ask::OPEN }));
+        let (why, epoch) = (Why::Again, entry.epoch);
+        return Some(Step::Ask(Ask { why, opened, tier, before: outcome, epoch, own, flags, ..Ask::OPEN }));
     }
     if !outcome.passes {
         return Some(Step::Done(Ruling::told(outcome, 0, 0)));
@@ -162,16 +165,25 @@ pub(super) fn answered<const N: usize, T: Tables + FamilyTables<N>>(
         Why::Again => {
             let outcome = apply_mode(context, decided.outcome);
             let now = ticks(tables.clock().coarse());
-            if let Some(entry) = tables.flow(ask.tier, key) {
+            // What is only about a flow leaves it as it was: the record of its end has to be of a packet of its own.
+            if !sight.quotes
+                && let Some(entry) = tables.flow(ask.tier, key)
+            {
                 renew(entry, context, outcome, decided.deadline);
                 if ask.own && outcome.passes {
                     note(entry, context, key.protocol, ask.flags, now);
                 }
             }
-            if outcome.passes != ask.before.passes || outcome.word as u8 != ask.before.word as u8 {
-                return Ok(Ruling::told(outcome, decided.peer, FlowEvent::CHANGED));
+            let same = outcome.passes == ask.before.passes && outcome.word as u8 == ask.before.word as u8;
+            if same || sight.quotes {
+                return Ok(if outcome.passes {
+                    Ruling::quiet(outcome)
+                } else {
+                    Ruling::told(outcome, decided.peer, 0)
+                });
             }
-            Ok(if outcome.passes { Ruling::quiet(outcome) } else { Ruling::told(outcome, decided.peer, 0) })
+            let cut = if ask.before.passes && !outcome.passes { FlowEvent::CUT } else { 0 };
+            Ok(Ruling::told(outcome, decided.peer, FlowEvent::CHANGED | cut))
         }
     }
 }

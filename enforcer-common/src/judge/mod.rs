@@ -369,7 +369,8 @@ fn conclude<const N: usize, T: Tables>(
             word: outcome.word as u8,
             passes: outcome.passes as u8,
             flags: ruling.flags,
-            reserved: [0; 6],
+            reserved: 0,
+            before: if changed { sight.ask.epoch } else { 0 },
         });
     }
     outcome

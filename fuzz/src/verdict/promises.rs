@@ -71,6 +71,12 @@ impl Seen<'_> {
         for event in self.events {
             let told = (event.cause, event.word, event.passes != 0, event.bytes as usize);
             assert_eq!(told, (cause.0, word as u8, passes, self.frame.bytes.len()));
+            if event.flags & FlowEvent::CUT != 0 {
+                assert!(
+                    event.flags & FlowEvent::CHANGED != 0 && !passes,
+                    "what is cut changes and is denied"
+                );
+            }
         }
     }
 

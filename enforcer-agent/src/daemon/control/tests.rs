@@ -2,7 +2,7 @@
 
 use super::{Bounds, bind, serve};
 use crate::client::{Lines, Refused, call};
-use crate::daemon::engine::{Handle, Message};
+use crate::daemon::engine::{Handle, Message, Noticed};
 use crate::daemon::events::Feed;
 use crate::daemon::names::Names;
 use crate::protocol::{ApplyRequest, ExplainRequest, ObserveLine, PolicyFile, StopReply, StopRequest};
@@ -38,7 +38,7 @@ impl World {
         let (handle, messages) = Handle::new();
         std::thread::spawn(move || {
             let mut kept = Vec::new();
-            while let Ok(message) = messages.recv() {
+            while let Ok(Noticed { message, .. }) = messages.recv() {
                 match message {
                     Message::Stop { detach, reply } => {
                         let _ = reply

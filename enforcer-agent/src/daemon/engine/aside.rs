@@ -1,6 +1,6 @@
 //! Long work on a thread of its own, while the engine goes on with what can't wait: devices that come and go, and `status`.
 
-use super::{Engine, Message};
+use super::{Engine, Message, Noticed};
 use crate::daemon::notify;
 use std::sync::mpsc::RecvTimeoutError;
 use std::thread;
@@ -33,12 +33,17 @@ impl Engine {
         loop {
             let patience = self.every.min(self.tampering.due_in());
             match self.messages.recv_timeout(patience) {
-                Ok(Message::Done) => break,
-                Ok(message @ (Message::LinkUp(_) | Message::LinkGone(_) | Message::Status(_))) => {
+                Ok(Noticed { message: Message::Done, .. }) => break,
+                Ok(Noticed {
+                    message: message @ (Message::LinkUp(_) | Message::LinkGone(_) | Message::Status(_)),
+                    at,
+                }) => {
+                    let work = std::mem::replace(&mut self.noticed, at);
                     // None of them ends the engine.
                     let _ = self.take(message);
+                    self.noticed = work;
                 }
-                Ok(message) => self.waiting.push_back(message),
+                Ok(later) => self.waiting.push_back(later),
                 Err(RecvTimeoutError::Timeout) => notify::alive(),
                 Err(RecvTimeoutError::Disconnected) => break,
             }

@@ -1,7 +1,7 @@
 //! The live set on its way into force: read, prepared, installed; and what happens where it can't be.
 
 use super::aside::Broke;
-use super::live::Live;
+use super::live::{self, Live};
 use super::{Degraded, Engine, Link};
 use crate::daemon::clock::Instants;
 use crate::daemon::notify;
@@ -182,6 +182,7 @@ impl Engine {
         }
         self.names.learn(ready.compiled.identities.values(), &ready.compiled.rules);
         self.names.locate(&ready.set, &self.host, &ready.compiled.identities);
+        self.announce(live::next_expiry(&ready.set, Instants::now().wall));
         let installed = self.datapath.install(&ready.compiled.image, &subjects);
         installed.map_err(|error| vec![datapath_finding(&error)])?;
         self.numbers = ready.numbers.clone();

@@ -15,13 +15,14 @@ mod tamper;
 mod tests;
 mod workloads;
 
+use super::changes::Change;
 use super::clock::Instants;
 use super::config::Settings;
 use super::events::Feed;
 use super::names::Names;
 use super::notify;
 use super::state::{Applied, StateDir};
-use crate::datapath::Datapath;
+use crate::datapath::{Datapath, Epoch};
 use crate::files::Cache;
 use crate::protocol::{
     ApplyReply, ApplyRequest, ExplainReply, ExplainRequest, Finding, LiveSet, Missed, Plan, Status, StopReply,
@@ -124,21 +125,35 @@ pub enum ApplyLine {
     Reply(Box<ApplyReply>),
 }
 
+/// A message on its way to the engine.
+#[derive(Debug)]
+pub struct Noticed {
+    /// What it says.
+    pub message: Message,
+    /// When what it tells of was noticed, nanoseconds of the boot-time clock.
+    pub at: u64,
+}
+
 /// How others reach the engine.
 #[derive(Debug, Clone)]
-pub struct Handle(Sender<Message>);
+pub struct Handle(Sender<Noticed>);
 
 impl Handle {
     /// A way to the engine, and its end of it.
     #[must_use]
-    pub fn new() -> (Self, Receiver<Message>) {
+    pub fn new() -> (Self, Receiver<Noticed>) {
         let (sender, receiver) = channel();
         (Self(sender), receiver)
     }
 
-    /// Queues a message. Never waits.
-    pub fn send(&self, message: Message) -> Result<(), SendError<Message>> {
-        self.0.send(message)
+    /// Queues a message about something that was noticed just now. Never waits.
+    pub fn send(&self, message: Message) -> Result<(), SendError<Noticed>> {
+        self.send_noticed(message, Instants::now().boot)
+    }
+
+    /// Queues a message about something that was noticed at `at`, by the boot-time clock.
+    pub(super) fn send_noticed(&self, message: Message, at: u64) -> Result<(), SendError<Noticed>> {
+        self.0.send(Noticed { message, at })
     }
 }
 
@@ -152,11 +167,13 @@ struct Degraded {
 
 /// The single owner of what is enforced.
 pub struct Engine {
-    messages: Receiver<Message>,
+    messages: Receiver<Noticed>,
     /// The engine's own way to itself.
     handle: Handle,
     /// What came while it couldn't be done.
-    waiting: VecDeque<Message>,
+    waiting: VecDeque<Noticed>,
+    /// When what the engine is at work on was noticed, by the boot-time clock.
+    noticed: u64,
     settings: Settings,
     datapath: Box<dyn Datapath>,
     state: StateDir,
@@ -208,6 +225,7 @@ impl Engine {
             messages,
             handle,
             waiting: VecDeque::new(),
+            noticed: Instants::now().boot,
             settings,
             datapath,
             state,
@@ -249,7 +267,8 @@ impl Engine {
                 None => self.messages.recv_timeout(self.patience()),
             };
             match next {
-                Ok(message) => {
+                Ok(Noticed { message, at }) => {
+                    self.noticed = at;
                     if self.take(message).is_break() {
                         break;
                     }
@@ -269,7 +288,7 @@ impl Engine {
 
     /// How long nothing needs to be done.
     fn patience(&self) -> Duration {
-        let expiry = self.live.as_ref().and_then(|live| live.next_expiry);
+        let expiry = self.next_expiry();
         let until = expiry.map(|expiry| expiry.duration_since(Instants::now().wall));
         let until = until.map_or(self.every, |until| Duration::try_from(until).unwrap_or_default());
         let keep = self.unkept.map_or(self.every, |at| at.saturating_duration_since(Instant::now()));
@@ -283,7 +302,7 @@ impl Engine {
         let now = Instants::now().wall;
         self.rounded.elapsed() >= self.every
             || self.unkept.is_some_and(|at| at <= Instant::now())
-            || self.live.as_ref().and_then(|live| live.next_expiry).is_some_and(|expiry| expiry <= now)
+            || self.next_expiry().is_some_and(|expiry| expiry <= now)
     }
 
     fn take(&mut self, message: Message) -> std::ops::ControlFlow<()> {
@@ -319,10 +338,12 @@ impl Engine {
     fn round(&mut self) {
         self.rounded = Instant::now();
         notify::alive();
-        let now = Instants::now().wall;
-        if self.live.as_ref().and_then(|live| live.next_expiry).is_some_and(|expiry| expiry <= now) {
+        let now = Instants::now();
+        if let Some(expiry) = self.next_expiry().filter(|expiry| *expiry <= now.wall) {
+            self.noticed = now.boot_of(expiry);
             self.refresh("a policy has expired");
         }
+        self.noticed = Instants::now().boot;
         match self.datapath.event_counters() {
             Ok(counted) => self.feed.counted(Missed { lost: counted.lost, suppressed: counted.suppressed }),
             Err(error) => debug!(%error, "could not read the event counters"),
@@ -342,6 +363,21 @@ impl Engine {
         if self.unkept.is_some_and(|at| at <= Instant::now()) {
             self.keep();
         }
+    }
+
+    /// Says that a change is about to be put in force, after which the next policy expires at `expiry`.
+    fn announce(&self, expiry: Option<jiff::Timestamp>) {
+        self.note(self.datapath.current().unwrap_or(0).saturating_add(1), self.noticed, expiry);
+    }
+
+    fn note(&self, epoch: Epoch, noticed: u64, expiry: Option<jiff::Timestamp>) {
+        let expiry = expiry.map(|expiry| Instants::now().boot_of(expiry));
+        self.feed.changes().note(Change { epoch, noticed, expiry });
+    }
+
+    /// When the next of the policies in force expires.
+    fn next_expiry(&self) -> Option<jiff::Timestamp> {
+        self.live.as_ref()?.next_expiry
     }
 
     fn stop(

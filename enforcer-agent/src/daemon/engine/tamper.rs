@@ -1,6 +1,7 @@
 //! What others did to what is enforced: looked for twice a second, put right by the packet path, told here.
 
 use super::Engine;
+use crate::daemon::clock::Instants;
 use crate::datapath::{Damage, Fault, Inspection, Place, Unreachable};
 use crate::protocol::{TamperRecord, TamperStatus, UnreachableStatus};
 use enforcer_policy::diagnostic::shown;
@@ -113,7 +114,12 @@ impl Engine {
     }
 
     fn inspect(&mut self) {
+        let (before, began) = (self.datapath.current(), Instants::now().boot);
         let Inspection { faults, unreachable, errors } = self.datapath.inspect();
+        // What others let through is cut by the repair.
+        if let Some(epoch) = self.datapath.current().filter(|epoch| Some(*epoch) != before) {
+            self.note(epoch, began, self.next_expiry());
+        }
         let before = self.tampering.why();
         for fault in &faults {
             self.tell_fault(fault);

@@ -169,6 +169,7 @@ impl Engine {
 
     /// Writes a change over the tables, with the subjects of the devices it concerns.
     fn write(&mut self, delta: &Delta) -> bool {
+        self.announce(self.next_expiry());
         let Some(live) = &mut self.live else { return false };
         let devices = !delta.subjects.is_empty() || !delta.removed_subjects.is_empty();
         let wanted = devices.then(|| self.interfaces.subjects(&live.compiled.subjects));
