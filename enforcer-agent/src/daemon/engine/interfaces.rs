@@ -2,7 +2,7 @@
 
 use super::Engine;
 use crate::datapath::Hook;
-use enforcer_common::maps::Subject;
+use enforcer_common::maps::{Subject, mode};
 use enforcer_policy::compile::SubjectPlan;
 use enforcer_policy::diagnostic::shown;
 use enforcer_policy::model::WorkloadMatch;
@@ -30,6 +30,15 @@ pub(super) struct Interface {
     pub(super) error: Option<String>,
     /// What the tables say of it.
     subject: Option<Subject>,
+}
+
+impl Interface {
+    /// What the tables say of a hooked device that nobody claims any more. Without it, its hook would deny everything for as long as it is
+    /// still there, flows included that go on afterwards.
+    fn let_go(&self) -> Option<Subject> {
+        let unclaimed = Subject { identity: u32::MAX, mode: mode::OFF, ..Subject::default() };
+        self.hook.map(|_| unclaimed)
+    }
 }
 
 /// Every device of the host.
@@ -76,12 +85,13 @@ impl Interfaces {
         self.by_index.values()
     }
 
-    /// The subjects of every device that these plans claim.
+    /// The subjects of every device that these plans claim, and of those that are hooked and about to be let go.
     pub(super) fn subjects(&self, plans: &[SubjectPlan]) -> Vec<(u32, Subject)> {
         let claims = Claims::of(plans);
         let claimed = |interface: &Interface| {
-            let plan = claims.plan(&interface.link.name, plans)?;
-            Some((interface.link.ifindex, whose(plan, &interface.link)))
+            let plan = claims.plan(&interface.link.name, plans);
+            let subject = plan.map(|plan| whose(plan, &interface.link)).or_else(|| interface.let_go())?;
+            Some((interface.link.ifindex, subject))
         };
         self.all().filter_map(claimed).collect()
     }
@@ -180,6 +190,9 @@ impl Engine {
                 Ok(_) => {
                     interface.hook = None;
                     info!(interface = name, ifindex, "detached: no workload claims it any more");
+                    if interface.subject.is_some() {
+                        self.forget_subject(ifindex);
+                    }
                 }
                 Err(error) => {
                     warn!(interface = name, ifindex, %error, "could not detach");
@@ -203,9 +216,10 @@ impl Engine {
         let mut told = true;
         if let Some(live) = &self.live {
             let plan = self.interfaces.claims.plan(&interface.link.name, &live.compiled.subjects);
-            let wanted = plan.map(|plan| whose(plan, &interface.link));
+            let wanted = plan.map(|plan| whose(plan, &interface.link)).or_else(|| interface.let_go());
             // Whose it is comes first, so that its first packet already meets its own rules.
             if wanted != interface.subject {
+                self.announce(self.next_expiry());
                 match self.datapath.set_subject(ifindex, wanted) {
                     Ok(_) => interface.subject = wanted,
                     Err(error) => {
@@ -235,11 +249,22 @@ impl Engine {
             return;
         }
         info!(interface = shown(&gone.link.name), ifindex, "an interface has gone");
-        if let Err(error) = self.datapath.set_subject(ifindex, None) {
-            warn!(ifindex, %error, "could not forget whose an interface was");
-        }
+        self.forget_subject(ifindex);
         if let Err(error) = self.datapath.detach(ifindex) {
             warn!(ifindex, %error, "could not let go of an interface that has gone");
+        }
+    }
+
+    /// The tables say nothing of a device any more.
+    fn forget_subject(&mut self, ifindex: u32) {
+        self.announce(self.next_expiry());
+        match self.datapath.set_subject(ifindex, None) {
+            Ok(_) => {
+                if let Some(interface) = self.interfaces.by_index.get_mut(&ifindex) {
+                    interface.subject = None;
+                }
+            }
+            Err(error) => warn!(ifindex, %error, "could not forget whose an interface was"),
         }
     }
 }
