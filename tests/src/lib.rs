@@ -17,6 +17,7 @@
 //! What can only go wrong when the machine isn't fit (no root, no `ip`) panics with the reason: these are tests.
 //! What a caller may want to see fail (the daemon's start, a command's result) is returned.
 
+mod crowd;
 mod daemon;
 pub mod evasion;
 pub mod foreign;
@@ -31,6 +32,7 @@ mod namespace;
 mod probe;
 mod raw;
 pub mod release;
+pub mod revocation;
 mod ring;
 mod serve;
 mod stream;
@@ -38,6 +40,7 @@ mod trial;
 mod volley;
 mod world;
 
+pub use crowd::{Batch, Crowd, End, FlowState, lost_segments};
 pub use daemon::{CommandOutput, Daemon, DaemonOptions};
 pub use meter::{Meter, Reading};
 pub use namespace::Namespace;

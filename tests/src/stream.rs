@@ -10,7 +10,7 @@ use std::time::Duration;
 use socket2::{Domain, Socket, Type};
 
 use crate::serve::is_pause;
-use crate::{Meter, Namespace, Workload};
+use crate::{Meter, Namespace, Workload, lost_segments};
 
 /// A chunk every so often: fine enough to time a cut by, coarse enough for a small machine.
 const PACE: Duration = Duration::from_micros(250);
@@ -92,20 +92,11 @@ impl Stream {
         [&self.forward, &self.backward]
     }
 
-    /// How many of the client's segments were lost on the way, as `ss` tells: those that its kernel sent again, but for those that the
-    /// other end had already (RFC 2883), which only says that this machine was slow. None for UDP or where `ss` is missing.
+    /// How many of the client's segments were [lost](lost_segments) on the way. None for UDP or where `ss` is missing.
     #[must_use]
     pub fn lost(&self) -> Option<u32> {
-        let filter = format!("sport = :{}", self.local.port());
-        let output = self.client.command("ss").args(["-tinHO", &filter]).output().ok()?;
-        let text = String::from_utf8_lossy(&output.stdout).into_owned();
-        let line = text.lines().find(|line| line.contains("cwnd:"))?;
-        // Absent while they are zero.
-        let value = |name: &str| line.split_whitespace().find_map(|word| word.strip_prefix(name));
-        // `retrans:<outstanding>/<total>`.
-        let again = value("retrans:").and_then(|counts| counts.split('/').nth(1)).unwrap_or("0");
-        let needless = value("dsack_dups:").unwrap_or("0");
-        Some(again.parse::<u32>().ok()?.saturating_sub(needless.parse().ok()?))
+        let all = lost_segments(&self.client);
+        all.into_iter().find(|((local, _), _)| local.port() == self.local.port()).map(|(_, lost)| lost)
     }
 }
 

@@ -1,4 +1,4 @@
-//! `cargo xtask bench`: criterion's benches in memory, and the kernel programs through `BPF_PROG_TEST_RUN`.
+//! `cargo xtask bench`: criterion's benches in memory, the kernel programs through `BPF_PROG_TEST_RUN`, connections, and how soon flows are cut.
 
 use anyhow::Result;
 
@@ -21,7 +21,7 @@ pub(crate) fn run(rest: &[String]) -> Result<()> {
         return Ok(());
     }
     build_agent(true)?;
-    for bench in ["bench-kernel", "bench-connections"] {
+    for bench in ["bench-kernel", "bench-connections", "bench-revocation"] {
         let program = ["run", "--release", "--quiet", "--package", "enforcer-tests", "--bin", bench];
         run_command(cargo().args(program).args(["--", RESULTS]))?;
     }

@@ -46,7 +46,7 @@ pub(super) fn attacks() -> Vec<Attack> {
         )
         .cases(cases![e51_handshakes_are_judged_at_their_first_syn]),
         Attack::new("E52", "**Revocation, forward**: an allowed flow whose rule is removed", "the client's packets are denied from the next one on")
-            .note("The record carries what denies the flow now (`no-rule`, or a rule) and `changed: true`, rather than a word for the change.")
+            .note("The record carries what denies the flow now (`no-rule`, or a rule), `changed: true` and how soon after the change it came (`cut`), rather than a word for the change.")
             .cases(cases![e52_e55_a_revoked_flow_stops_and_others_go_on]),
         Attack::new(
             "E53",
