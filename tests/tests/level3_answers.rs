@@ -46,12 +46,11 @@ fn who_may_not_connect_is_told_at_once() {
     let mut world = world!();
     let (web, checkout) = ground(&mut world);
     for to in [checkout.v4(), checkout.v6()] {
+        let _listener = checkout.enter(|| TcpListener::bind(SocketAddr::new(to, 444))).unwrap();
         // Denied where it leaves web; and, from a host whose own hook doesn't exist, where it would enter checkout.
         for from in [web.namespace(), world.host()] {
-            let listener = checkout.enter(|| TcpListener::bind(SocketAddr::new(to, 444))).unwrap();
             let (kind, took) = refused(from, to, 444);
             assert_eq!(kind, ErrorKind::ConnectionRefused, "{to} after {took:?}");
-            drop(listener);
         }
     }
 }
