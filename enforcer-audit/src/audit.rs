@@ -11,7 +11,7 @@ use crate::records::Cache;
 use crate::repeats::Repeats;
 use crate::report::{Report, Totals};
 use crate::setting::{At, Setting};
-use enforcer_flows::{Damage, Gap, Item, Sink, Time};
+use enforcer_flows::{Damage, Gap, Item, Sink, Summary, Time};
 use enforcer_policy::compile::CompileError;
 use std::net::IpAddr;
 
@@ -67,6 +67,8 @@ pub(crate) struct Source {
     pub(crate) window: Option<(Time, Time)>,
     pub(crate) packets: u64,
     pub(crate) records: u64,
+    pub(crate) damaged: u64,
+    pub(crate) notes: Vec<String>,
 }
 
 /// A distinct flow, for whoever wants them one by one.
@@ -129,8 +131,17 @@ impl Audit {
 
     /// What follows is of another recording. Its name is shown as it is given.
     pub fn begin(&mut self, name: impl Into<String>) {
-        self.sources.push(Source { name: name.into(), window: None, packets: 0, records: 0 });
+        let name = name.into();
+        let (window, notes) = (None, Vec::new());
+        self.sources.push(Source { name, window, packets: 0, records: 0, damaged: 0, notes });
         self.began = None;
+    }
+
+    /// The recording has been read to its end. Takes what its reader counted and didn't hand on.
+    pub fn end(&mut self, summary: &Summary) {
+        let Some(source) = self.sources.last_mut() else { return };
+        self.totals.damaged += summary.damaged.saturating_sub(source.damaged);
+        source.notes.extend(summary.notes.iter().cloned());
     }
 
     /// What came of it so far.
@@ -268,6 +279,9 @@ impl Sink for Audit {
                 }
             }
             Item::Damage(damage) => {
+                if let Some(source) = self.sources.last_mut() {
+                    source.damaged += 1;
+                }
                 self.totals.damaged += 1;
                 if self.damage.len() < TOLD {
                     self.damage.push(damage.clone());

@@ -59,6 +59,8 @@ pub(crate) struct Ends {
     identities: Vec<Identity>,
     identity_index: FxHashMap<Identity, u32>,
     workload_identity: FxHashMap<u32, u32>,
+    /// By the number that groups and the host have in the tables.
+    numbered: FxHashMap<u32, u32>,
 }
 
 impl Ends {
@@ -204,26 +206,27 @@ impl Ends {
     fn find(&mut self, address: IpAddr, ground: &Ground) -> u32 {
         let endpoint = ground.judge.endpoint(address);
         if is_multicast(address) {
-            return self.add(address, Identity::entity("multicast"));
+            let identity = self.identity(Identity::entity("multicast"));
+            return self.push(address, identity, false);
         }
-        let info = ground.compiled.identity(endpoint.identity);
-        let identity = match info.map(|info| info.kind) {
-            Some(IdentityKind::Workload) => {
-                let workload = info.and_then(|info| ground.named(&info.name)).unwrap_or(NOBODY);
+        if let Some(identity) = self.numbered.get(&endpoint.identity) {
+            return self.push(address, *identity, false);
+        }
+        let Some(info) = ground.compiled.identity(endpoint.identity) else {
+            debug_assert!(endpoint.kind == kind::WORLD || endpoint.kind == kind::MULTICAST);
+            return self.of_world(address);
+        };
+        let identity = match info.kind {
+            IdentityKind::Workload => {
+                let workload = ground.named(&info.name).unwrap_or(NOBODY);
                 return self.of_workload(address, workload, false, ground);
             }
-            Some(IdentityKind::Group) => {
-                let (name, labels) =
-                    info.map(|info| (info.name.clone(), info.labels.clone())).unwrap_or_default();
-                Identity::labelled("group", &name, labels)
-            }
-            Some(IdentityKind::Host) => Identity::entity("host"),
-            None => {
-                debug_assert!(endpoint.kind == kind::WORLD || endpoint.kind == kind::MULTICAST);
-                return self.of_world(address);
-            }
+            IdentityKind::Group => Identity::labelled("group", &info.name, info.labels.clone()),
+            IdentityKind::Host => Identity::entity("host"),
         };
-        self.add(address, identity)
+        let identity = self.identity(identity);
+        self.numbered.insert(endpoint.identity, identity);
+        self.push(address, identity, false)
     }
 
     fn of_workload(&mut self, address: IpAddr, workload: u32, changes: bool, ground: &Ground) -> u32 {
@@ -252,11 +255,6 @@ impl Ends {
         };
         self.world = Some(identity);
         self.push(address, identity, true)
-    }
-
-    fn add(&mut self, address: IpAddr, identity: Identity) -> u32 {
-        let identity = self.identity(identity);
-        self.push(address, identity, false)
     }
 
     fn push(&mut self, address: IpAddr, identity: u32, unnamed: bool) -> u32 {

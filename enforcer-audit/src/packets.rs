@@ -3,9 +3,11 @@
 use crate::audit::Audit;
 use crate::flows::{Flow, Key, idle_limit};
 use crate::judge::{Path, Ruling};
+use crate::quoted::Quoted;
 use crate::wire::{ARP, Captured, IPV4, IPV6};
+use enforcer_common::Reason;
 use enforcer_common::dissect::{Dissected, dissect};
-use enforcer_common::packet::{Packet as _, flags};
+use enforcer_common::packet::{Frame, Packet as _, flags};
 use enforcer_flows::{Packet, Time};
 use enforcer_policy::memory::frame;
 use rustc_hash::FxHashMap;
@@ -98,7 +100,8 @@ impl Audit {
         }
         let Some((source, destination)) = captured.addresses() else { return unread(self) };
         self.tick(packet.time);
-        if !self.setting.keep_repeats && self.repeats.is_repeat(&captured, self.now) {
+        let timed = packet.time.is_some() && !self.setting.keep_repeats;
+        if timed && self.repeats.is_repeat(&captured, self.now) {
             self.totals.repeated += 1;
             return None;
         }
@@ -159,6 +162,9 @@ impl Audit {
             }
         }
         let said = ruling;
+        if ruling.is_some_and(|ruling| ruling.cause.as_reason() == Some(Reason::RelatedUnknown)) {
+            return self.about(captured, sent, ruling);
+        }
         let (key, flags) = match way {
             Way::Forward(flow) => {
                 // What follows a denied opening wouldn't have come.
@@ -189,6 +195,34 @@ impl Audit {
         } else {
             self.totals.judged += 1;
         }
+        self.count(key, ruling, flags, 1, sent.bytes, sent.time.map(|time| (time, time)));
+        said
+    }
+
+    /// An ICMP error about no flow that is open. Of a denied one, it wouldn't have come; of one that nobody has seen, it comes as if that were open.
+    fn about(&mut self, captured: &Captured<'_>, sent: &Sent, said: Option<Ruling>) -> Option<Ruling> {
+        let mut counted = (sent.forward(), said, Flow::OPENED);
+        if !self.setting.from_start
+            && let Some(quoted) = captured.behind_icmp().and_then(Quoted::read)
+        {
+            let Quoted { source, destination, protocol, ports } = quoted;
+            let from = self.ends.at(source, sent.time, None, &mut self.ground);
+            let to = self.ends.at(destination, sent.time, None, &mut self.ground);
+            let key = Key::new(from, to, protocol, ports);
+            let back = Key::new(to, from, protocol, (ports.1, ports.0));
+            let known = [key, back].into_iter().find_map(|key| Some((key, *self.flows.get(key)?)));
+            if let Some((key, flow)) = known {
+                let stands = self.groups.all()[flow.group as usize].key.ruling;
+                counted = if passes(stands) { counted } else { (key, stands, 0) };
+            } else if let Some(frame) = opening(source, destination, protocol, ports) {
+                let path = self.path(from, to);
+                self.ground.judge.packet(&Frame::new(&frame), path);
+                let path = self.path(sent.source, sent.destination);
+                counted = (sent.forward(), self.ground.judge.packet(captured, path), 0);
+            }
+        }
+        let (key, ruling, flags) = counted;
+        self.totals.judged += 1;
         self.count(key, ruling, flags, 1, sent.bytes, sent.time.map(|time| (time, time)));
         said
     }
@@ -235,7 +269,7 @@ impl Audit {
         } else {
             (opening(source, destination, sent.protocol, sent.ports)?, sent.path)
         };
-        self.ground.judge.packet(&enforcer_common::packet::Frame::new(&frame), path)
+        self.ground.judge.packet(&Frame::new(&frame), path)
     }
 
     /// A packet that can't be read as far as its ports, judged as it is.

@@ -23,6 +23,9 @@ impl Repeats {
     /// Whether the same datagram was here a moment ago. What a router changes on its way (hop limit, header checksum) isn't compared.
     pub(crate) fn is_repeat(&mut self, packet: &Captured<'_>, time: Time) -> bool {
         let bytes = packet.datagram();
+        if !packet.is_whole() && !is_telling(packet.ethertype, bytes) {
+            return false;
+        }
         let mut hasher = FxHasher::default();
         hasher.write_u32(packet.tags);
         match packet.ethertype {
@@ -42,5 +45,14 @@ impl Repeats {
         let repeat = slot.0 == hash && time.abs_diff(slot.1) <= WITHIN as u64;
         *slot = (hash, time);
         repeat
+    }
+}
+
+/// Whether what a capture kept tells a packet from the next one of its flow: up to the end of TCP's checksum, and on IPv4 with an identification.
+fn is_telling(ethertype: u16, bytes: &[u8]) -> bool {
+    match ethertype {
+        IPV4 => bytes.len() >= 38 && bytes[4..6] != [0, 0],
+        IPV6 => bytes.len() >= 58,
+        _ => false,
     }
 }

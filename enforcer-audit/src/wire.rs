@@ -96,9 +96,22 @@ impl<'a> Captured<'a> {
         self.missed.get()
     }
 
+    /// Whether the capture kept all of it.
+    pub(crate) fn is_whole(&self) -> bool {
+        let head = if self.made { ETHERNET } else { 0 };
+        (head + self.body.len()) as u32 >= self.length
+    }
+
     /// The captured bytes from the network header on.
     pub(crate) fn datagram(&self) -> &'a [u8] {
         self.body.get(self.network - if self.made { ETHERNET } else { 0 }..).unwrap_or_default()
+    }
+
+    /// What follows the eight bytes of an ICMP header behind an IP header without extensions.
+    pub(crate) fn behind_icmp(&self) -> Option<&'a [u8]> {
+        let bytes = self.datagram();
+        let header = if self.ethertype == IPV4 { usize::from(bytes.first()? & 15) * 4 } else { 40 };
+        bytes.get(header + 8..)
     }
 
     /// Where an IP or ARP packet says that it comes from and goes, whatever else is wrong with it.

@@ -106,6 +106,25 @@ fn late_answers_are_no_flows_of_their_askers() {
 }
 
 #[test]
+fn errors_follow_the_flows_that_they_are_about() {
+    let unreachable =
+        |from: &str, to: &str, payload: &[u8]| icmp(3, 3, 0, &packet(from, to, 17, payload)[14..]);
+    let mut recording = Recording::new();
+    // About a denied flow: it wouldn't have come.
+    recording.send("10.0.0.2", "10.0.0.1", 17, &ports(17, 50_000, 99));
+    recording.send("10.0.0.1", "10.0.0.2", 1, &unreachable("10.0.0.2", "10.0.0.1", &ports(17, 50_000, 99)));
+    // About one from before the recording.
+    recording.send("10.0.0.2", "10.0.0.1", 1, &unreachable("10.0.0.1", "10.0.0.2", &ports(17, 50_001, 53)));
+    let report = recording.report(SHOP);
+    assert_eq!(
+        lines(&report),
+        ["denied no-rule db -> web udp/99 1/2", "allowed shop#1 db -> web icmp/3/3 1/1"]
+    );
+    let strict = recording.report_with(SHOP, |setting| setting.from_start = true);
+    assert_eq!(strict.verdicts.denied.flows, 3, "{:?}", lines(&strict));
+}
+
+#[test]
 fn packets_that_are_cut_off_seen_twice_or_no_ip_are_told_apart() {
     let mut recording = Recording::new();
     let frame = ip("10.0.0.1".parse().unwrap(), "10.0.0.2".parse().unwrap(), 6, &tcp(1, 443, SYN)).unwrap();
@@ -130,6 +149,18 @@ fn packets_that_are_cut_off_seen_twice_or_no_ip_are_told_apart() {
     assert_eq!((totals.neighbours.passed, totals.neighbours.unjudged), (1, 0));
     let both = recording.report_with(SHOP, |setting| setting.keep_repeats = true);
     assert_eq!(both.totals.judged, 2);
+}
+
+#[test]
+fn what_is_cut_off_before_it_differs_is_not_taken_for_the_same() {
+    let mut recording = Recording::new();
+    for set in [SYN, ACK] {
+        let frame = packet("fd00::1", "fd00::2", 6, &tcp(1, 443, set));
+        recording.frame(&frame[..60], frame.len());
+        recording.again();
+    }
+    let report = recording.report(SHOP);
+    assert_eq!((report.totals.repeated, report.totals.truncated), (0, 4));
 }
 
 #[test]

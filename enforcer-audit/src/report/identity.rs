@@ -43,7 +43,7 @@ impl Identity {
             } else if self.members.len() < MEMBERS {
                 self.members.push(name);
             } else {
-                // Members come once each, but for groups with several addresses, of which the first eight are known.
+                // Members come once each.
                 self.more += 1;
             }
         }

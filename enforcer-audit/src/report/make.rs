@@ -20,7 +20,7 @@ use std::cmp::Reverse;
 use std::net::IpAddr;
 
 /// Denied groups for which the nearest rule is looked for; beyond them nobody reads.
-const ASKED: usize = 1_000;
+const ASKED: usize = 200;
 
 pub(super) fn timestamp(time: Time) -> Option<Timestamp> {
     Timestamp::from_nanosecond(i128::from(time)).ok()
@@ -202,7 +202,7 @@ fn line(audit: &Audit, group: &groups::Group) -> Group {
     let recorded = Recorded { passed: group.passed, refused: group.refused };
     let change = match key.ruling {
         Some(_) if !passes && recorded.passed > 0 => Some("breaks"),
-        Some(_) if passes && recorded.refused > 0 && recorded.passed == 0 => Some("opens"),
+        Some(_) if passes && recorded.refused > 0 => Some("opens"),
         _ => None,
     };
     let allow = (denied && reason.is_some_and(is_liftable)).then(|| {
@@ -309,45 +309,68 @@ fn coverage(audit: &Audit) -> Vec<Coverage> {
 fn notes(audit: &Audit, verdicts: &Verdicts) -> Vec<String> {
     let totals = &audit.totals;
     let mut notes = Vec::new();
-    let mut say = |number: u64, text: &str| {
+    let mut say = |number: u64, what: &str, why: &str| {
         if number > 0 {
-            notes.push(format!("{number} {text}"));
+            notes.push(format!("{what}: {number}. {why}"));
         }
     };
     say(
         verdicts.unjudged.flows,
-        "flows are unjudged: neither end is a managed workload, so no hook would see them; --all-managed judges as if every workload were managed",
+        "unjudged flows",
+        "Neither end is a managed workload, so no hook would see them. Workloads are known by the `addresses` of their documents or by an --inventory; \
+         --all-managed gives a hook to those without a match as well",
     );
     say(
         audit.groups.all().iter().map(|group| group.unopened).sum(),
-        "flows were open before the recording began: judged as if they opened in it, by the end that their ports make likely",
+        "flows that were open before the recording began",
+        "They are judged as if they opened in it, by the end that services and ports make likely",
     );
     say(
         totals.repeated,
-        "packets were captured twice (the same bytes within 2 ms) and count once; --keep-repeats counts both",
+        "packets captured twice",
+        "The same bytes within 2 ms, as on two devices: they count once; --keep-repeats counts both",
     );
     say(
         totals.truncated,
-        "packets were cut off before the end of their headers by the capture's snap length: not judged",
+        "packets cut off by the snap length",
+        "Headers that the verdict asks for are missing: not judged",
     );
-    say(totals.unreadable, "packets are too short to say between whom they go: not judged");
-    say(totals.not_ip, "frames are neither IP nor ARP: whose hook they would meet can't be told");
+    say(totals.unreadable, "packets too short to say between whom they go", "They are not judged");
+    say(
+        totals.not_ip,
+        "frames that are neither IP nor ARP",
+        "Whose hook they would meet can't be told: not judged",
+    );
     if !audit.setting.untag {
         say(
             totals.tagged,
-            "frames carry a VLAN tag and are judged with it; for captures from a trunk or a mirror port, --untag takes it off",
+            "frames with a VLAN tag",
+            "They are judged with it; for captures from a trunk or a mirror port, --untag takes it off",
         );
     }
     say(
         totals.seen_at_both_ends,
-        "records tell of a flow at its second end, too: their packets and bytes count once",
+        "records of a flow at its second end",
+        "Their packets and bytes count once",
     );
     say(
         totals.openers_inferred,
-        "records don't say who opened the flow: inferred from flows known and from ports",
+        "records that don't say who opened the flow",
+        "It is inferred from flows that are known and from ports",
     );
-    say(totals.icmp_assumed, "records of ICMP don't say which message: judged as echo requests");
-    say(totals.icmp_errors, "records of ICMP errors belong to flows that they don't name: not judged");
+    say(
+        totals.icmp_assumed,
+        "records of ICMP that don't say which message",
+        "They are judged as echo requests",
+    );
+    say(
+        totals.icmp_errors,
+        "records of ICMP errors",
+        "They belong to flows that they don't name: not judged",
+    );
+    for source in &audit.sources {
+        notes.extend(source.notes.iter().map(|note| format!("{}: {note}", source.name)));
+    }
     let captures: Vec<(Time, Time)> =
         audit.sources.iter().filter(|source| source.packets > 0).filter_map(|source| source.window).collect();
     let overlap = captures

@@ -127,7 +127,8 @@ pub struct Group {
     /// What the recording system itself did, where it says.
     #[serde(skip_serializing_if = "Recorded::is_silent")]
     pub recorded: Recorded,
-    /// Whether this is what would break, or what would open: the recording system did the opposite.
+    /// `breaks` where records among these passed and would be denied; `opens` where some were refused and would pass. How many, says
+    /// `recorded`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub change: Option<&'static str>,
     /// Addresses of some of the flows.

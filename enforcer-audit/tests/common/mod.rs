@@ -1,4 +1,5 @@
 //! A shop, and recordings of what goes on in it.
+#![allow(dead_code, reason = "each test file is a program of its own and uses some of it")]
 
 use enforcer_audit::{Audit, Report, Setting};
 use enforcer_flows::{End, Flow, Item, Link, Opener, Packet, Sink, Time};

@@ -1,0 +1,275 @@
+//! For people, on a terminal.
+
+use super::text::{count, end, group_cause, instant, near, path};
+use crate::report::{Group, Report};
+use comfy_table::{ContentArrangement, Table, presets};
+use enforcer_policy::diagnostic::shown;
+use std::fmt::Write as _;
+
+/// Rows of one table; the rest is in the other forms.
+const SHOWN: usize = 40;
+
+/// The report as text.
+#[must_use]
+pub fn human(report: &Report, colour: bool) -> String {
+    let mut out = String::new();
+    // Writing to a string doesn't fail.
+    let _ = write(&mut out, report, colour);
+    out
+}
+
+fn write(out: &mut String, report: &Report, colour: bool) -> std::fmt::Result {
+    totals(out, report, colour)?;
+    changes(out, report)?;
+    denied(out, report, colour)?;
+    section(
+        out,
+        "AUDITED (passes or not today, and would not or would with what is in audit)",
+        report.with("audited"),
+    )?;
+    section(out, "ALLOWED", report.with("allowed"))?;
+    section(out, "UNJUDGED (neither end is a managed workload)", report.with("unjudged"))?;
+    unused(out, report)?;
+    untouched(out, report)?;
+    gaps(out, report)?;
+    if !report.notes.is_empty() {
+        writeln!(out, "\nTO READ THIS RIGHT")?;
+        report.notes.iter().try_for_each(|note| writeln!(out, "  {}", long(note)))?;
+    }
+    Ok(())
+}
+
+fn totals(out: &mut String, report: &Report, colour: bool) -> std::fmt::Result {
+    let verdicts = &report.verdicts;
+    let word = |number: u64, word: &str, code: &str| {
+        let text = format!("{number} {word}");
+        if colour && number > 0 { format!("\u{1b}[{code}m{text}\u{1b}[0m") } else { text }
+    };
+    write!(
+        out,
+        "{}: {}, {}, {}",
+        count(report.totals.flows, "flow"),
+        word(verdicts.allowed.flows, "allowed", "32"),
+        word(verdicts.denied.flows, "denied", "31"),
+        word(verdicts.audited.flows, "audited", "33"),
+    )?;
+    match verdicts.unjudged.flows {
+        0 => writeln!(out)?,
+        unjudged => writeln!(out, ", {unjudged} unjudged")?,
+    }
+    let totals = &report.totals;
+    let mut parts = Vec::new();
+    if totals.packets > 0 {
+        parts.push(format!("{} in {} bytes", count(totals.packets, "packet"), totals.packet_bytes));
+    }
+    if totals.records > 0 {
+        let (packets, bytes) = (totals.record_packets, totals.record_bytes);
+        parts.push(format!(
+            "{} of {} in {bytes} bytes",
+            count(totals.records, "record"),
+            count(packets, "packet")
+        ));
+    }
+    parts.push(count(totals.addresses, "address"));
+    if totals.gaps > 0 {
+        parts.push(count(totals.gaps, "gap"));
+    }
+    if totals.damaged > 0 {
+        parts.push(format!("{} damaged", totals.damaged));
+    }
+    writeln!(out, "  {}", parts.join(", "))?;
+    if let Some(window) = report.window {
+        writeln!(out, "  from {} to {}", instant(window.first), instant(window.last))?;
+    }
+    match report.as_of {
+        Some(at) => writeln!(out, "  policies as of {}", instant(at))?,
+        None => writeln!(out, "  policies as of each packet's and record's own time")?,
+    }
+    let neighbours = &totals.neighbours;
+    let refused: Vec<String> =
+        neighbours.denied.iter().map(|(reason, number)| format!("{number} denied ({reason})")).collect();
+    if neighbours.passed > 0 || !refused.is_empty() {
+        let all = [vec![format!("{} passed", neighbours.passed)], refused].concat();
+        writeln!(out, "  ARP and neighbour discovery: {}", all.join(", "))?;
+    }
+    Ok(())
+}
+
+/// What would be otherwise than the recording system had it.
+fn changes(out: &mut String, report: &Report) -> std::fmt::Result {
+    let changed =
+        |change: &'static str| report.groups.iter().filter(move |group| group.change == Some(change));
+    let breaks = changed("breaks").map(|group| group.recorded.passed).sum();
+    let opens = changed("opens").map(|group| group.recorded.refused).sum();
+    if breaks > 0 {
+        writeln!(out, "  {} of what passed would be denied: what would break", count(breaks, "record"))?;
+    }
+    if opens > 0 {
+        writeln!(out, "  {} of what was refused would pass", count(opens, "record"))?;
+    }
+    Ok(())
+}
+
+fn denied(out: &mut String, report: &Report, colour: bool) -> std::fmt::Result {
+    section(out, if colour { "\u{1b}[31mDENIED\u{1b}[0m" } else { "DENIED" }, report.with("denied"))?;
+    let shown_groups = || report.with("denied").take(SHOWN).zip(1..);
+    let entries: Vec<_> = shown_groups().filter(|(group, _)| group.allow.is_some()).collect();
+    if !entries.is_empty() {
+        writeln!(out, "\n  what would allow them, for a FlowPolicy's `flows`:")?;
+    }
+    for (group, number) in entries {
+        let entry = group.allow.as_deref().unwrap_or_default();
+        writeln!(out, "    {entry}  # {number}")?;
+        if let Some(miss) = &group.nearest_miss {
+            writeln!(out, "      # nearest: {}", near(miss))?;
+        }
+    }
+    for (group, number) in shown_groups().filter(|(group, _)| group.allow.is_none()) {
+        let help = group.hint.map(str::to_owned).or_else(|| group.nearest_miss.as_ref().map(near));
+        if let Some(help) = help {
+            writeln!(out, "    #{number}: {help}")?;
+        }
+    }
+    Ok(())
+}
+
+fn section<'a>(out: &mut String, title: &str, groups: impl Iterator<Item = &'a Group>) -> std::fmt::Result {
+    let groups: Vec<&Group> = groups.collect();
+    if groups.is_empty() {
+        return Ok(());
+    }
+    writeln!(out, "\n{title}")?;
+    let recorded = groups.iter().any(|group| !group.recorded.is_silent());
+    let mut header =
+        vec!["#", "FLOWS", "SOURCE", "DESTINATION", "PORT", "CAUSE", "FIRST SEEN", "LAST SEEN", "PACKETS"];
+    if recorded {
+        header.push("RECORDED");
+    }
+    let mut rows = table(&header);
+    for (group, number) in groups.iter().take(SHOWN).zip(1..) {
+        let seen = |of: fn(&crate::report::Window) -> jiff::Timestamp| {
+            group.seen.as_ref().map_or_else(|| "-".to_owned(), |window| instant(of(window)))
+        };
+        let mut row = vec![
+            number.to_string(),
+            group.figures.flows.to_string(),
+            end(&group.source, group, |sample| sample.source),
+            end(&group.destination, group, |sample| sample.destination),
+            group.port.clone(),
+            group_cause(group),
+            seen(|window| window.first),
+            seen(|window| window.last),
+            group.figures.packets.to_string(),
+        ];
+        if recorded {
+            row.push(match (group.recorded.passed, group.recorded.refused) {
+                (0, 0) => "-".to_owned(),
+                (passed, 0) => format!("{passed} passed"),
+                (0, refused) => format!("{refused} refused"),
+                (passed, refused) => format!("{passed} passed, {refused} refused"),
+            });
+        }
+        rows.add_row(row);
+    }
+    print(out, &rows)?;
+    more(out, groups.len())
+}
+
+fn unused(out: &mut String, report: &Report) -> std::fmt::Result {
+    let rules: Vec<_> = report.unused().collect();
+    if rules.is_empty() {
+        return Ok(());
+    }
+    writeln!(out, "\nRULES THAT DECIDED NOTHING")?;
+    let mut rows = table(&["RULE", "WRITTEN AT", ""]);
+    for rule in rules.iter().take(SHOWN) {
+        let why = match (rule.expired, rule.mode) {
+            (true, _) => "expired",
+            (false, "audit") => "in audit",
+            (false, _) => "",
+        };
+        rows.add_row([shown(&rule.rule), format!("{}:{}", path(&rule.file), rule.line), why.to_owned()]);
+    }
+    print(out, &rows)?;
+    more(out, rules.len())
+}
+
+fn untouched(out: &mut String, report: &Report) -> std::fmt::Result {
+    let workloads: Vec<_> = report.untouched().collect();
+    if workloads.is_empty() {
+        return Ok(());
+    }
+    writeln!(out, "\nWORKLOADS THAT NO FLOW TOUCHED (this recording can't tell what they need)")?;
+    let mut rows = table(&["WORKLOAD", "LABELS", "WRITTEN AT"]);
+    for workload in workloads.iter().take(SHOWN) {
+        let labels: Vec<String> = workload
+            .labels
+            .iter()
+            .take(8)
+            .map(|(key, value)| format!("{}={}", shown(key), shown(value)))
+            .collect();
+        let place = match (&workload.file, workload.line) {
+            (Some(file), Some(line)) => format!("{}:{line}", path(file)),
+            _ => "inventory".to_owned(),
+        };
+        rows.add_row([shown(&workload.workload), labels.join(","), place]);
+    }
+    print(out, &rows)?;
+    more(out, workloads.len())
+}
+
+fn gaps(out: &mut String, report: &Report) -> std::fmt::Result {
+    if !report.gaps.is_empty() {
+        writeln!(out, "\nGAPS IN THE RECORDING")?;
+        let mut rows = table(&["FROM", "TO", "OF", "WORD", "MISSING"]);
+        for gap in report.gaps.iter().take(SHOWN) {
+            let time = |at: Option<jiff::Timestamp>| at.map_or_else(|| "-".to_owned(), instant);
+            rows.add_row([
+                time(gap.first),
+                time(gap.last),
+                gap.of.as_deref().map_or_else(|| "-".to_owned(), shown),
+                gap.word.to_owned(),
+                gap.missing.map_or_else(|| "-".to_owned(), |missing| missing.to_string()),
+            ]);
+        }
+        print(out, &rows)?;
+        more(out, report.totals.gaps as usize)?;
+    }
+    if !report.damage.is_empty() {
+        writeln!(out, "\nDAMAGE IN THE RECORDING")?;
+        for one in report.damage.iter().take(10) {
+            writeln!(out, "  {}: {}", one.place, long(&one.what))?;
+        }
+        match report.totals.damaged.saturating_sub(10) {
+            0 => {}
+            more => writeln!(out, "  … and {more} more")?,
+        }
+    }
+    Ok(())
+}
+
+/// A sentence, which may be longer than a name.
+fn long(text: &str) -> String {
+    let words: Vec<String> = text.split(' ').take(40).map(shown).collect();
+    words.join(" ")
+}
+
+fn more(out: &mut String, all: usize) -> std::fmt::Result {
+    match all.saturating_sub(SHOWN) {
+        0 => Ok(()),
+        more => writeln!(out, "  … and {more} more: -o json has them all"),
+    }
+}
+
+fn table(header: &[&str]) -> Table {
+    let mut table = Table::new();
+    table
+        .load_preset(presets::NOTHING)
+        .set_content_arrangement(ContentArrangement::Disabled)
+        .set_header(header);
+    table
+}
+
+fn print(out: &mut String, table: &Table) -> std::fmt::Result {
+    table.lines().try_for_each(|line| writeln!(out, "  {}", line.trim()))
+}

@@ -1,0 +1,99 @@
+//! Words that several forms share, safe to show.
+
+use crate::report::{CauseLine, Group, Identity, Near, Sample};
+use enforcer_policy::diagnostic::shown;
+use jiff::Timestamp;
+use std::net::IpAddr;
+
+/// Labels that are shown of one identity.
+const LABELS: usize = 8;
+
+/// `web (app=web)`, `3 workloads (app=web)`, `world`.
+pub(super) fn identity(identity: &Identity) -> String {
+    let pairs: Vec<String> = identity
+        .labels
+        .iter()
+        .take(LABELS)
+        .map(|(key, value)| format!("{}={}", shown(key), shown(value)))
+        .collect();
+    let more = if identity.labels.len() > LABELS { ",…" } else { "" };
+    let name = match (identity.name(), identity.kind) {
+        (Some(name), "group") => format!("group {}", shown(name)),
+        (Some(name), _) => shown(name),
+        (None, kind) if identity.members.is_empty() => kind.to_owned(),
+        (None, kind) => format!("{} {kind}s", identity.members.len() as u64 + identity.more),
+    };
+    if pairs.is_empty() { name } else { format!("{name} ({}{more})", pairs.join(",")) }
+}
+
+/// One end of a group; of those without labels, with an address: `world 192.0.2.7`, `world 192.0.2.7 and others`.
+pub(super) fn end(of: &Identity, group: &Group, address: fn(&Sample) -> IpAddr) -> String {
+    let name = identity(of);
+    let Some(first) = group.samples.first().map(address) else { return name };
+    if !of.labels.is_empty() {
+        return name;
+    }
+    let others = group.more_samples || group.samples.iter().any(|sample| address(sample) != first);
+    format!("{name} {first}{}", if others { " and others" } else { "" })
+}
+
+/// `shop#0  shop.yaml:14`, `no-rule`, `fragment (frag-tiny)`.
+pub(super) fn cause(cause: &CauseLine) -> String {
+    match (&cause.rule, &cause.file, cause.line, cause.reason) {
+        (Some(rule), Some(file), Some(line), _) => format!("{}  {}:{line}", shown(rule), path(file)),
+        (Some(rule), ..) => shown(rule),
+        (None, _, _, Some(reason)) => match cause.detail {
+            Some(detail) => format!("{reason} ({detail})"),
+            None => reason.to_owned(),
+        },
+        (None, ..) => "-".to_owned(),
+    }
+}
+
+/// The cause of a group's verdict.
+pub(super) fn group_cause(group: &Group) -> String {
+    group.cause.as_ref().map_or_else(|| "-".to_owned(), cause)
+}
+
+/// A path whole, but with nothing in it that a terminal would act on.
+pub(super) fn path(path: &str) -> String {
+    let pieces: Vec<String> = path.split('/').map(shown).collect();
+    pieces.join("/")
+}
+
+/// `shop#0  shop.yaml:14: `ports` has tcp/443: add `tcp/22``.
+pub(super) fn near(near: &Near) -> String {
+    let mends: Vec<&str> = near.mends.iter().map(|mend| mend.text.as_str()).collect();
+    format!("{}: {}", cause(&near.rule), mends.join("; "))
+}
+
+/// Whole seconds, UTC.
+pub(super) fn instant(at: Timestamp) -> String {
+    at.strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
+}
+
+/// `1 flow`, `2 flows`, `2 addresses`.
+pub(super) fn count(number: u64, what: &str) -> String {
+    match (number, what.ends_with('s')) {
+        (1, _) => format!("1 {what}"),
+        (_, true) => format!("{number} {what}es"),
+        (_, false) => format!("{number} {what}s"),
+    }
+}
+
+/// What would become of a group's flows, in one sentence.
+pub(super) fn headline(group: &Group) -> String {
+    let recorded = match group.change {
+        Some("breaks") => "; when they were recorded, they passed",
+        Some("opens") => "; when they were recorded, they were refused",
+        _ => "",
+    };
+    format!(
+        "{} from {} to {} on {} would be {}{recorded}",
+        count(group.figures.flows, "flow"),
+        identity(&group.source),
+        identity(&group.destination),
+        group.port,
+        group.verdict
+    )
+}
