@@ -1,6 +1,7 @@
 //! The command line: what may be typed, and which file does it. One file per subcommand.
 
 mod apply;
+mod audit;
 mod check;
 mod completions;
 mod daemon;
@@ -46,6 +47,7 @@ enum Command {
     Apply(apply::Args),
     Rollback(rollback::Args),
     Explain(explain::Args),
+    Audit(audit::Args),
     Diff(diff::Args),
     Observe(observe::Args),
     Completions(completions::Args),
@@ -76,6 +78,7 @@ impl Cli {
             Command::Apply(args) => apply::run(args),
             Command::Rollback(args) => rollback::run(args),
             Command::Explain(args) => explain::run(args),
+            Command::Audit(args) => audit::run(args),
             Command::Diff(args) => diff::run(args),
             Command::Observe(args) => observe::run(args),
             Command::Completions(args) => completions::run(args),

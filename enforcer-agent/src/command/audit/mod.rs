@@ -1,0 +1,159 @@
+//! `enforcer audit`.
+
+mod inventory;
+mod live;
+mod output;
+mod recordings;
+
+use super::{Failure, SocketArgs, findings, input};
+use crate::daemon::clock::Instants;
+use crate::exit::Exit;
+use crate::pipeline::{Surroundings, prepare};
+use clap::ValueEnum;
+use enforcer_audit::{At, Audit, Managed, Report, Setting};
+use enforcer_policy::compile::Numbers;
+use jiff::Timestamp;
+use output::Form;
+use std::net::IpAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// Judge recorded or live traffic by a policy set, before it is in force
+///
+/// Captured packets go through the verdict function one by one, with its flow tracking; flow records are judged by the packet that opened them.
+/// Nothing is changed, and no daemon, root or kernel is needed (but by `live`). Formats are told by content: pcap, pcapng, AWS VPC flow
+/// logs, Hubble's JSON lines, conntrack tables, `ss`, and what `enforcer observe -o jsonl` writes.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:\n  enforcer audit -f policies/ --flows capture.pcapng\n  \
+                  tcpdump -i any -w - | enforcer audit -f policies/ --flows -\n  \
+                  enforcer audit -f policies/ --flows live --for 60s\n  \
+                  enforcer audit -f policies/ --flows vpc.log.gz --all-managed -o json\n  \
+                  enforcer audit -f policies/ --flows week.pcap --fail-on denied,gap -o junit\n\n\
+                  Exit codes: 0 done; 1 what --fail-on names is there; 2 could not read; 3 policy invalid.")]
+pub(super) struct Args {
+    /// Policy files or directories to judge by
+    #[arg(short, long = "file", value_name = "PATH", num_args = 1.., required = true)]
+    file: Vec<PathBuf>,
+    /// Recordings; `-` is stdin, `live` what the daemon sees from now on
+    #[arg(long, value_name = "FILE", num_args = 1.., required = true)]
+    flows: Vec<PathBuf>,
+    /// Who has which address: `kubectl get pods,nodes,namespaces -o json`, `aws ec2 describe-instances`, `docker inspect`
+    #[arg(long, value_name = "FILE", num_args = 1..)]
+    inventory: Vec<PathBuf>,
+    /// What the recordings are, in place of what their content tells
+    #[arg(long, value_parser = recordings::format)]
+    format: Option<enforcer_flows::Format>,
+    /// Fields of a VPC flow log that has no header line, as in AWS's --log-format
+    #[arg(long, value_name = "FIELDS")]
+    vpc_fields: Option<String>,
+    /// Give up at the first damaged record
+    #[arg(long)]
+    strict: bool,
+    /// When policies are held against their expiry: a time (RFC 3339), or `packet` for each packet's and record's own [default: now]
+    #[arg(long, value_name = "TIME", value_parser = instant)]
+    at: Option<At>,
+    /// Judge as if the enforcer ran wherever a workload does, not only where this build finds one by its interface
+    #[arg(long)]
+    all_managed: bool,
+    /// Addresses of the machines themselves (`entity: host`)
+    #[arg(long, value_name = "ADDRESS", num_args = 1..)]
+    host: Vec<IpAddr>,
+    /// Take VLAN tags off: the capture is from a trunk or a mirror port
+    #[arg(long)]
+    untag: bool,
+    /// The recording holds every flow's first packet: what isn't opened in it is denied (`state`)
+    #[arg(long)]
+    from_start: bool,
+    /// Count packets that were captured twice both times
+    #[arg(long)]
+    keep_repeats: bool,
+    /// How long to listen, with `--flows live`, such as 60s or 5m [default: until interrupted]
+    #[arg(long = "for", value_name = "TIME", value_parser = duration)]
+    listen: Option<Duration>,
+    /// Exit with 1 where these are there
+    #[arg(long, value_enum, value_delimiter = ',', value_name = "WHAT")]
+    fail_on: Vec<FailOn>,
+    /// Form of the results on stdout
+    #[arg(short = 'o', long = "output", value_enum, default_value_t, value_name = "FORM")]
+    output: Form,
+    /// Each flow on a line of its own, with `-o jsonl`
+    #[arg(long)]
+    per_flow: bool,
+    #[command(flatten)]
+    socket: SocketArgs,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum FailOn {
+    /// Flows that would be denied
+    Denied,
+    /// Rules that decided nothing
+    Unused,
+    /// Times that the recording doesn't cover
+    Gap,
+}
+
+impl FailOn {
+    fn is_there(self, report: &Report) -> bool {
+        match self {
+            Self::Denied => report.verdicts.denied.flows > 0,
+            Self::Unused => report.unused().next().is_some(),
+            Self::Gap => report.totals.gaps > 0,
+        }
+    }
+}
+
+fn instant(text: &str) -> Result<At, String> {
+    if text == "packet" {
+        return Ok(At::Own);
+    }
+    text.parse::<Timestamp>()
+        .map(At::Instant)
+        .map_err(|_| "a time looks like `2027-01-31T18:00:00Z`; or `packet`".to_owned())
+}
+
+fn duration(text: &str) -> Result<Duration, String> {
+    let wrong = || "a length of time looks like `60s`, `5m` or `1h`".to_owned();
+    text.parse::<jiff::SignedDuration>()
+        .ok()
+        .and_then(|length| Duration::try_from(length).ok())
+        .ok_or_else(wrong)
+}
+
+pub(super) fn run(mut args: Args) -> Result<Exit, Failure> {
+    if args.per_flow && args.output != Form::Jsonl {
+        return Err(Failure::from(anyhow::anyhow!("--per-flow is for `-o jsonl`")));
+    }
+    let files = input::parsed(&args.file)?;
+    let now = Instants::now();
+    let around = Surroundings::default();
+    let ready = match prepare(&files, &around, now, Numbers::default()) {
+        Ok(ready) => ready,
+        Err(found) => {
+            findings::show(&found);
+            return Ok(Exit::Invalid);
+        }
+    };
+    if !args.all_managed {
+        findings::show(&ready.not_yet_enforced);
+    }
+    let mut setting = Setting::new(ready.set, now.wall);
+    setting.default_mode = around.default_mode;
+    setting.host = std::mem::take(&mut args.host);
+    setting.known = inventory::read(&args.inventory)?;
+    setting.at = args.at.unwrap_or(At::Instant(now.wall));
+    setting.managed = if args.all_managed { Managed::All } else { Managed::AsDeployed };
+    (setting.untag, setting.from_start, setting.keep_repeats) =
+        (args.untag, args.from_start, args.keep_repeats);
+    let mut audit = Audit::new(setting).map_err(uncompiled)?;
+    recordings::take(&args, &mut audit)?;
+    let report = audit.report().map_err(uncompiled)?;
+    output::print(&report, &audit, args.output, args.per_flow)?;
+    let failed = args.fail_on.iter().any(|what| what.is_there(&report));
+    Ok(if failed { Exit::No } else { Exit::Yes })
+}
+
+fn uncompiled(error: enforcer_audit::AuditError) -> Failure {
+    let help = error.help();
+    Failure { exit: Exit::Invalid, ..Failure::from(anyhow::Error::new(error)) }.help(help)
+}
