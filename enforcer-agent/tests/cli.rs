@@ -187,6 +187,13 @@ fn explain_answers_from_files() {
         run(&["explain", "-f", &demo(), "--from", "world", "--to", "workload/ledger", "--port", "tcp/22"]);
     assert_eq!(ran.code, 1);
     assert!(ran.stdout.contains("no-rule"), "{}", ran.stdout);
+    assert!(ran.stdout.contains("none matches the flow"), "selected, and nothing matched: {}", ran.stdout);
+    let (_dir, path) = file(&format!(
+        "{HEAD}kind: Workload\nmetadata: {{name: lonely}}\nspec: {{labels: {{app: lonely}}, match: [{{interface: l}}], addresses: [10.9.9.9]}}\n"
+    ));
+    let ran =
+        run(&["explain", "-f", &path, "--from", "world", "--to", "workload/lonely", "--port", "tcp/22"]);
+    assert!(ran.stdout.contains("no policy selects either end"), "{}", ran.stdout);
     let report = json(&run(&[&["explain", "-o", "json", "-f", &demo()], &flow[..]].concat()));
     assert_eq!((&report["schema"], &report["verdict"]), (&"enforcer.explain/v1".into(), &"allowed".into()));
 }

@@ -6,9 +6,10 @@ use crate::daemon::engine::Refused;
 use crate::pipeline::Surroundings;
 use crate::protocol::{CauseRecord, End, ExplainReply};
 use crate::selection;
+use enforcer_common::Reason;
 use enforcer_policy::compile::Compiled;
 use enforcer_policy::explain::{
-    self, Candidate, Explainer, Explanation, Miss, Path, Verdict, Who, port_text,
+    self, Candidate, Cause, Explainer, Explanation, Miss, Path, Verdict, Who, port_text,
 };
 use enforcer_policy::model::{Action, PolicyMode, PolicySet, Tier};
 use serde::Serialize;
@@ -32,6 +33,9 @@ struct Document {
     /// The destination's own hook, where it has one and the flow gets there.
     #[serde(skip_serializing_if = "Option::is_none")]
     ingress: Option<Judged>,
+    /// Where no rule decides: `unselected` if none names either end, `unmatched` if some do and none matches.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    selection: Option<&'static str>,
     candidates: Vec<Rule>,
     #[serde(skip_serializing_if = "Option::is_none")]
     nearest_miss: Option<Near>,
@@ -119,6 +123,7 @@ fn document(explanation: &Explanation<'_>, path: &Path<'_>) -> Document {
         to: end(&path.to),
         egress: path.egress.as_ref().map(judged),
         ingress: path.ingress.as_ref().map(judged),
+        selection: selection(explanation, path).map(|(word, _)| word),
         candidates: explanation.candidates.iter().map(rule).collect(),
         nearest_miss: explanation.nearest_miss.as_ref().map(near),
         paths: explanation
@@ -127,6 +132,18 @@ fn document(explanation: &Explanation<'_>, path: &Path<'_>) -> Document {
             .map(|path| Pair { from: end(&path.from), to: end(&path.to), judged: judged(&path.verdict) })
             .collect(),
     }
+}
+
+/// Why no rule decides, as a word and for people.
+fn selection(explanation: &Explanation<'_>, path: &Path<'_>) -> Option<(&'static str, String)> {
+    if path.verdict.cause != Cause::Reason(Reason::NoRule) {
+        return None;
+    }
+    Some(match explanation.candidates.len() {
+        0 => ("unselected", "no policy selects either end".to_owned()),
+        1 => ("unmatched", "a rule selects one of these ends, and it doesn't match the flow".to_owned()),
+        some => ("unmatched", format!("{some} rules select one of these ends, and none matches the flow")),
+    })
 }
 
 fn judged(verdict: &Verdict<'_>) -> Judged {
@@ -191,6 +208,9 @@ fn write_text(out: &mut String, explanation: &Explanation<'_>, path: &Path<'_>) 
     let word = path.verdict.word.word().to_uppercase();
     writeln!(out, "{word}  {} -> {}  {port}", path.from, path.to)?;
     writeln!(out, "  cause    {}", told(&path.verdict))?;
+    if let Some((_, told)) = selection(explanation, path) {
+        writeln!(out, "  because  {told}")?;
+    }
     for (hook, verdict) in [("egress", &path.egress), ("ingress", &path.ingress)] {
         if let Some(verdict) = verdict {
             writeln!(out, "  {hook:<8} {} by {}", verdict.word.word(), told(verdict))?;
