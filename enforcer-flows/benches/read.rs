@@ -8,9 +8,12 @@ use std::fs::{self, File};
 use std::hint::black_box;
 use std::io::Write;
 use std::path::{Path, PathBuf};
+use std::sync::LazyLock;
 use std::time::Duration;
 
-const RECORDS: u32 = 1_000_000;
+/// Records in a file: a million to measure, few where the bench is only tried, as tests do.
+static RECORDS: LazyLock<u32> =
+    LazyLock::new(|| if std::env::args().any(|argument| argument == "--bench") { 1_000_000 } else { 1000 });
 
 /// Looks at everything, as whoever takes it would have to.
 #[derive(Default)]
@@ -31,7 +34,7 @@ impl Sink for Look {
 fn whole(path: &Path) -> Summary {
     let mut look = Look::default();
     let summary = read(File::open(path).unwrap(), &Options::default(), &mut look).unwrap();
-    assert_eq!((summary.flows + summary.packets, summary.damaged), (u64::from(RECORDS), 0));
+    assert_eq!((summary.flows + summary.packets, summary.damaged), (u64::from(*RECORDS), 0));
     black_box(look.0);
     summary
 }
@@ -45,7 +48,7 @@ fn written(name: &str, bytes: &[u8]) -> PathBuf {
 /// Records with as many different addresses, ports and counters as a busy log has.
 fn records(make: impl Fn(u32, u32, &mut Vec<u8>)) -> Vec<u8> {
     let mut log = Vec::new();
-    for index in 0..RECORDS {
+    for index in 0..*RECORDS {
         make(index, index.wrapping_mul(2_654_435_761), &mut log);
     }
     log
@@ -95,7 +98,7 @@ fn packets() -> Vec<u8> {
     let recording = fs::read(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/web.pcap")).unwrap();
     let mut file = recording[..24].to_vec();
     let mut at = 24;
-    for _ in 0..RECORDS {
+    for _ in 0..*RECORDS {
         let kept = u32::from_le_bytes(recording[at + 8..at + 12].try_into().unwrap()) as usize;
         file.extend(&recording[at..at + 16 + kept]);
         at += 16 + kept;
@@ -107,9 +110,9 @@ fn packets() -> Vec<u8> {
 }
 
 fn bench(c: &mut Criterion) {
-    let mut group = c.benchmark_group("read a million");
+    let mut group = c.benchmark_group("read");
     group
-        .throughput(Throughput::Elements(u64::from(RECORDS)))
+        .throughput(Throughput::Elements(u64::from(*RECORDS)))
         .sample_size(10)
         .measurement_time(Duration::from_secs(8));
     let log = default_format();
