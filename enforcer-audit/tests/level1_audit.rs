@@ -42,6 +42,9 @@ fn by_reference(scene: &Scene, tracker: &mut Tracker, packet: &Packet) -> Option
         }
         seen.push((text, verdict.passes, off));
     }
+    if let Some((related, passes, _)) = seen.iter().find(|(text, ..)| text == "related") {
+        return Some((related.clone(), *passes));
+    }
     let audited = seen.iter().find(|(text, ..)| text.starts_with("audited"));
     let judged = audited.or_else(|| seen.iter().find(|(_, _, off)| !off)).or(seen.first());
     judged.map(|(text, passes, _)| (text.clone(), *passes))

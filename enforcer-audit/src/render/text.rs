@@ -63,8 +63,15 @@ pub(super) fn path(path: &str) -> String {
 
 /// `shop#0  shop.yaml:14: `ports` has tcp/443: add `tcp/22``.
 pub(super) fn near(near: &Near) -> String {
-    let mends: Vec<&str> = near.mends.iter().map(|mend| mend.text.as_str()).collect();
-    format!("{}: {}", cause(&near.rule), mends.join("; "))
+    // Where a rule denies, whatever else another one lacks is of no use.
+    let outranked = near.mends.iter().find(|mend| mend.clause == "outranked");
+    match outranked {
+        Some(mend) => mend.text.clone(),
+        None => {
+            let mends: Vec<&str> = near.mends.iter().map(|mend| mend.text.as_str()).collect();
+            format!("{}: {}", cause(&near.rule), mends.join("; "))
+        }
+    }
 }
 
 /// Whole seconds, UTC.
