@@ -254,7 +254,9 @@ fn a_reader_that_goes_away_is_no_error() {
 #[test]
 fn completions_and_man_know_every_command() {
     let page = run(&["man"]).stdout;
-    for command in ["run", "stop", "status", "check", "test", "apply", "rollback", "explain", "observe"] {
+    for command in
+        ["run", "stop", "status", "check", "test", "apply", "rollback", "explain", "import", "observe"]
+    {
         assert!(page.contains(&format!("enforcer\\-{command}")), "{command}");
         assert!(run(&["man", command]).stdout.contains(".SH NAME"), "{command}");
         assert!(run(&[command, "--help"]).stdout.contains("Example"), "{command}");

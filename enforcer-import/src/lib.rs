@@ -5,4 +5,7 @@
 //! an argument, and nothing in it is dropped in silence: what isn't carried over is part of what comes out.
 #![forbid(unsafe_code)]
 
+mod algebra;
 pub mod inventory;
+pub mod rules;
+pub mod write;

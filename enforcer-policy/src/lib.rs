@@ -19,4 +19,4 @@ pub mod reference;
 pub mod source;
 #[cfg(feature = "testing")]
 pub mod testing;
-mod yaml;
+pub mod yaml;

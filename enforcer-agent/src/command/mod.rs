@@ -9,6 +9,7 @@ mod diff;
 mod explain;
 mod failure;
 mod findings;
+mod import;
 mod input;
 mod man;
 mod observe;
@@ -49,6 +50,7 @@ enum Command {
     Explain(explain::Args),
     Audit(audit::Args),
     Diff(diff::Args),
+    Import(import::Args),
     Observe(observe::Args),
     Completions(completions::Args),
     Man(man::Args),
@@ -80,6 +82,7 @@ impl Cli {
             Command::Explain(args) => explain::run(args),
             Command::Audit(args) => audit::run(args),
             Command::Diff(args) => diff::run(args),
+            Command::Import(args) => import::run(args),
             Command::Observe(args) => observe::run(args),
             Command::Completions(args) => completions::run(args),
             Command::Man(args) => man::run(args),

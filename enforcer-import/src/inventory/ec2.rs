@@ -129,6 +129,9 @@ fn tags(reading: &mut Reading, of: &str, tags: Vec<Tag>) -> Labels {
 }
 
 fn groups(reading: &mut Reading, of: &str, own: &mut Labels, groups: Vec<Group>) {
+    if !groups.is_empty() {
+        reading.label(of, own, labels::GROUPS, &groups.len().to_string());
+    }
     for group in groups {
         let key = labels::of_group(&group.group_id);
         let name = group.group_name.filter(|name| labels::insert(&mut Labels::new(), &key, name).is_ok());

@@ -9,6 +9,7 @@
 //! | `k8s.port/NAME` | the pod's container port of this name, as `tcp-8080`; several as `tcp-8080_udp-53` |
 //! | `k8s.node` | the node's name, on nodes only |
 //! | `sg:ID` | membership in the security group; the value is the group's name, or `member` |
+//! | `ec2.groups` | how many security groups it is in, where there are any |
 //! | `ec2.vpc`, `ec2.type` | the VPC; what an interface belongs to |
 //! | `docker.name`, `docker.image`, `docker.network/NAME` | the container's name, image and networks |
 //!
@@ -26,6 +27,8 @@ pub const NODE: &str = "k8s.node";
 pub const PORT: &str = "k8s.port";
 /// Membership in a security group.
 pub const GROUP: &str = "sg:";
+/// On everything that is in some security group.
+pub const GROUPS: &str = "ec2.groups";
 
 /// The key under which pods carry a label of their namespace.
 pub fn of_namespace(key: &str) -> String {
@@ -44,8 +47,17 @@ pub fn of_group(id: &str) -> String {
 
 /// Whether only inventories themselves give this key.
 pub fn is_reserved(key: &str) -> bool {
-    const OWN: [&str; 8] =
-        [NAMESPACE, NODE, PORT, "ec2.vpc", "ec2.type", "docker.name", "docker.image", "docker.network"];
+    const OWN: [&str; 9] = [
+        GROUPS,
+        NAMESPACE,
+        NODE,
+        PORT,
+        "ec2.vpc",
+        "ec2.type",
+        "docker.name",
+        "docker.image",
+        "docker.network",
+    ];
     let whole = key.split('/').next().unwrap_or(key);
     key.starts_with(GROUP) || OWN.contains(&whole)
 }

@@ -15,7 +15,7 @@ use crate::source::{Source, Span};
 use granit_parser::{ErrorKind, Event, Marker, Parser, ScanError};
 use tree::Tree;
 
-pub(crate) use node::{Entry, Node, Value};
+pub use node::{Entry, Node, Value};
 pub(crate) use scalar::Plain;
 
 /// Collections inside collections. The deepest document of the language has 9.
@@ -26,7 +26,7 @@ const KEY_LENGTH: usize = 1024;
 const FILE_LIMIT: usize = 256 << 20;
 
 /// Calls `each` with every readable document and whether it is sound; returns what is wrong with the others.
-pub(crate) fn documents<'s>(source: &'s Source, mut each: impl FnMut(Node<'s>, bool)) -> Vec<Diagnostic> {
+pub fn documents<'s>(source: &'s Source, mut each: impl FnMut(Node<'s>, bool)) -> Vec<Diagnostic> {
     let text = &*source.text;
     let mut diagnostics = Vec::new();
     if text.len() > FILE_LIMIT {

@@ -6,20 +6,26 @@ use std::borrow::Cow;
 
 /// A value with its place.
 #[derive(Clone, Debug)]
-pub(crate) struct Node<'s> {
-    pub(crate) span: Span,
-    pub(crate) value: Value<'s>,
+pub struct Node<'s> {
+    /// Where it stands.
+    pub span: Span,
+    /// What stands there.
+    pub value: Value<'s>,
 }
 
 /// What a node is, before anybody has asked for a type.
 #[derive(Clone, Debug)]
-pub(crate) enum Value<'s> {
+pub enum Value<'s> {
+    /// Text, a number, a boolean or nothing.
     Scalar {
+        /// As it is written, without quotes.
         text: Cow<'s, str>,
         /// Written without quotes, so that YAML may read it as something other than text.
         plain: bool,
     },
+    /// A list.
     Sequence(Vec<Node<'s>>),
+    /// Keys and values, in order.
     Mapping(Vec<Entry<'s>>),
     /// Something already reported; whoever meets it stays silent.
     Broken,
@@ -27,9 +33,11 @@ pub(crate) enum Value<'s> {
 
 /// One `key: value` of a mapping.
 #[derive(Clone, Debug)]
-pub(crate) struct Entry<'s> {
-    pub(crate) key: Node<'s>,
-    pub(crate) value: Node<'s>,
+pub struct Entry<'s> {
+    /// The key; text where the document is sound.
+    pub key: Node<'s>,
+    /// The value.
+    pub value: Node<'s>,
 }
 
 impl Node<'_> {
@@ -41,12 +49,13 @@ impl Node<'_> {
         }
     }
 
-    pub(crate) fn is_null(&self) -> bool {
+    /// Whether it says nothing.
+    pub fn is_null(&self) -> bool {
         self.plain() == Some(Plain::Null)
     }
 
     /// The text of a scalar, whatever YAML would make of it.
-    pub(crate) fn text(&self) -> Option<&str> {
+    pub fn text(&self) -> Option<&str> {
         match &self.value {
             Value::Scalar { text, .. } => Some(text),
             _ => None,
@@ -54,7 +63,7 @@ impl Node<'_> {
     }
 
     /// What a person would call this value.
-    pub(crate) fn describe(&self) -> &'static str {
+    pub fn describe(&self) -> &'static str {
         match &self.value {
             Value::Sequence(_) => "a list",
             Value::Mapping(_) => "a mapping",

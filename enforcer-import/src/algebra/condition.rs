@@ -1,0 +1,67 @@
+//! What is asked of one label key.
+
+use std::collections::BTreeSet;
+
+/// A condition on one label key.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(crate) enum Condition {
+    /// Present with one of these values. Never empty.
+    In(BTreeSet<String>),
+    /// Absent, or present with none of these.
+    NotIn(BTreeSet<String>),
+    /// Present with none of these; with none at all, just present.
+    Present(BTreeSet<String>),
+    /// Absent.
+    Absent,
+}
+
+impl Condition {
+    /// Present with this value.
+    pub(crate) fn is(value: &str) -> Self {
+        Self::In(BTreeSet::from([value.to_owned()]))
+    }
+
+    /// Present.
+    pub(crate) fn exists() -> Self {
+        Self::Present(BTreeSet::new())
+    }
+
+    /// Both; `None` where nothing fulfils both.
+    pub(crate) fn and(&self, other: &Self) -> Option<Self> {
+        use Condition::{Absent, In, NotIn, Present};
+        let union = |a: &BTreeSet<String>, b: &BTreeSet<String>| a.union(b).cloned().collect();
+        let within = |values: BTreeSet<String>| (!values.is_empty()).then_some(In(values));
+        match (self, other) {
+            (In(a), In(b)) => within(a.intersection(b).cloned().collect()),
+            (In(a), NotIn(b) | Present(b)) | (NotIn(b) | Present(b), In(a)) => {
+                within(a.difference(b).cloned().collect())
+            }
+            (Absent, In(_) | Present(_)) | (In(_) | Present(_), Absent) => None,
+            (NotIn(a), NotIn(b)) => Some(NotIn(union(a, b))),
+            (Present(a), NotIn(b) | Present(b)) | (NotIn(a), Present(b)) => Some(Present(union(a, b))),
+            (NotIn(_) | Absent, Absent) | (Absent, NotIn(_)) => Some(Absent),
+        }
+    }
+
+    /// What doesn't fulfil it: any of these.
+    pub(crate) fn negated(&self) -> Vec<Self> {
+        match self {
+            Self::In(values) => vec![Self::NotIn(values.clone())],
+            Self::NotIn(values) if values.is_empty() => Vec::new(),
+            Self::NotIn(values) => vec![Self::In(values.clone())],
+            Self::Present(values) if values.is_empty() => vec![Self::Absent],
+            Self::Present(values) => vec![Self::Absent, Self::In(values.clone())],
+            Self::Absent => vec![Self::exists()],
+        }
+    }
+
+    /// Whether a value, or its absence, fulfils it.
+    pub(crate) fn holds(&self, value: Option<&str>) -> bool {
+        match (self, value) {
+            (Self::In(values), Some(value)) => values.contains(value),
+            (Self::NotIn(values) | Self::Present(values), Some(value)) => !values.contains(value),
+            (Self::NotIn(_) | Self::Absent, None) => true,
+            (Self::In(_) | Self::Present(_), None) | (Self::Absent, Some(_)) => false,
+        }
+    }
+}

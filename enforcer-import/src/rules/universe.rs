@@ -1,0 +1,129 @@
+//! What is known of the members: enough to say which of them a block of addresses holds.
+
+use super::model::Model;
+use crate::algebra::{Block, Condition, Conjunction, Who};
+use crate::inventory::{Inventory, labels};
+use enforcer_policy::model::{Labels, Selector};
+use ipnet::IpNet;
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+
+/// The members.
+pub(super) struct Universe {
+    /// Labels and addresses; `None` without an inventory.
+    members: Option<Vec<(Labels, Vec<IpAddr>)>>,
+    /// Labels of namespaces as pods carry them.
+    namespaces: BTreeMap<String, Labels>,
+    /// No rule mentions IPv6: a block that holds all of IPv4 is taken to hold every member.
+    only_v4: bool,
+    /// Somebody asked for members by address, and nobody could say.
+    pub(super) blind: bool,
+}
+
+/// What a block holds of some members.
+enum Part {
+    All,
+    None,
+    Some(Vec<IpAddr>),
+    Unknown,
+}
+
+impl Universe {
+    pub(super) fn new(model: &Model, inventory: Option<&Inventory>) -> Self {
+        let mut namespaces = BTreeMap::new();
+        let members = inventory.map(|inventory| {
+            for (name, own) in &inventory.namespaces {
+                let mut carried: Labels =
+                    own.iter().map(|(key, value)| (labels::of_namespace(key), value.clone())).collect();
+                carried.insert(labels::NAMESPACE.to_owned(), name.clone());
+                namespaces.insert(name.clone(), carried);
+            }
+            inventory
+                .entries
+                .iter()
+                .filter(|entry| entry.is_identity())
+                .map(|entry| (entry.labels.clone(), entry.addresses_at(None).collect::<Vec<_>>()))
+                .filter(|(labels, at)| {
+                    !at.is_empty() && model.members.iter().any(|member| member.fits(labels))
+                })
+                .collect()
+        });
+        let blocks = model.ingress.iter().chain(&model.egress).filter_map(|rect| rect.peer.block.as_ref());
+        let only_v4 = blocks.into_iter().all(|block| block.net().addr().is_ipv4());
+        Self { members, namespaces, only_v4, blind: false }
+    }
+
+    /// Whether some pod of a namespace that is known, or of one that isn't, could fulfil this.
+    pub(super) fn possible(&self, conjunction: &Conjunction) -> bool {
+        let Some(Condition::In(names)) = conjunction.get(labels::NAMESPACE) else { return true };
+        let prefix = labels::of_namespace("");
+        names.iter().any(|name| {
+            self.namespaces.get(name).is_none_or(|own| {
+                conjunction
+                    .iter()
+                    .filter(|(key, _)| key.starts_with(&prefix))
+                    .all(|(key, condition)| condition.holds(own.get(key).map(String::as_str)))
+            })
+        })
+    }
+
+    /// The entries of `from` or `to` that mean this.
+    pub(super) fn selectors(&mut self, who: &Who) -> Vec<Selector> {
+        match (&who.member, &who.block) {
+            (Some(member), None) => vec![member.selector()],
+            (None, None) => vec![Selector::Entity(enforcer_policy::model::Entity::All)],
+            (None, Some(block)) => vec![cidr(block)],
+            (Some(member), Some(block)) => match self.part(member, block) {
+                Part::All => vec![member.selector()],
+                Part::None => Vec::new(),
+                Part::Some(addresses) => {
+                    let nets: Vec<IpNet> = addresses.into_iter().map(IpNet::from).collect();
+                    vec![Selector::Cidr { cidrs: IpNet::aggregate(&nets), except: Vec::new() }]
+                }
+                Part::Unknown => {
+                    self.blind = true;
+                    Vec::new()
+                }
+            },
+        }
+    }
+
+    fn part(&self, member: &Conjunction, block: &Block) -> Part {
+        let Some(members) = &self.members else {
+            let all = block.is_whole_family() && block.net().addr().is_ipv4() && self.only_v4;
+            return if all { Part::All } else { Part::Unknown };
+        };
+        let fitting: Vec<IpAddr> = members
+            .iter()
+            .filter(|(labels, _)| member.fits(labels))
+            .flat_map(|(_, at)| at)
+            .copied()
+            .collect();
+        let mut held: Vec<IpAddr> = fitting.iter().filter(|at| block.holds(**at)).copied().collect();
+        if held.is_empty() {
+            // Nobody fits today: whoever comes will be where the others are.
+            let everybody = fitting.is_empty() && !members.is_empty();
+            let all = everybody && members.iter().all(|(_, at)| at.iter().all(|at| block.holds(*at)));
+            return if all { Part::All } else { Part::None };
+        }
+        if held.len() == fitting.len() {
+            return Part::All;
+        }
+        held.sort_unstable();
+        held.dedup();
+        Part::Some(held)
+    }
+
+    /// How many members there are that fit, and their values of a key; nothing without an inventory.
+    pub(super) fn values(inventory: &Inventory, key: &str) -> Vec<String> {
+        let mut values: Vec<String> =
+            inventory.entries.iter().filter_map(|entry| entry.labels.get(key).cloned()).collect();
+        values.sort_unstable();
+        values.dedup();
+        values
+    }
+}
+
+fn cidr(block: &Block) -> Selector {
+    Selector::Cidr { cidrs: vec![block.net()], except: block.except().iter().copied().collect() }
+}
