@@ -174,3 +174,23 @@ fn groups_and_lists_that_nobody_described_are_listed() {
         imported.notes
     );
 }
+
+#[test]
+fn blocks_without_an_inventory_are_taken_to_hold_no_pods() {
+    let denial = "apiVersion: policy.networking.k8s.io/v1alpha1\nkind: AdminNetworkPolicy\nmetadata: {name: c}\nspec:\n  \
+                  priority: 1\n  subject: {namespaces: {}}\n  egress:\n  - {action: Deny, to: [{networks: [169.254.169.254/32]}]}\n";
+    let imported = policies(denial);
+    let written = valid(&imported);
+    let open = "from: [{expressions: [{key: k8s.namespace, exists: true}]}]\n      to: [{expressions: [{key: k8s.namespace, exists: true}]}]\n      ports: [any]\n      why: \"pods that no policy";
+    assert!(written.contains(open), "pods go on reaching each other: {written}");
+    assert!(written.contains("to: [{cidr: [169.254.169.254/32]}]"), "{written}");
+    let block = format!(
+        "{HEAD}metadata: {{name: a}}\nspec:\n  podSelector: {{}}\n  ingress: [{{from: [{{ipBlock: {{cidr: 10.0.0.0/8}}}}]}}]\n"
+    );
+    assert_eq!(
+        losses(&policies(&block)),
+        ["3:11: which pods the address blocks of this hold isn't known; they are taken to hold none"]
+    );
+    let all = block.replace("10.0.0.0/8", "0.0.0.0/0");
+    assert_eq!(losses(&policies(&all)), Vec::<String>::new());
+}

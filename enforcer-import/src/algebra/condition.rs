@@ -43,6 +43,19 @@ impl Condition {
         }
     }
 
+    /// Whether something fulfils both.
+    pub(crate) fn meets(&self, other: &Self) -> bool {
+        use Condition::{Absent, In, NotIn, Present};
+        match (self, other) {
+            (In(a), In(b)) => !a.is_disjoint(b),
+            (In(a), NotIn(b) | Present(b)) | (NotIn(b) | Present(b), In(a)) => !a.is_subset(b),
+            (Absent, In(_) | Present(_)) | (In(_) | Present(_), Absent) => false,
+            (NotIn(_) | Present(_), NotIn(_) | Present(_))
+            | (NotIn(_) | Absent, Absent)
+            | (Absent, NotIn(_)) => true,
+        }
+    }
+
     /// What doesn't fulfil it: any of these.
     pub(crate) fn negated(&self) -> Vec<Self> {
         match self {

@@ -29,10 +29,8 @@ impl Conjunction {
     pub(crate) fn and(&self, other: &Self) -> Option<Self> {
         let (small, large) = if self.0.len() <= other.0.len() { (self, other) } else { (other, self) };
         // Most pairs of rules have nothing to do with each other: find that out before anything is copied.
-        for (key, condition) in &small.0 {
-            if let Some(theirs) = large.0.get(key) {
-                theirs.and(condition)?;
-            }
+        if !self.meets(other) {
+            return None;
         }
         let mut both = large.clone();
         for (key, condition) in &small.0 {
@@ -41,10 +39,16 @@ impl Conjunction {
         Some(both)
     }
 
+    /// Whether something fulfils both.
+    pub(crate) fn meets(&self, other: &Self) -> bool {
+        let (small, large) = if self.0.len() <= other.0.len() { (self, other) } else { (other, self) };
+        small.0.iter().all(|(key, condition)| large.0.get(key).is_none_or(|theirs| theirs.meets(condition)))
+    }
+
     /// What fulfils this and not the other: exactly one of these. Namespaces come first, so that taking many selectors of
     /// many namespaces out of everything cuts each namespace on its own.
     pub(crate) fn without(&self, other: &Self) -> Vec<Self> {
-        if self.and(other).is_none() {
+        if !self.meets(other) {
             return vec![self.clone()];
         }
         let mut rest = Vec::new();

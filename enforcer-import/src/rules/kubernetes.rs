@@ -10,7 +10,7 @@ use enforcer_policy::diagnostic::{Diagnostic, shown};
 use enforcer_policy::model::{
     Action, Entity, FlowEntry, FlowPolicy, Origin, PolicyMode, PortSpec, Selector, Tier,
 };
-use enforcer_policy::source::Source;
+use enforcer_policy::source::{Source, Span};
 use enforcer_policy::yaml::{Node, Value, documents};
 use std::collections::BTreeSet;
 
@@ -39,6 +39,7 @@ pub(super) struct Object<'n, 's> {
     pub(super) base: String,
     pub(super) shown: String,
     pub(super) place: String,
+    pub(super) at: (Source, Span),
     pub(super) namespace: String,
     pub(super) name: String,
     pub(super) spec: &'n Node<'s>,
@@ -76,7 +77,7 @@ pub(super) fn import(sources: &[Source], inventory: Option<&Inventory>) -> Resul
         return Err(findings.errors);
     }
     let model = match model(cluster) {
-        Ok(model) => model,
+        Ok(model) => Model { v6: findings.v6, ..model },
         Err(object) => {
             let at =
                 sources.first().map(|source| {
@@ -178,6 +179,7 @@ fn object(reader: &mut Reader<'_>, cluster: &mut Cluster<'_>, node: &Node<'_>, l
         base: format!("{short}.{full}"),
         shown: format!("{kind} {title}"),
         place: format!("{}:{}", shown(&reader.source.name), node.span.line),
+        at: (reader.source.clone(), metadata.map_or(node.span, |node| node.span)),
         namespace: namespace.to_owned(),
         name: name.to_owned(),
         spec,
@@ -196,6 +198,7 @@ impl Cluster<'_> {
             object: object.shown.clone(),
             part,
             place: object.place.clone(),
+            at: Some(object.at.clone()),
             words: object.words.clone(),
         });
         self.rules.len() - 1
@@ -268,6 +271,7 @@ fn model(cluster: Cluster<'_>) -> Result<Model, String> {
             object: "pods that no policy isolates".to_owned(),
             part: if way == INGRESS { "for ingress" } else { "for egress" }.to_owned(),
             place: String::new(),
+            at: None,
             words: None,
         });
         let open = rules.len() - 1;

@@ -11,7 +11,7 @@ use super::universe::Universe;
 use crate::algebra::{PortSet, Rect, Who};
 use crate::inventory::Inventory;
 use crate::inventory::names::Names;
-use enforcer_policy::diagnostic::shown;
+use enforcer_policy::diagnostic::{Diagnostic, shown};
 use enforcer_policy::model::{Action, FlowEntry, FlowPolicy, Origin, PolicyMode, PortSpec, Selector, Tier};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -46,15 +46,21 @@ pub(super) fn lower(model: &Model, inventory: Option<&Inventory>, findings: Find
         let from = Who::member(outward.subject.clone());
         put(&mut outside, outward.rule, from, outward.peer.clone(), outward.ports.clone(), None);
     }
-    let mut documents = Documents { model, names: Names::default(), rare: false, policies: Vec::new() };
+    let mut documents = Documents {
+        model,
+        names: Names::default(),
+        rare: false,
+        blind: BTreeSet::new(),
+        policies: Vec::new(),
+    };
     documents.guardrails(&mut universe);
     documents.flows(merge(pairs), Tier::Application, "", &mut universe);
     if !outside.is_empty() {
         documents.wall();
         documents.flows(merge(outside), Tier::Baseline, ".outside", &mut universe);
     }
-    let Documents { rare, policies, .. } = documents;
-    let Findings { losses, mut notes, .. } = findings;
+    let Documents { rare, blind, policies, .. } = documents;
+    let Findings { mut losses, mut notes, .. } = findings;
     if rare {
         notes.push(
             "where ports are taken out of everything, protocols other than TCP, UDP, SCTP, ICMP and ICMPv6 \
@@ -62,17 +68,25 @@ pub(super) fn lower(model: &Model, inventory: Option<&Inventory>, findings: Find
                 .to_owned(),
         );
     }
-    if universe.blind {
-        notes.push(format!(
-            "without an inventory, rules with address blocks are taken not to mean {}: such flows between them \
-             stay denied",
+    for rule in blind.into_iter().map(|index| &model.rules[index]) {
+        let Some((source, span)) = &rule.at else { continue };
+        let message = format!(
+            "which {} the address blocks of this hold isn't known; they are taken to hold none",
             model.called
-        ));
+        );
+        let loss = Diagnostic::warning(source, *span, message).help("give `--inventory`");
+        if !losses.contains(&loss) {
+            losses.push(loss);
+        }
     }
     Imported { policies, losses, notes }
 }
 
 fn meet(inward: &Rect, outward: &Rect, universe: &Universe) -> Option<(Who, Who, PortSet)> {
+    let meets = |who: &Who, subject| who.member.as_ref().is_some_and(|member| member.meets(subject));
+    if !meets(&inward.peer, &outward.subject) || !meets(&outward.peer, &inward.subject) {
+        return None;
+    }
     let from = Who::member(outward.subject.clone()).and(&inward.peer)?;
     let to = Who::member(inward.subject.clone()).and(&outward.peer)?;
     let ports = inward.ports.and(&outward.ports);
@@ -113,6 +127,8 @@ struct Documents<'m> {
     model: &'m Model,
     names: Names,
     rare: bool,
+    /// Rules that mean members by address, where nobody could say which.
+    blind: BTreeSet<usize>,
     policies: Vec<(Vec<String>, FlowPolicy)>,
 }
 
@@ -137,8 +153,8 @@ impl Documents<'_> {
         }
         for ((_, base), flows) in by_object {
             let (mut entries, mut comment) = (Vec::new(), Vec::new());
-            for (rule, (from, to, ports, others)) in flows {
-                let rule = &self.model.rules[rule];
+            for (number, (from, to, ports, others)) in flows {
+                let rule = &self.model.rules[number];
                 let line = from_where(rule);
                 if !comment.contains(&line) {
                     comment.push(line);
@@ -147,6 +163,10 @@ impl Documents<'_> {
                     join(set.iter().flat_map(|who| universe.selectors(who)).collect())
                 };
                 let (from, to) = (selectors(&from, universe), selectors(&to, universe));
+                if std::mem::take(&mut universe.blind) {
+                    let said = |index: &usize| self.model.rules[*index].at.is_some();
+                    self.blind.extend(others.iter().copied().chain([number]).filter(said));
+                }
                 let (ports, rare) = ports.specs();
                 self.rare |= rare;
                 if !from.is_empty() && !to.is_empty() && !ports.is_empty() {
@@ -193,6 +213,8 @@ impl Documents<'_> {
             let rule = &self.model.rules[rect.rule];
             let subject = vec![rect.subject.selector()];
             let peer = universe.selectors(&rect.peer);
+            // What a block holds beside, the same denial's outer half names.
+            universe.blind = false;
             let (ports, _) = rect.ports.specs();
             if peer.is_empty() || ports.is_empty() {
                 continue;

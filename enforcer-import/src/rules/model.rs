@@ -1,6 +1,7 @@
 //! What both ends' rules come down to, whichever system they are from.
 
 use crate::algebra::{Conjunction, Rect};
+use enforcer_policy::source::{Source, Span};
 
 /// A rule of the source, for names, comments and `why`.
 #[derive(Clone, Debug)]
@@ -13,6 +14,8 @@ pub(super) struct Rule {
     pub(super) part: String,
     /// `file:line`, safe to show. Empty for what no file says.
     pub(super) place: String,
+    /// The same, for findings.
+    pub(super) at: Option<(Source, Span)>,
     /// The author's own words.
     pub(super) words: Option<String>,
 }
@@ -32,6 +35,8 @@ pub(super) struct Model {
     pub(super) guardrails: Vec<(Rect, bool)>,
     /// Name of the document that keeps members apart.
     pub(super) wall: String,
+    /// Some rule has a block of IPv6.
+    pub(super) v6: bool,
     /// What members are called.
     pub(super) called: &'static str,
 }

@@ -11,6 +11,8 @@ pub(super) struct Findings {
     pub(super) errors: Vec<Diagnostic>,
     pub(super) losses: Vec<Diagnostic>,
     pub(super) notes: Vec<String>,
+    /// Some block was one of IPv6.
+    pub(super) v6: bool,
 }
 
 /// Reads the objects of one source.
@@ -94,6 +96,7 @@ impl Reader<'_> {
     pub(super) fn block(&mut self, node: &Node<'_>, what: &str) -> Option<IpNet> {
         let written = self.text(node, what)?;
         let block = written.parse::<IpNet>().ok().map(|block| block.trunc());
+        self.findings.v6 |= block.is_some_and(|block| block.addr().is_ipv6());
         if block.is_none() {
             self.error(node, format!("{what} is an address block, and not `{}`", shown(written)));
         }

@@ -63,6 +63,7 @@ pub(super) fn import(sources: &[Source], inventory: Option<&Inventory>) -> Resul
         egress: groups.egress,
         members: vec![members()],
         guardrails: Vec::new(),
+        v6: findings.v6,
         wall: "groups-only-as-allowed".to_owned(),
         called: "members of security groups",
     };
@@ -161,6 +162,7 @@ impl Groups<'_> {
                     object: format!("security group {} ({})", shown(id), shown(name)),
                     part: format!("{section}[{index}]"),
                     place: format!("{}:{}", shown(&reader.source.name), node.span.line),
+                    at: Some((reader.source.clone(), item.span)),
                     words: description.filter(|text| !text.is_empty()).map(str::to_owned),
                 });
                 let rule = self.rules.len() - 1;

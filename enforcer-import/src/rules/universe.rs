@@ -25,7 +25,6 @@ enum Part {
     All,
     None,
     Some(Vec<IpAddr>),
-    Unknown,
 }
 
 impl Universe {
@@ -48,9 +47,7 @@ impl Universe {
                 })
                 .collect()
         });
-        let blocks = model.ingress.iter().chain(&model.egress).filter_map(|rect| rect.peer.block.as_ref());
-        let only_v4 = blocks.into_iter().all(|block| block.net().addr().is_ipv4());
-        Self { members, namespaces, only_v4, blind: false }
+        Self { members, namespaces, only_v4: !model.v6, blind: false }
     }
 
     /// Whether some pod of a namespace that is known, or of one that isn't, could fulfil this.
@@ -80,18 +77,16 @@ impl Universe {
                     let nets: Vec<IpNet> = addresses.into_iter().map(IpNet::from).collect();
                     vec![Selector::Cidr { cidrs: IpNet::aggregate(&nets), except: Vec::new() }]
                 }
-                Part::Unknown => {
-                    self.blind = true;
-                    Vec::new()
-                }
             },
         }
     }
 
-    fn part(&self, member: &Conjunction, block: &Block) -> Part {
+    fn part(&mut self, member: &Conjunction, block: &Block) -> Part {
         let Some(members) = &self.members else {
-            let all = block.is_whole_family() && block.net().addr().is_ipv4() && self.only_v4;
-            return if all { Part::All } else { Part::Unknown };
+            // Without an inventory members are taken to be where no rule's block is, short of a whole family.
+            let whole = block.net().prefix_len() == 0 && self.only_v4;
+            self.blind |= !(whole && block.is_whole_family());
+            return if whole { Part::All } else { Part::None };
         };
         let fitting: Vec<IpAddr> = members
             .iter()
