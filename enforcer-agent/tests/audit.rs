@@ -208,3 +208,17 @@ fn the_demo_is_judged_without_a_word_on_stderr() {
         .unwrap();
     assert!(ran.status.success() && ran.stderr.is_empty(), "{}", String::from_utf8_lossy(&ran.stderr));
 }
+
+#[test]
+fn the_page_is_written_beside_the_results() {
+    let ground = Ground::new();
+    let ran = ground.audit(&["--flows", "vpc.log", "--report", "out.html"], b"");
+    assert_eq!(ran.code, 0, "{}", ran.stderr);
+    assert!(ran.stdout.contains("DENIED") && ran.stderr.contains("wrote `out.html`"), "{}", ran.stderr);
+    let page = fs::read_to_string(ground.dir.path().join("out.html")).unwrap();
+    assert!(page.starts_with("<!DOCTYPE html>") && page.contains("policies.yaml:14"), "{page}");
+    // Where it can't be written, nothing is read.
+    let ran = ground.audit(&["--flows", "vpc.log", "--report", "nowhere/out.html"], b"");
+    assert_eq!((ran.code, ran.stdout.as_str()), (2, ""));
+    assert!(ran.stderr.contains("`nowhere` is no directory"), "{}", ran.stderr);
+}

@@ -1,6 +1,8 @@
 //! A shop, and recordings of what goes on in it.
 #![allow(dead_code, reason = "each test file is a program of its own and uses some of it")]
 
+pub(crate) mod pages;
+
 use enforcer_audit::{Audit, Report, Setting};
 use enforcer_flows::{End, Flow, Item, Link, Opener, Packet, Sink, Time};
 use enforcer_policy::check;

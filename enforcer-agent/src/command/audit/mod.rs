@@ -12,6 +12,7 @@ use crate::pipeline::{Surroundings, prepare};
 use clap::ValueEnum;
 use enforcer_audit::{At, Audit, Managed, Report, Setting};
 use enforcer_policy::compile::Numbers;
+use enforcer_policy::document::parse_file;
 use jiff::Timestamp;
 use output::Form;
 use std::net::IpAddr;
@@ -28,7 +29,8 @@ use std::time::Duration;
                   tcpdump -i any -w - | enforcer audit -f policies/ --flows -\n  \
                   enforcer audit -f policies/ --flows live --for 60s\n  \
                   enforcer audit -f policies/ --flows vpc.log.gz --all-managed -o json\n  \
-                  enforcer audit -f policies/ --flows week.pcap --fail-on denied,gap -o junit\n\n\
+                  enforcer audit -f policies/ --flows week.pcap --fail-on denied,gap -o junit\n  \
+                  enforcer audit -f policies/ --flows week.pcap --report week.html\n\n\
                   Exit codes: 0 done; 1 what --fail-on names is there; 2 could not read; 3 policy invalid.")]
 pub(super) struct Args {
     /// Policy files or directories to judge by
@@ -76,6 +78,9 @@ pub(super) struct Args {
     /// Form of the results on stdout
     #[arg(short = 'o', long = "output", value_enum, default_value_t, value_name = "FORM")]
     output: Form,
+    /// Write the results as a page to look at as well: one HTML file that loads nothing
+    #[arg(long, value_name = "FILE")]
+    report: Option<PathBuf>,
     /// Each flow on a line of its own, with `-o jsonl`
     #[arg(long)]
     per_flow: bool,
@@ -124,7 +129,11 @@ pub(super) fn run(mut args: Args) -> Result<Exit, Failure> {
     if args.per_flow && args.output != Form::Jsonl {
         return Err(Failure::from(anyhow::anyhow!("--per-flow is for `-o jsonl`")));
     }
-    let files = input::parsed(&args.file)?;
+    if let Some(path) = &args.report {
+        output::place(path)?;
+    }
+    let sources = input::sources(&args.file)?;
+    let files: Vec<_> = sources.iter().map(parse_file).collect();
     let now = Instants::now();
     let around = Surroundings::default();
     let ready = match prepare(&files, &around, now, Numbers::default()) {
@@ -148,6 +157,9 @@ pub(super) fn run(mut args: Args) -> Result<Exit, Failure> {
     let mut audit = Audit::new(setting).map_err(uncompiled)?;
     recordings::take(&args, &mut audit)?;
     let report = audit.report().map_err(uncompiled)?;
+    if let Some(path) = &args.report {
+        output::page(&report, &sources, path)?;
+    }
     output::print(&report, &audit, args.output, args.per_flow)?;
     let failed = args.fail_on.iter().any(|what| what.is_there(&report));
     Ok(if failed { Exit::No } else { Exit::Yes })

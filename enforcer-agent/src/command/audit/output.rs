@@ -1,12 +1,15 @@
 //! The report in the form that was asked for.
 
-use crate::output::{Format, Printer};
-use anyhow::Context;
+use crate::output::{Format, Printer, note};
+use anyhow::{Context, ensure};
 use clap::ValueEnum;
 use enforcer_audit::report::{Group, Sample, Window};
 use enforcer_audit::{Audit, FlowLine, Report, render};
+use enforcer_policy::source::Source;
 use jiff::Timestamp;
 use serde::Serialize;
+use std::fs;
+use std::path::Path;
 
 /// What `-o` chooses.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
@@ -86,6 +89,22 @@ pub(super) fn print(report: &Report, audit: &Audit, form: Form, per_flow: bool) 
         Form::Sarif => out.document(&render::sarif(report))?,
     }
     out.flush()
+}
+
+/// Refuses a place where no page can be written, before anything is read.
+pub(super) fn place(path: &Path) -> anyhow::Result<()> {
+    let dir = path.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    ensure!(dir.is_dir(), "could not write `{}`: `{}` is no directory", path.display(), dir.display());
+    ensure!(!path.is_dir(), "could not write `{}`: it is a directory", path.display());
+    Ok(())
+}
+
+/// `--report`: the page for a browser.
+pub(super) fn page(report: &Report, sources: &[Source], path: &Path) -> anyhow::Result<()> {
+    let page = render::html(report, sources).context("could not make the page")?;
+    fs::write(path, page).with_context(|| format!("could not write `{}`", path.display()))?;
+    note(format_args!("wrote `{}`", path.display()));
+    Ok(())
 }
 
 fn flows(audit: &Audit, out: &mut Printer) -> anyhow::Result<()> {

@@ -1,0 +1,234 @@
+//! The service map: identities as boxes in ranks, flows as lines between them.
+
+use super::graph::{Edge, Graph};
+use super::layers::layout;
+use super::rows::{FLOWS, named};
+use super::words::{mark, number, visible};
+use crate::report::Identity;
+use std::fmt::Write;
+
+/// Beyond these a map is a tangle, and the matrix takes its place.
+const BOXES: usize = 40;
+const LINES: usize = 120;
+/// Lines that are written on; more of them would cover each other's words.
+const LABELLED: usize = 40;
+
+const WIDTH: f64 = 190.0;
+const GAP: f64 = 150.0;
+const EDGE: f64 = 24.0;
+const LOOP: f64 = 34.0;
+
+/// An SVG's contents.
+pub(super) struct Map {
+    pub(super) width: i64,
+    pub(super) height: i64,
+    pub(super) boxes: Vec<Box>,
+    pub(super) lines: Vec<Line>,
+}
+
+pub(super) struct Box {
+    pub(super) x: i64,
+    pub(super) y: i64,
+    pub(super) width: i64,
+    pub(super) height: i64,
+    pub(super) round: i64,
+    pub(super) kind: &'static str,
+    pub(super) name: String,
+    pub(super) detail: String,
+    pub(super) title: String,
+    /// More than one share the labels: a second box shows behind.
+    pub(super) several: bool,
+}
+
+pub(super) struct Line {
+    pub(super) path: String,
+    pub(super) verdict: &'static str,
+    pub(super) title: String,
+    pub(super) label: Option<Label>,
+    pub(super) target: String,
+}
+
+pub(super) struct Label {
+    pub(super) x: i64,
+    pub(super) y: i64,
+    pub(super) text: String,
+}
+
+impl Map {
+    /// `None` where there is nothing to draw, or too much.
+    pub(super) fn of(graph: &Graph<'_>) -> Option<Self> {
+        let (nodes, edges) = (graph.nodes.len(), graph.edges.len());
+        if nodes == 0 || nodes > BOXES || edges > LINES {
+            return None;
+        }
+        let between: Vec<&Edge<'_>> = graph.edges.iter().filter(|edge| edge.from != edge.to).collect();
+        let own: Vec<&Edge<'_>> = graph.edges.iter().filter(|edge| edge.from == edge.to).collect();
+        let ends: Vec<(usize, usize)> = between.iter().map(|edge| (edge.from, edge.to)).collect();
+        let heights: Vec<f64> = (0..nodes).map(|node| height(node, &ends)).collect();
+        let loops = |node| own.iter().filter(|edge| edge.from == node).count() as f64 * LOOP;
+        let room: Vec<f64> = (0..nodes).map(|node| heights[node] + loops(node)).collect();
+        let drawn = layout(&room, &ends);
+        let left = |node: usize| EDGE + drawn.rank[node] as f64 * (WIDTH + GAP);
+        let top = |node: usize| EDGE + drawn.middle[node] - room[node] / 2.0;
+        let boxes = graph.nodes.iter().enumerate().map(|(index, node)| {
+            let kind = node.identity.kind;
+            Box {
+                x: round(left(index)),
+                y: round(top(index)),
+                width: round(WIDTH),
+                height: round(heights[index]),
+                round: if matches!(kind, "world" | "multicast") { round(heights[index] / 2.0) } else { 8 },
+                kind,
+                name: name(node.identity),
+                detail: detail(node.identity),
+                title: format!("{}, {} flows", named(node.identity), number(node.flows)),
+                several: node.identity.members.len() > 1,
+            }
+        });
+        let side = |node: usize, right: bool| left(node) + if right { WIDTH } else { 0.0 };
+        let points: Vec<Vec<(f64, f64)>> = {
+            let mut points = Vec::new();
+            for (edge, (bends, turned)) in between.iter().zip(&drawn.bends) {
+                let mut way = vec![(side(edge.from, !turned), 0.0)];
+                for &(rank, at) in bends {
+                    let column = EDGE + rank as f64 * (WIDTH + GAP);
+                    let (near, far) = if *turned { (WIDTH, 0.0) } else { (0.0, WIDTH) };
+                    way.push((column + near, EDGE + at));
+                    way.push((column + far, EDGE + at));
+                }
+                way.push((side(edge.to, *turned), 0.0));
+                points.push(way);
+            }
+            dock(&mut points, &between, &drawn.bends, |node| top(node) + heights[node] / 2.0, &heights);
+            points
+        };
+        let labelled = edges <= LABELLED;
+        let mut lines: Vec<Line> = between
+            .iter()
+            .zip(&points)
+            .enumerate()
+            .map(|(index, (edge, way))| {
+                // Neighbouring lines carry their words at different places.
+                let at = [0.5, 0.36, 0.64][index % 3];
+                line(edge, graph, curve(way), labelled.then(|| on_curve(way[0], way[1], at)))
+            })
+            .collect();
+        let mut below = vec![0.0; nodes];
+        for edge in own {
+            let node = edge.from;
+            let (x, y) = (left(node) + WIDTH - 70.0, top(node) + heights[node]);
+            below[node] += LOOP;
+            let path =
+                format!("M{} {}c0 {below},50 {below},50 0", round(x), round(y), below = round(below[node]));
+            let at = (x - 50.0, y + below[node] * 0.7);
+            lines.push(line(edge, graph, path, labelled.then_some(at)));
+        }
+        Some(Self {
+            width: round(EDGE * 2.0 + drawn.ranks as f64 * (WIDTH + GAP) - GAP),
+            height: round(EDGE * 2.0 + drawn.height),
+            boxes: boxes.collect(),
+            lines,
+        })
+    }
+}
+
+fn height(node: usize, ends: &[(usize, usize)]) -> f64 {
+    let at = |of: fn(&(usize, usize)) -> usize| ends.iter().filter(|edge| of(edge) == node).count();
+    let most = at(|edge| edge.0).max(at(|edge| edge.1));
+    (16.0 * (most + 1) as f64).max(48.0)
+}
+
+/// Spreads where lines meet a box over its side, in the order of where they come from.
+fn dock(
+    points: &mut [Vec<(f64, f64)>],
+    edges: &[&Edge<'_>],
+    bends: &[(Vec<(usize, f64)>, bool)],
+    middle: impl Fn(usize) -> f64,
+    heights: &[f64],
+) {
+    // Node and whether its right side, then the height of the other point, the edge, and which end.
+    let mut ends: Vec<(usize, bool, f64, usize, bool)> = Vec::new();
+    for (index, (edge, (between, turned))) in edges.iter().zip(bends).enumerate() {
+        let bend = |at: Option<&(usize, f64)>, node| at.map_or_else(|| middle(node), |at| at.1 + EDGE);
+        ends.push((edge.from, !turned, bend(between.first(), edge.to), index, true));
+        ends.push((edge.to, *turned, bend(between.last(), edge.from), index, false));
+    }
+    ends.sort_by(|one, other| {
+        (one.0, one.1).cmp(&(other.0, other.1)).then(one.2.total_cmp(&other.2)).then(one.3.cmp(&other.3))
+    });
+    for chunk in ends.chunk_by(|one, other| (one.0, one.1) == (other.0, other.1)) {
+        for (place, &(node, _, _, index, first)) in chunk.iter().enumerate() {
+            let share = (place + 1) as f64 / (chunk.len() + 1) as f64;
+            let way = &mut points[index];
+            let end = if first { 0 } else { way.len() - 1 };
+            way[end].1 = middle(node) + (share - 0.5) * heights[node];
+        }
+    }
+}
+
+/// Curves between ranks, straight lines past them.
+fn curve(way: &[(f64, f64)]) -> String {
+    let mut path = format!("M{} {}", round(way[0].0), round(way[0].1));
+    for (index, pair) in way.windows(2).enumerate() {
+        let (x, y) = (round(pair[1].0), round(pair[1].1));
+        let written = if index % 2 == 0 {
+            let half = round((pair[0].0 + pair[1].0) / 2.0);
+            write!(path, "C{half} {},{half} {y},{x} {y}", round(pair[0].1))
+        } else {
+            write!(path, "L{x} {y}")
+        };
+        written.expect("a String takes everything");
+    }
+    path
+}
+
+/// A point of the first curve.
+fn on_curve(from: (f64, f64), to: (f64, f64), at: f64) -> (f64, f64) {
+    let rest = 1.0 - at;
+    let half = (from.0 + to.0) / 2.0;
+    let (begin, end) = (rest.powi(3), at.powi(3));
+    let (early, late) = (3.0 * rest * rest * at, 3.0 * rest * at * at);
+    (begin * from.0 + (early + late) * half + end * to.0, (begin + early) * from.1 + (late + end) * to.1)
+}
+
+fn line(edge: &Edge<'_>, graph: &Graph<'_>, path: String, label: Option<(f64, f64)>) -> Line {
+    let (from, to) = (named(graph.nodes[edge.from].identity), named(graph.nodes[edge.to].identity));
+    let more = if edge.more_ports > 0 { ", …" } else { "" };
+    let ports = edge.ports.join(", ");
+    let label = label.map(|(x, y)| {
+        let others = edge.ports.len() - 1 + edge.more_ports;
+        let others = if others > 0 { format!(" +{others}") } else { String::new() };
+        let text = format!("{} {}{others}", mark(edge.verdict), edge.ports[0]);
+        Label { x: round(x), y: round(y) - 3, text }
+    });
+    Line {
+        path,
+        verdict: edge.verdict,
+        title: format!("{from} to {to}: {} flows {} on {ports}{more}", number(edge.flows), edge.verdict),
+        label,
+        target: if edge.group < FLOWS { format!("flow-{}", edge.group + 1) } else { "flows".to_owned() },
+    }
+}
+
+fn name(identity: &Identity) -> String {
+    match identity.name() {
+        Some(name) => visible(name, 26),
+        None if identity.members.is_empty() => identity.kind.to_owned(),
+        None => format!("{} {}s", identity.members.len() as u64 + identity.more, identity.kind),
+    }
+}
+
+fn detail(identity: &Identity) -> String {
+    let pairs: Vec<String> =
+        identity.labels.iter().take(4).map(|(key, value)| format!("{key}={value}")).collect();
+    match identity.kind {
+        "world" => "addresses outside".to_owned(),
+        "host" => "the machines themselves".to_owned(),
+        "multicast" => "groups and broadcast".to_owned(),
+        _ => visible(&pairs.join(", "), 34),
+    }
+}
+
+fn round(at: f64) -> i64 {
+    at.round() as i64
+}
