@@ -49,7 +49,7 @@ pub(crate) fn hostile() -> Made {
         .collect();
     let mut audit = Audit::new(setting).unwrap();
     for (name, number) in HOSTILE.iter().zip(1..) {
-        audit.begin(name);
+        audit.begin(*name);
         let from = format!("10.9.9.{number}");
         audit.take(Item::Flow(&seen(number, flow(&from, 50_000, "10.0.0.2", 443, Opener::Source))));
         audit.take(Item::Flow(&seen(number, flow("10.0.0.1", 50_000, &from, 80, Opener::Source))));
@@ -79,7 +79,7 @@ pub(crate) fn services() -> Made {
 apiVersion: enforcer.dev/v1alpha1
 kind: Segment
 metadata: {name: mail-in-audit}
-spec: {selector: {app: mail}, mode: audit}
+spec: {select: [{labels: {app: mail}}], mode: audit}
 ---
 apiVersion: enforcer.dev/v1alpha1
 kind: FlowPolicy

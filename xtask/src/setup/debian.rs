@@ -51,6 +51,9 @@ fn wanted(scope: Scope) -> Vec<Package> {
         }
     }
     if scope == Scope::Ci {
+        if !["chromium", "chromium-browser", "google-chrome"].iter().any(|name| find(name).is_some()) {
+            packages.push(package("chromium", "opens the page that `enforcer audit --report` makes"));
+        }
         packages.push(package("rust-web-clippy", "lints the kernel programs with their own compiler"));
     }
     packages
