@@ -17,6 +17,11 @@ const WIDTH: f64 = 190.0;
 const GAP: f64 = 150.0;
 const EDGE: f64 = 24.0;
 const LOOP: f64 = 34.0;
+/// What a label takes.
+const LABEL: (f64, f64) = (76.0, 15.0);
+/// Characters that fit into a box, after marks are spelled out.
+const NAME: usize = 19;
+const DETAIL: usize = 27;
 
 /// An SVG's contents.
 pub(super) struct Map {
@@ -103,16 +108,13 @@ impl Map {
             points
         };
         let labelled = edges <= LABELLED;
-        let mut lines: Vec<Line> = between
-            .iter()
-            .zip(&points)
-            .enumerate()
-            .map(|(index, (edge, way))| {
-                // Neighbouring lines carry their words at different places.
-                let at = [0.5, 0.36, 0.64][index % 3];
-                line(edge, graph, curve(way), labelled.then(|| on_curve(way[0], way[1], at)))
-            })
-            .collect();
+        let mut taken: Vec<(f64, f64)> = Vec::new();
+        let mut lines: Vec<Line> = Vec::new();
+        for (edge, way) in between.iter().zip(&points) {
+            let at = labelled.then(|| free(way, &taken));
+            taken.extend(at);
+            lines.push(line(edge, graph, curve(way), at));
+        }
         let mut below = vec![0.0; nodes];
         for edge in own {
             let node = edge.from;
@@ -182,6 +184,17 @@ fn curve(way: &[(f64, f64)]) -> String {
     path
 }
 
+/// A place for words on the first curve, where none are yet.
+fn free(way: &[(f64, f64)], taken: &[(f64, f64)]) -> (f64, f64) {
+    const PLACES: [f64; 7] = [0.5, 0.4, 0.6, 0.3, 0.7, 0.22, 0.78];
+    let covers = |one: (f64, f64), other: &(f64, f64)| {
+        (one.0 - other.0).abs() < LABEL.0 && (one.1 - other.1).abs() < LABEL.1
+    };
+    let places = PLACES.map(|at| on_curve(way[0], way[1], at));
+    let free = places.into_iter().find(|place| !taken.iter().any(|other| covers(*place, other)));
+    free.unwrap_or(places[0])
+}
+
 /// A point of the first curve.
 fn on_curve(from: (f64, f64), to: (f64, f64), at: f64) -> (f64, f64) {
     let rest = 1.0 - at;
@@ -212,7 +225,7 @@ fn line(edge: &Edge<'_>, graph: &Graph<'_>, path: String, label: Option<(f64, f6
 
 fn name(identity: &Identity) -> String {
     match identity.name() {
-        Some(name) => visible(name, 26),
+        Some(name) => visible(&visible(name, NAME + 1), NAME),
         None if identity.members.is_empty() => identity.kind.to_owned(),
         None => format!("{} {}s", identity.members.len() as u64 + identity.more, identity.kind),
     }
@@ -225,7 +238,7 @@ fn detail(identity: &Identity) -> String {
         "world" => "addresses outside".to_owned(),
         "host" => "the machines themselves".to_owned(),
         "multicast" => "groups and broadcast".to_owned(),
-        _ => visible(&pairs.join(", "), 34),
+        _ => visible(&visible(&pairs.join(", "), DETAIL + 1), DETAIL),
     }
 }
 
