@@ -244,8 +244,11 @@ fn it_fits() {
             json!("rgb(255, 255, 255)")
         );
         assert_eq!(tab.evaluate("document.querySelector('.controls').offsetHeight"), json!(0));
-        resize(&mut tab, 1060);
+        // What A4 across has between its margins.
+        resize(&mut tab, 1032);
         tab.picture(&format!("{name}-print.png"));
+        let wide = tab.evaluate("document.documentElement.scrollWidth").as_u64().unwrap();
+        assert!(wide <= 1032, "{name}: {wide} pixels wide on paper of 1032");
         let cut = "[...document.querySelectorAll('.scroll')].filter((one) => getComputedStyle(one).overflowX !== 'visible').length";
         assert_eq!(tab.evaluate(cut), json!(0));
         let paper = tab.call("Page.printToPDF", &json!({"preferCSSPageSize": true}));
