@@ -58,6 +58,12 @@ impl Flow {
     pub(crate) const AT_DESTINATION: u8 = 8;
     /// A time is known.
     pub(crate) const TIMED: u8 = 16;
+    /// A record says that it was let on.
+    pub(crate) const PASSED: u8 = 32;
+    /// A record says that it was dropped.
+    pub(crate) const REFUSED: u8 = 64;
+    /// Packets of it were captured: an answer would have been, too.
+    pub(crate) const CAPTURED: u8 = 128;
 
     pub(crate) fn new(group: u32, flags: u8) -> Self {
         Self { packets: 0, bytes: 0, first: 0, last: 0, group, flags }

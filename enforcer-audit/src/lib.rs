@@ -25,6 +25,7 @@ pub mod render;
 mod repeats;
 pub mod report;
 mod setting;
+pub mod suggest;
 mod wire;
 
 pub use audit::{Audit, AuditError, FlowLine};

@@ -3,7 +3,7 @@
 use rustc_hash::FxHashSet;
 
 /// Ephemeral ports begin here at the latest, on Linux (32768) and by IANA (49152).
-const EPHEMERAL: u16 = 32_768;
+pub(crate) const EPHEMERAL: u16 = 32_768;
 
 /// Ends and ports that were seen to take connections.
 #[derive(Default)]
@@ -16,10 +16,15 @@ impl Listeners {
         self.seen.insert((end, protocol, port));
     }
 
+    /// Whether it was seen to take connections.
+    pub(crate) fn has(&self, end: u32, protocol: u8, port: u16) -> bool {
+        self.seen.contains(&(end, protocol, port))
+    }
+
     /// Whether the receiver of a packet opened its flow, by what is known of both ports: one that was seen to take
     /// connections; else the only one that isn't ephemeral; else the lower one. Of two that are alike, the sender opened it.
     pub(crate) fn receiver_opened(&self, ends: (u32, u32), protocol: u8, ports: (u16, u16)) -> bool {
-        let serves = |end, port| self.seen.contains(&(end, protocol, port));
+        let serves = |end, port| self.has(end, protocol, port);
         match (serves(ends.0, ports.0), serves(ends.1, ports.1)) {
             (true, false) => return true,
             (false, true) => return false,

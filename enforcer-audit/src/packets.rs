@@ -195,7 +195,7 @@ impl Audit {
         } else {
             self.totals.judged += 1;
         }
-        self.count(key, ruling, flags, 1, sent.bytes, sent.time.map(|time| (time, time)));
+        self.count(key, ruling, flags | Flow::CAPTURED, 1, sent.bytes, sent.time.map(|time| (time, time)));
         said
     }
 
@@ -223,7 +223,7 @@ impl Audit {
         }
         let (key, ruling, flags) = counted;
         self.totals.judged += 1;
-        self.count(key, ruling, flags, 1, sent.bytes, sent.time.map(|time| (time, time)));
+        self.count(key, ruling, flags | Flow::CAPTURED, 1, sent.bytes, sent.time.map(|time| (time, time)));
         said
     }
 
@@ -291,7 +291,7 @@ impl Audit {
         let header = captured.datagram();
         let protocol = header.get(if captured.ethertype == IPV4 { 9 } else { 6 }).copied().unwrap_or(0);
         let key = Key::new(source, destination, protocol, (0, 0));
-        self.count(key, ruling, Flow::OPENED, 1, bytes, time.map(|time| (time, time)));
+        self.count(key, ruling, Flow::OPENED | Flow::CAPTURED, 1, bytes, time.map(|time| (time, time)));
         ruling
     }
 

@@ -4,7 +4,7 @@ use crate::audit::Audit;
 use crate::flows::{Flow, Key};
 use crate::judge::Ruling;
 use crate::packets::opening;
-use enforcer_flows::{self as flows, Opener, Side};
+use enforcer_flows::{self as flows, Opener, Recorded, Side};
 use rustc_hash::FxHashMap;
 
 const UDP: u8 = 17;
@@ -117,7 +117,12 @@ impl Audit {
         self.totals.record_packets += packets;
         self.totals.record_bytes += bytes;
         let replied = if backward { Flow::REPLIED } else { 0 };
-        let group = self.count(key, ruling, Flow::OPENED | replied | side, packets, bytes, seen);
+        let did = match record.recorded {
+            Some(Recorded::Passed) => Flow::PASSED,
+            Some(Recorded::Refused) => Flow::REFUSED,
+            None => 0,
+        };
+        let group = self.count(key, ruling, Flow::OPENED | replied | side | did, packets, bytes, seen);
         self.groups.get(group).record(record.recorded);
     }
 

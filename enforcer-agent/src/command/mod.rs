@@ -18,6 +18,7 @@ mod run;
 mod sets;
 mod status;
 mod stop;
+mod suggest;
 mod test;
 
 use crate::exit::Exit;
@@ -51,6 +52,7 @@ enum Command {
     Audit(audit::Args),
     Diff(diff::Args),
     Import(import::Args),
+    Suggest(suggest::Args),
     Observe(observe::Args),
     Completions(completions::Args),
     Man(man::Args),
@@ -83,6 +85,7 @@ impl Cli {
             Command::Audit(args) => audit::run(args),
             Command::Diff(args) => diff::run(args),
             Command::Import(args) => import::run(args),
+            Command::Suggest(args) => suggest::run(args),
             Command::Observe(args) => observe::run(args),
             Command::Completions(args) => completions::run(args),
             Command::Man(args) => man::run(args),

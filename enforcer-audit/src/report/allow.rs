@@ -43,7 +43,7 @@ fn side(identity: &Identity, addresses: &[IpAddr], more: bool) -> Option<String>
 }
 
 /// A label as YAML: bare where nobody could take it for something else, else quoted with everything escaped that isn't plain.
-fn scalar(text: &str) -> String {
+pub(crate) fn scalar(text: &str) -> String {
     let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.' | '/');
     let lettered = text.starts_with(|c: char| c.is_ascii_alphabetic());
     let word = ["true", "false", "null", "yes", "no", "on", "off", "y", "n"];

@@ -22,7 +22,7 @@ use std::net::IpAddr;
 /// Denied groups for which the nearest rule is looked for; beyond them nobody reads.
 const ASKED: usize = 200;
 
-pub(super) fn timestamp(time: Time) -> Option<Timestamp> {
+pub(crate) fn timestamp(time: Time) -> Option<Timestamp> {
     Timestamp::from_nanosecond(i128::from(time)).ok()
 }
 
@@ -56,7 +56,7 @@ fn rank(ruling: Option<Ruling>) -> u8 {
 }
 
 /// Whether a rule could have another verdict come out.
-fn is_liftable(reason: Reason) -> bool {
+pub(crate) fn is_liftable(reason: Reason) -> bool {
     matches!(reason, Reason::NoRule | Reason::Protocol | Reason::Encapsulated | Reason::Multicast)
 }
 

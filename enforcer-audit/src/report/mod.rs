@@ -3,9 +3,9 @@
 //! Serialised it is `enforcer.audit/v1`. Fields are only ever added. All names are attacker-controlled text: whoever shows them escapes them
 //! (`enforcer_policy::diagnostic::shown`).
 
-mod allow;
+pub(crate) mod allow;
 mod identity;
-mod make;
+pub(crate) mod make;
 mod near;
 mod totals;
 

@@ -115,6 +115,11 @@ impl Recording {
         let mut setting = Setting::new(parsed(text), NOW);
         change(&mut setting);
         let mut audit = Audit::new(setting).unwrap();
+        self.play(&mut audit);
+        audit.report().unwrap()
+    }
+
+    pub(crate) fn play(&self, audit: &mut Audit) {
         for (time, bytes, length) in &self.packets {
             audit.take(Item::Packet(Packet {
                 time: Some(*time),
@@ -123,6 +128,5 @@ impl Recording {
                 length: *length,
             }));
         }
-        audit.report().unwrap()
     }
 }

@@ -56,6 +56,11 @@ pub(super) fn value(reader: &mut Reader<'_>, node: &Node<'_>, of: &str) -> Optio
     }
 }
 
+/// Whether a document can carry this label. Labels from elsewhere may be anything.
+pub fn is_label(key: &str, value: &str) -> bool {
+    key != "<<" && check_key(key).is_ok() && check_value(value).is_ok()
+}
+
 fn check_key(key: &str) -> Result<(), &'static str> {
     let (prefix, name) = match key.rsplit_once('/') {
         Some((prefix, name)) => (Some(prefix), name),

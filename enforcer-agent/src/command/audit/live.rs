@@ -1,6 +1,6 @@
 //! `--flows live`: what the daemon sees from now on.
 
-use super::Args;
+use super::recordings::Recordings;
 use crate::client::Lines;
 use crate::command::{Failure, daemon};
 use crate::protocol::{End, FlowRecord, ObserveLine};
@@ -14,7 +14,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 /// Takes the daemon's records until interrupted, or for as long as was asked.
-pub(super) fn take(args: &Args, audit: &mut Audit) -> Result<(), Failure> {
+pub(super) fn take(args: &Recordings, audit: &mut Audit) -> Result<(), Failure> {
     let socket = crate::command::SocketArgs { socket: args.socket.socket.clone() }.path();
     let listen = args.listen;
     daemon::converse(async {

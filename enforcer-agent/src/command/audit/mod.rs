@@ -3,9 +3,9 @@
 mod inventory;
 mod live;
 mod output;
-mod recordings;
+pub(super) mod recordings;
 
-use super::{Failure, SocketArgs, findings, input};
+use super::{Failure, findings, input};
 use crate::daemon::clock::Instants;
 use crate::exit::Exit;
 use crate::pipeline::{Surroundings, prepare};
@@ -15,9 +15,8 @@ use enforcer_policy::compile::Numbers;
 use enforcer_policy::document::parse_file;
 use jiff::Timestamp;
 use output::Form;
-use std::net::IpAddr;
+use recordings::Recordings;
 use std::path::PathBuf;
-use std::time::Duration;
 
 /// Judge recorded or live traffic by a policy set, before it is in force
 ///
@@ -36,42 +35,17 @@ pub(super) struct Args {
     /// Policy files or directories to judge by
     #[arg(short, long = "file", value_name = "PATH", num_args = 1.., required = true)]
     file: Vec<PathBuf>,
-    /// Recordings; `-` is stdin, `live` what the daemon sees from now on
-    #[arg(long, value_name = "FILE", num_args = 1.., required = true)]
-    flows: Vec<PathBuf>,
-    /// Who has which address: `kubectl get pods,nodes,namespaces -o json`, `aws ec2 describe-instances`, `docker inspect`
-    #[arg(long, value_name = "FILE", num_args = 1..)]
-    inventory: Vec<PathBuf>,
-    /// What the recordings are, in place of what their content tells
-    #[arg(long, value_parser = recordings::format)]
-    format: Option<enforcer_flows::Format>,
-    /// Fields of a VPC flow log that has no header line, as in AWS's --log-format
-    #[arg(long, value_name = "FIELDS")]
-    vpc_fields: Option<String>,
-    /// Give up at the first damaged record
-    #[arg(long)]
-    strict: bool,
+    #[command(flatten)]
+    recordings: Recordings,
     /// When policies are held against their expiry: a time (RFC 3339), or `packet` for each packet's and record's own [default: now]
     #[arg(long, value_name = "TIME", value_parser = instant)]
     at: Option<At>,
     /// Judge as if the enforcer ran wherever a workload does, not only where this build finds one by its interface
     #[arg(long)]
     all_managed: bool,
-    /// Addresses of the machines themselves (`entity: host`)
-    #[arg(long, value_name = "ADDRESS", num_args = 1..)]
-    host: Vec<IpAddr>,
-    /// Take VLAN tags off: the capture is from a trunk or a mirror port
-    #[arg(long)]
-    untag: bool,
     /// The recording holds every flow's first packet: what isn't opened in it is denied (`state`)
     #[arg(long)]
     from_start: bool,
-    /// Count packets that were captured twice both times
-    #[arg(long)]
-    keep_repeats: bool,
-    /// How long to listen, with `--flows live`, such as 60s or 5m [default: until interrupted]
-    #[arg(long = "for", value_name = "TIME", value_parser = duration)]
-    listen: Option<Duration>,
     /// Exit with 1 where these are there
     #[arg(long, value_enum, value_delimiter = ',', value_name = "WHAT")]
     fail_on: Vec<FailOn>,
@@ -84,8 +58,6 @@ pub(super) struct Args {
     /// Each flow on a line of its own, with `-o jsonl`
     #[arg(long)]
     per_flow: bool,
-    #[command(flatten)]
-    socket: SocketArgs,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -117,15 +89,7 @@ fn instant(text: &str) -> Result<At, String> {
         .map_err(|_| "a time looks like `2027-01-31T18:00:00Z`; or `packet`".to_owned())
 }
 
-fn duration(text: &str) -> Result<Duration, String> {
-    let wrong = || "a length of time looks like `60s`, `5m` or `1h`".to_owned();
-    text.parse::<jiff::SignedDuration>()
-        .ok()
-        .and_then(|length| Duration::try_from(length).ok())
-        .ok_or_else(wrong)
-}
-
-pub(super) fn run(mut args: Args) -> Result<Exit, Failure> {
+pub(super) fn run(args: Args) -> Result<Exit, Failure> {
     if args.per_flow && args.output != Form::Jsonl {
         return Err(Failure::from(anyhow::anyhow!("--per-flow is for `-o jsonl`")));
     }
@@ -148,14 +112,12 @@ pub(super) fn run(mut args: Args) -> Result<Exit, Failure> {
     }
     let mut setting = Setting::new(ready.set, now.wall);
     setting.default_mode = around.default_mode;
-    setting.host = std::mem::take(&mut args.host);
-    setting.known = inventory::read(&args.inventory)?;
+    args.recordings.put_into(&mut setting)?;
     setting.at = args.at.unwrap_or(At::Instant(now.wall));
     setting.managed = if args.all_managed { Managed::All } else { Managed::AsDeployed };
-    (setting.untag, setting.from_start, setting.keep_repeats) =
-        (args.untag, args.from_start, args.keep_repeats);
+    setting.from_start = args.from_start;
     let mut audit = Audit::new(setting).map_err(uncompiled)?;
-    recordings::take(&args, &mut audit)?;
+    recordings::take(&args.recordings, &mut audit)?;
     let report = audit.report().map_err(uncompiled)?;
     if let Some(path) = &args.report {
         output::page(&report, &sources, path)?;
@@ -165,7 +127,7 @@ pub(super) fn run(mut args: Args) -> Result<Exit, Failure> {
     Ok(if failed { Exit::No } else { Exit::Yes })
 }
 
-fn uncompiled(error: enforcer_audit::AuditError) -> Failure {
+pub(super) fn uncompiled(error: enforcer_audit::AuditError) -> Failure {
     let help = error.help();
     Failure { exit: Exit::Invalid, ..Failure::from(anyhow::Error::new(error)) }.help(help)
 }

@@ -1,19 +1,73 @@
 //! Reading recordings into the dry run, with a progress bar on a terminal.
 
-use super::{Args, live};
-use crate::command::Failure;
+use super::{inventory, live};
+use crate::command::{Failure, SocketArgs};
 use crate::output::note;
 use anyhow::Context;
-use enforcer_audit::Audit;
+use enforcer_audit::{Audit, Setting};
 use enforcer_flows::{Format, Options, read};
 use enforcer_policy::diagnostic::shown;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use std::fs::File;
 use std::io::{self, IsTerminal, Read};
-use std::path::Path;
+use std::net::IpAddr;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+/// What is read, and who is in it.
+#[derive(Debug, clap::Args)]
+pub(in crate::command) struct Recordings {
+    /// Recordings; `-` is stdin, `live` what the daemon sees from now on
+    #[arg(long, value_name = "FILE", num_args = 1.., required = true)]
+    flows: Vec<PathBuf>,
+    /// Who has which address: `kubectl get pods,nodes,namespaces -o json`, `aws ec2 describe-instances`, `docker inspect`
+    #[arg(long, value_name = "FILE", num_args = 1..)]
+    inventory: Vec<PathBuf>,
+    /// What the recordings are, in place of what their content tells
+    #[arg(long, value_parser = format)]
+    format: Option<Format>,
+    /// Fields of a VPC flow log that has no header line, as in AWS's --log-format
+    #[arg(long, value_name = "FIELDS")]
+    vpc_fields: Option<String>,
+    /// Give up at the first damaged record
+    #[arg(long)]
+    strict: bool,
+    /// Addresses of the machines themselves (`entity: host`)
+    #[arg(long, value_name = "ADDRESS", num_args = 1..)]
+    host: Vec<IpAddr>,
+    /// Take VLAN tags off: the capture is from a trunk or a mirror port
+    #[arg(long)]
+    untag: bool,
+    /// Count packets that were captured twice both times
+    #[arg(long)]
+    keep_repeats: bool,
+    /// How long to listen, with `--flows live`, such as 60s or 5m [default: until interrupted]
+    #[arg(long = "for", value_name = "TIME", value_parser = duration)]
+    pub(super) listen: Option<Duration>,
+    #[command(flatten)]
+    pub(super) socket: SocketArgs,
+}
+
+impl Recordings {
+    /// Puts who is known, and how the recordings are to be taken, into a setting.
+    pub(in crate::command) fn put_into(&self, setting: &mut Setting) -> Result<(), Failure> {
+        setting.host.clone_from(&self.host);
+        setting.known = inventory::read(&self.inventory)?;
+        (setting.untag, setting.keep_repeats) = (self.untag, self.keep_repeats);
+        Ok(())
+    }
+}
+
+fn duration(text: &str) -> Result<Duration, String> {
+    let wrong = || "a length of time looks like `60s`, `5m` or `1h`".to_owned();
+    text.parse::<jiff::SignedDuration>()
+        .ok()
+        .and_then(|length| Duration::try_from(length).ok())
+        .ok_or_else(wrong)
+}
 
 /// What `--format` takes.
-pub(super) fn format(word: &str) -> Result<Format, String> {
+fn format(word: &str) -> Result<Format, String> {
     word.parse().map_err(|_| {
         let known: Vec<&str> = Format::ALL.iter().map(|format| format.word()).collect();
         format!("formats are {}", known.join(", "))
@@ -21,7 +75,7 @@ pub(super) fn format(word: &str) -> Result<Format, String> {
 }
 
 /// Reads each recording to its end.
-pub(super) fn take(args: &Args, audit: &mut Audit) -> Result<(), Failure> {
+pub(in crate::command) fn take(args: &Recordings, audit: &mut Audit) -> Result<(), Failure> {
     let options = Options {
         format: args.format,
         strict: args.strict,

@@ -1,0 +1,75 @@
+//! `enforcer suggest`.
+
+use super::audit::recordings::{self, Recordings};
+use super::{Failure, audit::uncompiled, findings, input};
+use crate::daemon::clock::Instants;
+use crate::exit::Exit;
+use crate::output::{Format, Printer, note};
+use crate::pipeline::check;
+use enforcer_audit::suggest::Options;
+use enforcer_audit::{Audit, Managed, Setting};
+use enforcer_policy::model::PolicySet;
+use std::path::PathBuf;
+
+/// Write least-privilege policies from recorded or live traffic
+///
+/// FlowPolicy documents on stdout: one for each destination, from the smallest labels that mean exactly who was seen, to the ports that were
+/// used, each rule with its evidence. What looks like a scan, a probe or a client's port is set apart in comments, for a person to judge;
+/// what the recording system refused is left out. Flows that the policies given allow need no rule. Formats are those of `audit`.
+#[derive(Debug, clap::Args)]
+#[command(
+    after_help = "Examples:\n  enforcer suggest -f workloads.yaml --flows capture.pcapng > suggested.yaml\n  \
+                        enforcer check workloads.yaml suggested.yaml\n  \
+                        enforcer audit -f workloads.yaml suggested.yaml --flows capture.pcapng\n  \
+                        enforcer suggest --inventory pods.json --flows hubble.jsonl\n  \
+                        enforcer suggest -f policies/ --anew --flows vpc.log.gz --fold-ports 1\n\n\
+                        Exit codes: 0 done; 2 could not read; 3 policy invalid."
+)]
+pub(super) struct Args {
+    /// Documents that name who has which address; FlowPolicies among them are to stay
+    #[arg(short, long = "file", value_name = "PATH", num_args = 1..)]
+    file: Vec<PathBuf>,
+    /// Take no notice of the FlowPolicies given: suggest what all traffic needs
+    #[arg(long)]
+    anew: bool,
+    /// Make ports of a rule a range where each is at most this far from the one before; above 1 this lets in ports that weren't used [default: none]
+    #[arg(long, value_name = "N", default_value_t = 0, hide_default_value = true)]
+    fold_ports: u16,
+    /// Name up to so many addresses of the world one by one; more of them become `entity: world`
+    #[arg(long, value_name = "N", default_value_t = Options::default().world_addresses)]
+    world_addresses: usize,
+    #[command(flatten)]
+    recordings: Recordings,
+}
+
+pub(super) fn run(args: Args) -> Result<Exit, Failure> {
+    let files = if args.file.is_empty() { Vec::new() } else { input::parsed(&args.file)? };
+    let now = Instants::now();
+    let set = match check(&files, now) {
+        Ok(sound) => sound.set,
+        Err(found) => {
+            findings::show(&found);
+            return Ok(Exit::Invalid);
+        }
+    };
+    let policies = if args.anew { Vec::new() } else { set.policies };
+    let identities = PolicySet { workloads: set.workloads, groups: set.groups, ..PolicySet::default() };
+    let mut setting = Setting::new(PolicySet { policies, ..identities }, now.wall);
+    setting.managed = Managed::All;
+    args.recordings.put_into(&mut setting)?;
+    let mut audit = Audit::new(setting).map_err(uncompiled)?;
+    recordings::take(&args.recordings, &mut audit)?;
+    let report = audit.report().map_err(uncompiled)?;
+    let options = Options { fold_ports: args.fold_ports, world_addresses: args.world_addresses };
+    let suggestion = audit.suggest(&options);
+    let mut out = Printer::new(Format::Human);
+    out.line(suggestion.yaml().trim_end())?;
+    out.flush()?;
+    if suggestion.policies.is_empty() && report.totals.flows > 0 {
+        note("warning: no policy is suggested; the comments on stdout say why");
+    }
+    if report.totals.damaged > 0 {
+        note(format_args!("warning: {} damaged records were passed over", report.totals.damaged));
+    }
+    Ok(Exit::Yes)
+}

@@ -1,0 +1,69 @@
+//! `enforcer suggest` as a program: what it writes passes the check, and the same flows are allowed by it.
+
+use std::fs;
+use std::path::Path;
+use std::process::{Command, Output};
+
+const IDENTITIES: &str = "\
+apiVersion: enforcer.dev/v1alpha1
+kind: Workload
+metadata: {name: web}
+spec: {labels: {app: web}, match: [{interface: veth-web}], addresses: [10.0.0.1]}
+---
+apiVersion: enforcer.dev/v1alpha1
+kind: Workload
+metadata: {name: db}
+spec: {labels: {app: db}, match: [{interface: veth-db}], addresses: [10.0.0.2]}
+";
+
+/// A connection with its answers, one that was refused, and one that nobody answered.
+const VPC: &str = "\
+2 123456789010 eni-1 10.0.0.1 10.0.0.2 50000 5432 6 20 4249 1418530010 1418530070 ACCEPT OK
+2 123456789010 eni-1 10.0.0.2 10.0.0.1 5432 50000 6 18 9249 1418530010 1418530070 ACCEPT OK
+2 123456789010 eni-1 10.0.0.1 10.0.0.2 50001 22 6 3 180 1418530011 1418530070 REJECT OK
+2 123456789010 eni-1 10.0.0.1 10.0.0.2 50002 23 6 1 60 1418530011 1418530070 ACCEPT OK
+";
+
+fn enforcer(dir: &Path, args: &[&str]) -> Output {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_enforcer"));
+    command.current_dir(dir).args(args).env_remove("ENFORCER_SOCKET").output().unwrap()
+}
+
+#[test]
+fn what_is_suggested_passes_the_check_and_allows_what_was_used() {
+    let dir = tempfile::tempdir().unwrap();
+    let dir = dir.path();
+    fs::write(dir.join("identities.yaml"), IDENTITIES).unwrap();
+    fs::write(dir.join("vpc.log"), VPC).unwrap();
+    let ran = enforcer(dir, &["suggest", "-f", "identities.yaml", "--flows", "vpc.log"]);
+    let text = String::from_utf8(ran.stdout.clone()).unwrap();
+    assert!(ran.status.success() && ran.stderr.is_empty(), "{text}{}", String::from_utf8_lossy(&ran.stderr));
+    assert!(text.contains("# 1 flow, 38 packets, 2014-12-14T04:06:50Z to 2014-12-14T04:07:50Z"), "{text}");
+    assert!(text.contains("#   web (app=web) -> db (app=db)  tcp/22: 1 flow"), "{text}");
+    assert!(text.contains("ports: [tcp/23]}"), "an entry to judge: {text}");
+    fs::write(dir.join("suggested.yaml"), &ran.stdout).unwrap();
+    assert!(enforcer(dir, &["check", "identities.yaml", "suggested.yaml"]).status.success());
+    let args = ["audit", "-f", "identities.yaml", "suggested.yaml", "--flows", "vpc.log", "-o", "json"];
+    let report: serde_json::Value = serde_json::from_slice(&enforcer(dir, &args).stdout).unwrap();
+    assert_eq!(report["verdicts"]["allowed"]["flows"], 1, "{report}");
+    assert_eq!(report["verdicts"]["denied"]["flows"], 2, "refused and unanswered: {report}");
+    // Nothing is missing then.
+    let ran = enforcer(dir, &["suggest", "-f", "identities.yaml", "suggested.yaml", "--flows", "vpc.log"]);
+    let text = String::from_utf8(ran.stdout).unwrap();
+    assert!(!text.contains("kind: FlowPolicy") && text.contains("decide 1 flow"), "{text}");
+    let anew = ["suggest", "--anew", "-f", "identities.yaml", "suggested.yaml", "--flows", "vpc.log"];
+    assert!(String::from_utf8(enforcer(dir, &anew).stdout).unwrap().contains("kind: FlowPolicy"));
+}
+
+#[test]
+fn exit_codes_tell_what_went_wrong() {
+    let dir = tempfile::tempdir().unwrap();
+    let dir = dir.path();
+    fs::write(dir.join("bad.yaml"), "kind: Nonsense\n").unwrap();
+    fs::write(dir.join("vpc.log"), VPC).unwrap();
+    let code = |args: &[&str]| enforcer(dir, args).status.code();
+    assert_eq!(code(&["suggest", "--flows", "missing.pcap"]), Some(2));
+    assert_eq!(code(&["suggest", "-f", "bad.yaml", "--flows", "vpc.log"]), Some(3));
+    assert_eq!(code(&["suggest", "--flows", "vpc.log"]), Some(0));
+    assert_eq!(code(&["suggest"]), Some(2));
+}
