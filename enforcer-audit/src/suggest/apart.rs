@@ -82,7 +82,7 @@ impl Judgement {
         // Scans hide whether records of this kind tell of answers: without them it is asked once more.
         for _ in 0..2 {
             let mut tally: FxHashMap<u32, (usize, usize)> = FxHashMap::default();
-            told = tells(all().filter(|(target, _)| !scanners.contains(&target.source)));
+            told = tells(sorted.told_before, all().filter(|(target, _)| !scanners.contains(&target.source)));
             for (target, seen) in all() {
                 let (slight, total) = tally.entry(target.source).or_default();
                 *slight += usize::from(is_slight(target, seen, told, &ports));
@@ -138,8 +138,8 @@ impl Judgement {
 }
 
 /// Whether records tell of answers: most of those of TCP do, where any do. What is captured always does.
-fn tells<'a>(targets: impl Iterator<Item = (&'a Target, &'a Seen)>) -> bool {
-    let (mut answered, mut total) = (0_u64, 0_u64);
+fn tells<'a>(before: (u64, u64), targets: impl Iterator<Item = (&'a Target, &'a Seen)>) -> bool {
+    let (mut answered, mut total) = before;
     for (_, seen) in targets.filter(|(target, seen)| target.protocol == 6 && !seen.captured) {
         answered += u64::from(seen.replied);
         total += 1;

@@ -20,6 +20,9 @@ type Port = (u8, u16);
 /// What was seen at the ports of a set of sources.
 type Rows = Vec<(Parties, Vec<(Port, Evidence)>)>;
 
+/// The same without the evidence.
+type Shape = Vec<(Parties, Vec<Port>)>;
+
 pub(super) fn suggest(audit: &Audit, options: &Options) -> Suggestion {
     let universe = universe(audit);
     let identities: Vec<Option<u32>> =
@@ -149,7 +152,7 @@ fn policies(
         rows.entry(destination).or_default().entry(sources).or_default().push((port, evidence));
     }
     // Destinations with the same ports and sources stand together.
-    let mut alike: BTreeMap<Vec<(Parties, Vec<Port>)>, (Parties, Rows)> = BTreeMap::new();
+    let mut alike: BTreeMap<Shape, (Parties, Rows)> = BTreeMap::new();
     let mut entries: Vec<(Parties, Rows)> = Vec::new();
     for (destination, rows) in rows {
         let labelled = destination.iter().all(|party| matches!(party, Party::Labelled(_)));

@@ -19,6 +19,9 @@ pub(super) struct Universe {
 
 type Pair<'a> = (&'a String, &'a String);
 
+/// How much a combination of labels gains, what it costs, which labels it has, who carries them.
+type Best = ((usize, u32), Vec<usize>, Vec<u32>);
+
 /// How little a key says about what something is for. Keys that change with every roll-out come last.
 fn strangeness(key: &str) -> u32 {
     let name = key.rsplit('/').next().unwrap_or(key);
@@ -78,7 +81,7 @@ impl Universe {
         let mut pairs: Vec<Pair<'_>> =
             self.labels(identity).iter().filter(|(key, value)| is_label(key, value)).collect();
         pairs.sort_by_key(|(key, _)| strangeness(key));
-        let mut best: Option<((usize, u32), Vec<usize>, Vec<u32>)> = None;
+        let mut best: Option<Best> = None;
         let mut consider = |chosen: &[usize]| {
             let carriers = self.carriers(chosen.iter().map(|at| pairs[*at]));
             if !carriers.iter().all(|carrier| wanted.contains(carrier)) {

@@ -60,6 +60,8 @@ pub(super) struct Sorted {
     /// What none is made for.
     pub(super) out: BTreeMap<(Why, Class), Evidence>,
     pub(super) allowed_before: Evidence,
+    /// Of those, records of TCP: flows of which answers are told, and all.
+    pub(super) told_before: (u64, u64),
 }
 
 /// Every flow of a dry run.
@@ -84,6 +86,10 @@ pub(super) fn sort(audit: &Audit, party: impl Fn(u32) -> Party) -> Sorted {
             },
             Some(_) => {
                 sorted.allowed_before.add(evidence);
+                if protocol == 6 && !flow.is(Flow::CAPTURED) {
+                    sorted.told_before.0 += u64::from(flow.is(Flow::REPLIED));
+                    sorted.told_before.1 += 1;
+                }
                 continue;
             }
         };
