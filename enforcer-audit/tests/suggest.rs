@@ -370,6 +370,9 @@ impl Scene {
     }
 }
 
+/// From, to, protocol and port.
+type Reached = (String, String, u8, u16);
+
 /// Who an address is to a rule: labels, or one of the others.
 fn class(world: &World<'_>, at: IpAddr) -> String {
     let end = world.end(at);
@@ -395,14 +398,14 @@ proptest! {
         let hosts = [OTHERS[0].parse().unwrap()];
         let world = World { set: &set, hosts: &hosts, default_mode: enforcer_policy::model::SegmentMode::Enforce, now: NOW };
         let hooked = |at: IpAddr| set.workloads.iter().any(|workload| workload.addresses.contains(&at));
-        let mut seen: BTreeSet<(String, String, u8, u16)> = BTreeSet::new();
+        let mut seen: BTreeSet<Reached> = BTreeSet::new();
         for flow in flows.iter().filter(|flow| hooked(flow.source.address) || hooked(flow.destination.address)) {
             let port = flow.icmp.map_or(flow.destination.port, |(kind, code)| u16::from_be_bytes([kind, code]));
             let (from, to) = (class(&world, flow.source.address), class(&world, flow.destination.address));
             seen.insert((from, to, flow.protocol, port));
         }
         let is_world = |at: &str| at.starts_with("198.") || at.starts_with("203.");
-        let many = |end: &dyn Fn(&(String, String, u8, u16)) -> bool| seen.iter().filter(|at| end(at)).count() > 4;
+        let many = |end: &dyn Fn(&Reached) -> bool| seen.iter().filter(|at| end(at)).count() > 4;
         let all = scene.addresses();
         let strange: IpAddr = "192.0.2.77".parse().unwrap();
         for from in all.iter().chain([&strange]) {
