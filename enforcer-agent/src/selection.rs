@@ -53,10 +53,7 @@ pub fn text(end: &Endpoint) -> String {
     match end {
         Endpoint::Labels(pairs) => labels(pairs),
         Endpoint::Address(address) => address.to_string(),
-        Endpoint::Entity(Entity::Host) => "host".to_owned(),
-        Endpoint::Entity(Entity::World) => "world".to_owned(),
-        Endpoint::Entity(Entity::Workloads) => "workloads".to_owned(),
-        Endpoint::Entity(Entity::All) => "all".to_owned(),
+        Endpoint::Entity(entity) => entity.word().to_owned(),
         Endpoint::Workload(name) => format!("workload/{}", shown(name)),
     }
 }

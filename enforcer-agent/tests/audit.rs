@@ -1,26 +1,23 @@
 //! `enforcer audit` as a program: recordings in, forms and exit codes out.
 
+mod ran;
+
+use ran::Ran;
 use std::fs;
 use std::io::Write;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-const POLICIES: &str = "\
-apiVersion: enforcer.dev/v1alpha1
-kind: Workload
-metadata: {name: web}
-spec: {labels: {app: web}, match: [{interface: veth-web}], addresses: [10.0.0.1]}
----
-apiVersion: enforcer.dev/v1alpha1
-kind: Workload
-metadata: {name: db}
-spec: {labels: {app: db}, match: [{interface: veth-db}], addresses: [10.0.0.2]}
+const POLICIES: &str = concat!(
+    include_str!("web-and-db.yaml"),
+    "\
 ---
 apiVersion: enforcer.dev/v1alpha1
 kind: FlowPolicy
 metadata: {name: shop}
 spec: {flows: [{from: [{labels: {app: web}}], to: [{labels: {app: db}}], ports: [tcp/5432]}]}
-";
+"
+);
 
 /// As AWS documents version 2: account, interface, addresses, ports, protocol, packets, bytes, times, action, status.
 const VPC: &str = "\
@@ -29,12 +26,6 @@ const VPC: &str = "\
 2 123456789010 eni-1 10.0.0.1 10.0.0.2 50001 22 6 3 180 1418530011 1418530070 ACCEPT OK
 2 123456789010 eni-1 - - - - - - - 1431280876 1431280934 - NODATA
 ";
-
-struct Ran {
-    code: i32,
-    stdout: String,
-    stderr: String,
-}
 
 struct Ground {
     dir: tempfile::TempDir,
@@ -65,9 +56,7 @@ impl Ground {
             .unwrap();
         // Who refuses to read it is told by its exit code.
         let _ = child.stdin.take().unwrap().write_all(stdin);
-        let output = child.wait_with_output().unwrap();
-        let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
-        Ran { code: output.status.code().unwrap(), stdout: text(output.stdout), stderr: text(output.stderr) }
+        child.wait_with_output().unwrap().into()
     }
 }
 

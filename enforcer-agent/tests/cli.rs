@@ -1,9 +1,12 @@
 //! The real binary: what it prints where, and what it tells the shell.
 
+mod ran;
+
+use ran::Ran;
 use std::fs;
 use std::io::Write;
 use std::path::Path;
-use std::process::{Command, Output, Stdio};
+use std::process::{Command, Stdio};
 
 const HEAD: &str = "apiVersion: enforcer.dev/v1alpha1\n";
 
@@ -18,19 +21,6 @@ fn enforcer(args: &[&str]) -> Command {
         command.env_remove(variable);
     }
     command
-}
-
-struct Ran {
-    code: i32,
-    stdout: String,
-    stderr: String,
-}
-
-impl From<Output> for Ran {
-    fn from(output: Output) -> Self {
-        let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
-        Self { code: output.status.code().unwrap(), stdout: text(output.stdout), stderr: text(output.stderr) }
-    }
 }
 
 fn run(args: &[&str]) -> Ran {

@@ -1,20 +1,15 @@
 //! `enforcer diff` as a person runs it.
 
+mod ran;
+
+use ran::Ran;
 use std::fs;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-struct Ran {
-    code: i32,
-    stdout: String,
-    stderr: String,
-}
-
 fn diff(at: &Path, args: &[&str]) -> Ran {
     let mut command = Command::new(env!("CARGO_BIN_EXE_enforcer"));
-    let output = command.arg("diff").args(args).current_dir(at).stdin(Stdio::null()).output().unwrap();
-    let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
-    Ran { code: output.status.code().unwrap(), stdout: text(output.stdout), stderr: text(output.stderr) }
+    command.arg("diff").args(args).current_dir(at).stdin(Stdio::null()).output().unwrap().into()
 }
 
 fn set(at: &Path, name: &str, ports: &str) {

@@ -1,7 +1,10 @@
 //! `enforcer import`, through the real binary, to documents that the other commands read.
 
+mod ran;
+
+use ran::Ran;
 use std::fs;
-use std::process::{Command, Output, Stdio};
+use std::process::{Command, Stdio};
 
 const PODS: &str = r#"{"kind": "List", "items": [
   {"kind": "Namespace", "metadata": {"name": "shop"}},
@@ -39,10 +42,9 @@ impl Files {
 
     fn run(&self, args: &[&str]) -> (i32, String, String) {
         let mut command = Command::new(env!("CARGO_BIN_EXE_enforcer"));
-        let Output { status, stdout, stderr } =
-            command.args(args).current_dir(self.0.path()).stdin(Stdio::null()).output().unwrap();
-        let text = |bytes| String::from_utf8(bytes).unwrap();
-        (status.code().unwrap(), text(stdout), text(stderr))
+        let output = command.args(args).current_dir(self.0.path()).stdin(Stdio::null()).output().unwrap();
+        let Ran { code, stdout, stderr } = output.into();
+        (code, stdout, stderr)
     }
 }
 

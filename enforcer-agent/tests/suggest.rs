@@ -4,17 +4,7 @@ use std::fs;
 use std::path::Path;
 use std::process::{Command, Output};
 
-const IDENTITIES: &str = "\
-apiVersion: enforcer.dev/v1alpha1
-kind: Workload
-metadata: {name: web}
-spec: {labels: {app: web}, match: [{interface: veth-web}], addresses: [10.0.0.1]}
----
-apiVersion: enforcer.dev/v1alpha1
-kind: Workload
-metadata: {name: db}
-spec: {labels: {app: db}, match: [{interface: veth-db}], addresses: [10.0.0.2]}
-";
+const IDENTITIES: &str = include_str!("web-and-db.yaml");
 
 /// A connection with its answers, one that was refused, and one that nobody answered.
 const VPC: &str = "\

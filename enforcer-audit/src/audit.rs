@@ -152,6 +152,18 @@ impl Audit {
         }
     }
 
+    /// What was counted so far: the report without what has to be looked for.
+    pub fn totals(&self) -> Result<Totals, AuditError> {
+        match &self.failed {
+            Some(error) => Err(AuditError(error.clone())),
+            None => Ok(self.counted()),
+        }
+    }
+
+    pub(crate) fn counted(&self) -> Totals {
+        Totals { flows: self.flows.len() as u64, addresses: self.ends.len() as u64, ..self.totals.clone() }
+    }
+
     /// Every distinct flow, in no order.
     pub fn flows(&self) -> impl Iterator<Item = FlowLine> {
         self.flows.iter().map(|(key, flow)| FlowLine {

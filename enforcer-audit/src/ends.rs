@@ -3,10 +3,10 @@
 use crate::ground::{Ground, NOBODY};
 use crate::report::Identity;
 use crate::setting::Setting;
-use enforcer_common::address;
 use enforcer_common::maps::kind;
 use enforcer_flows::{Time, Who};
 use enforcer_policy::compile::{CompileError, IdentityKind};
+use enforcer_policy::explain::is_multicast;
 use enforcer_policy::model::{Origin, Workload};
 use rustc_hash::FxHashMap;
 use std::net::IpAddr;
@@ -318,12 +318,5 @@ impl Ends {
         };
         self.who.insert(who.as_ref().clone(), workload);
         Some(workload)
-    }
-}
-
-fn is_multicast(at: IpAddr) -> bool {
-    match at {
-        IpAddr::V4(at) => address::is_multicast(&address::v4(at.octets())),
-        IpAddr::V6(at) => address::is_multicast(&address::v6(at.octets())),
     }
 }

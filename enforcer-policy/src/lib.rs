@@ -19,4 +19,5 @@ pub mod reference;
 pub mod source;
 #[cfg(feature = "testing")]
 pub mod testing;
+pub mod write;
 pub mod yaml;

@@ -8,6 +8,7 @@ use crate::pipeline::{Ready, Surroundings, prepare};
 use crate::protocol::{Finding, TestReport};
 use crate::verdicts;
 use enforcer_policy::compile::Numbers;
+use enforcer_policy::diagnostic::counted;
 use enforcer_policy::document::ParsedFile;
 use enforcer_policy::model::PolicySet;
 use serde::Serialize;
@@ -76,8 +77,8 @@ pub(super) fn run(args: Args) -> Result<Exit, Failure> {
             } else {
                 out.line(format_args!(
                     "invalid: {}, {}",
-                    count(errors, "error"),
-                    count(files.len(), "file")
+                    counted(errors as u64, "error"),
+                    counted(files.len() as u64, "file")
                 ))?;
             }
         }
@@ -134,16 +135,7 @@ fn summary(files: usize, set: &PolicySet) -> String {
     parts
         .iter()
         .filter(|(number, _)| *number > 0)
-        .map(|(number, what)| count(*number, what))
+        .map(|(number, what)| counted(*number as u64, what))
         .collect::<Vec<_>>()
         .join(", ")
-}
-
-/// `1 file`, `2 files`, `2 flow policies`.
-pub(super) fn count(number: usize, what: &str) -> String {
-    match (number, what.strip_suffix('y')) {
-        (1, _) => format!("1 {what}"),
-        (_, Some(stem)) => format!("{number} {stem}ies"),
-        (_, None) => format!("{number} {what}s"),
-    }
 }

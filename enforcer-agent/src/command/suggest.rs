@@ -59,17 +59,17 @@ pub(super) fn run(args: Args) -> Result<Exit, Failure> {
     args.recordings.put_into(&mut setting)?;
     let mut audit = Audit::new(setting).map_err(uncompiled)?;
     recordings::take(&args.recordings, &mut audit)?;
-    let report = audit.report().map_err(uncompiled)?;
+    let totals = audit.totals().map_err(uncompiled)?;
     let options = Options { fold_ports: args.fold_ports, world_addresses: args.world_addresses };
     let suggestion = audit.suggest(&options);
     let mut out = Printer::new(Format::Human);
     out.line(suggestion.yaml().trim_end())?;
     out.flush()?;
-    if suggestion.policies.is_empty() && report.totals.flows > 0 {
+    if suggestion.policies.is_empty() && totals.flows > 0 {
         note("warning: no policy is suggested; the comments on stdout say why");
     }
-    if report.totals.damaged > 0 {
-        note(format_args!("warning: {} damaged records were passed over", report.totals.damaged));
+    if totals.damaged > 0 {
+        note(format_args!("warning: {} damaged records were passed over", totals.damaged));
     }
     Ok(Exit::Yes)
 }

@@ -8,7 +8,7 @@ use crate::pipeline::{Surroundings, prepare};
 use crate::protocol::{PathHop, PropertyResult, TestReport, TestResult};
 use crate::verdicts;
 use enforcer_policy::compile::Numbers;
-use enforcer_policy::diagnostic::shown;
+use enforcer_policy::diagnostic::{listed, shown};
 use serde::Serialize;
 use std::path::PathBuf;
 
@@ -117,11 +117,7 @@ fn property_lines(property: &PropertyResult, colour: bool) -> String {
 }
 
 fn hop_line(hop: &PathHop) -> String {
-    let names = |names: &[String]| {
-        let first: Vec<String> = names.iter().take(4).map(|name| shown(name)).collect();
-        let more = names.len().saturating_sub(4);
-        if more == 0 { first.join(", ") } else { format!("{} and {more} more", first.join(", ")) }
-    };
+    let names = |names: &[String]| listed(&names.iter().map(|name| shown(name)).collect::<Vec<_>>(), 4);
     let by = match hop.cause.rule {
         Some(_) => hop.cause.to_string(),
         None => "the mode of its segment".to_owned(),

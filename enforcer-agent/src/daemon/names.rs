@@ -131,18 +131,10 @@ impl Names {
             let Some(reason) = cause.as_reason() else {
                 return CauseRecord { reason: Some("unknown".to_owned()), ..CauseRecord::default() };
             };
-            let detail = (reason.detail() != reason.word()).then(|| reason.detail().to_owned());
-            return CauseRecord { reason: Some(reason.word().to_owned()), detail, ..CauseRecord::default() };
+            return CauseRecord::from(reason);
         };
-        let known = self.tables.read().unwrap_or_else(PoisonError::into_inner).rules.get(&number).cloned();
-        match known {
-            Some(rule) => CauseRecord {
-                rule: Some(rule.name()),
-                file: Some(rule.origin.file.to_string()),
-                line: Some(rule.origin.line),
-                why: rule.why.clone(),
-                ..CauseRecord::default()
-            },
+        match self.rule(number) {
+            Some(rule) => CauseRecord::from(&*rule),
             None => CauseRecord { rule: Some(format!("rule-{number}")), ..CauseRecord::default() },
         }
     }

@@ -6,6 +6,7 @@ use crate::protocol::{Cut, FlowRecord, Icmp};
 use enforcer_common::event::FlowEvent;
 use enforcer_common::maps::Direction;
 use enforcer_common::{Cause, Word};
+use enforcer_policy::model::PortSpec;
 use jiff::{Timestamp, Unit};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
@@ -34,7 +35,7 @@ pub(super) fn record(event: &FlowEvent, at: Timestamp, since: Option<u64>, names
         verdict: Word::from_code(event.word).word().to_owned(),
         passes: event.passes != 0,
         cause: names.cause(Cause(event.cause)),
-        protocol: (event.family != 0).then(|| protocol(event.protocol)),
+        protocol: (event.family != 0).then(|| PortSpec::Protocol(event.protocol).to_string()),
         icmp,
         source: names.end(sender, address(event.family, event.source), port(event.source_port)),
         destination: names.end(
@@ -54,17 +55,6 @@ pub(super) fn record(event: &FlowEvent, at: Timestamp, since: Option<u64>, names
 
 fn shown(at: Timestamp) -> String {
     at.round(Unit::Millisecond).map_or_else(|_| at.to_string(), |at| format!("{at:.3}"))
-}
-
-fn protocol(number: u8) -> String {
-    match number {
-        1 => "icmp".to_owned(),
-        6 => "tcp".to_owned(),
-        17 => "udp".to_owned(),
-        58 => "icmpv6".to_owned(),
-        132 => "sctp".to_owned(),
-        other => format!("proto/{other}"),
-    }
 }
 
 /// Addresses stand as they do in the packet: words in network order.

@@ -1,7 +1,9 @@
 //! One judged packet as it is observed: the JSON twin of the line for people.
 
 use super::TamperRecord;
-use enforcer_policy::diagnostic::shown;
+use enforcer_common::Reason;
+use enforcer_policy::compile::RuleInfo;
+use enforcer_policy::diagnostic::{shown, shown_path};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::fmt;
@@ -98,6 +100,25 @@ pub struct CauseRecord {
     pub detail: Option<String>,
 }
 
+impl From<&RuleInfo> for CauseRecord {
+    fn from(rule: &RuleInfo) -> Self {
+        Self {
+            rule: Some(rule.name()),
+            file: Some(rule.origin.file.to_string()),
+            line: Some(rule.origin.line),
+            why: rule.why.clone(),
+            ..Self::default()
+        }
+    }
+}
+
+impl From<Reason> for CauseRecord {
+    fn from(reason: Reason) -> Self {
+        let detail = (reason.detail() != reason.word()).then(|| reason.detail().to_owned());
+        Self { reason: Some(reason.word().to_owned()), detail, ..Self::default() }
+    }
+}
+
 impl fmt::Display for CauseRecord {
     /// The rule with its place, or the reason with its finer name.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -111,12 +132,6 @@ impl fmt::Display for CauseRecord {
         f.write_str(&shown(self.reason.as_deref().unwrap_or("unknown")))?;
         self.detail.iter().try_for_each(|detail| write!(f, " ({})", shown(detail)))
     }
-}
-
-/// A path as it may be shown: whole, but nothing that a terminal would act on.
-fn shown_path(path: &str) -> String {
-    let pieces: Vec<String> = path.split('/').map(shown).collect();
-    pieces.join("/")
 }
 
 /// ICMP type and code.

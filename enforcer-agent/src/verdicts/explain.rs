@@ -11,7 +11,7 @@ use enforcer_policy::compile::Compiled;
 use enforcer_policy::explain::{
     self, Candidate, Cause, Explainer, Explanation, Miss, Path, Verdict, Who, port_text,
 };
-use enforcer_policy::model::{Action, PolicyMode, PolicySet, Tier};
+use enforcer_policy::model::PolicySet;
 use serde::Serialize;
 use std::fmt::Write as _;
 
@@ -169,15 +169,8 @@ fn rule(candidate: &Candidate<'_>) -> Rule {
     Rule {
         rule: cited(&candidate.rule),
         action: action(candidate),
-        tier: match policy.tier {
-            Tier::Guardrail => "guardrail",
-            Tier::Application => "application",
-            Tier::Baseline => "baseline",
-        },
-        mode: match policy.mode {
-            PolicyMode::Enforce => "enforce",
-            PolicyMode::Audit => "audit",
-        },
+        tier: policy.tier.word(),
+        mode: policy.mode.word(),
         matches: candidate.matches(),
         first_failing: candidate.first_failing().map(|clause| clause.word()),
         failing: candidate.failing.iter().map(|clause| clause.word()).collect(),
@@ -185,10 +178,7 @@ fn rule(candidate: &Candidate<'_>) -> Rule {
 }
 
 fn action(candidate: &Candidate<'_>) -> &'static str {
-    match candidate.rule.entry().action {
-        Action::Allow => "allow",
-        Action::Deny => "deny",
-    }
+    candidate.rule.entry().action.word()
 }
 
 fn near(miss: &Miss<'_>) -> Near {

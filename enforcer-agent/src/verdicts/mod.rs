@@ -29,10 +29,7 @@ pub(crate) fn inputs<'a>(set: &'a PolicySet, around: &'a Surroundings, now: Inst
 fn cause(verdict: &Verdict<'_>) -> CauseRecord {
     match verdict.cause {
         Cause::Rule(rule) => cited(&rule),
-        Cause::Reason(reason) => {
-            let detail = (reason.detail() != reason.word()).then(|| reason.detail().to_owned());
-            CauseRecord { reason: Some(reason.word().to_owned()), detail, ..CauseRecord::default() }
-        }
+        Cause::Reason(reason) => CauseRecord::from(reason),
     }
 }
 

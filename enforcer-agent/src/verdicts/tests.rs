@@ -7,7 +7,7 @@ use crate::protocol::{CauseRecord, PathHop, PropertyResult, TestReport, TestResu
 use crate::selection;
 use enforcer_policy::diff::ports_text;
 use enforcer_policy::flowtests::{TestOutcome, run};
-use enforcer_policy::model::{Claim, Expectation};
+use enforcer_policy::model::Claim;
 use enforcer_policy::property::{self, Failure, Hop, PropertyOutcome};
 
 /// Runs every FlowTest of a set.
@@ -49,30 +49,18 @@ fn held(outcome: &PropertyOutcome<'_>) -> PropertyResult {
 }
 
 fn hop(hop: &Hop) -> PathHop {
-    let cause = hop.rule.as_ref().map(|rule| CauseRecord {
-        rule: Some(rule.name()),
-        file: Some(rule.origin.file.to_string()),
-        line: Some(rule.origin.line),
-        why: rule.why.clone(),
-        ..CauseRecord::default()
-    });
     PathHop {
         from: hop.from.clone(),
         to: hop.to.clone(),
         ports: ports_text(&[hop.ports], usize::MAX),
         verdict: hop.reach.word().to_owned(),
-        cause: cause.unwrap_or_default(),
+        cause: hop.rule.as_ref().map(CauseRecord::from).unwrap_or_default(),
     }
 }
 
 fn result(outcome: &TestOutcome<'_>) -> TestResult {
     let case = outcome.case;
     let shown = outcome.shown();
-    let expected = match case.expect {
-        Expectation::Allow => "allow",
-        Expectation::Deny => "deny",
-        Expectation::Audit => "audit",
-    };
     TestResult {
         test: outcome.test.name.clone(),
         case: outcome.index,
@@ -81,7 +69,7 @@ fn result(outcome: &TestOutcome<'_>) -> TestResult {
         from: selection::text(&case.from),
         to: selection::text(&case.to),
         port: case.port.to_string(),
-        expected: expected.to_owned(),
+        expected: case.expect.word().to_owned(),
         seen: shown.map_or("nothing", |path| path.verdict.word.word()).to_owned(),
         cause: shown.map(|path| cause(&path.verdict)).unwrap_or_default(),
         passed: outcome.holds(),

@@ -1,8 +1,8 @@
 //! Workflow commands of GitHub Actions: annotations at the files and lines of rules.
 
-use super::text::{count, headline, near};
+use super::text::{headline, near};
 use crate::report::{CauseLine, Report};
-use enforcer_policy::diagnostic::shown;
+use enforcer_policy::diagnostic::{counted, shown};
 
 /// Annotations: errors for what would be denied, warnings for rules that decided nothing, notices for what the recording can't tell.
 #[must_use]
@@ -33,7 +33,7 @@ pub fn github(report: &Report) -> String {
         lines.push(command("notice", Some(&place), "workload not covered", &message));
     }
     if report.totals.gaps > 0 {
-        lines.push(command("warning", None, "gaps in the recording", &count(report.totals.gaps, "gap")));
+        lines.push(command("warning", None, "gaps in the recording", &counted(report.totals.gaps, "gap")));
     }
     lines.concat()
 }

@@ -1,9 +1,9 @@
 //! For people, on a terminal.
 
-use super::text::{count, end, group_cause, instant, near, path};
+use super::text::{end, group_cause, instant, near};
 use crate::report::{Group, Report};
 use comfy_table::{ContentArrangement, Table, presets};
-use enforcer_policy::diagnostic::shown;
+use enforcer_policy::diagnostic::{counted, shown, shown_path};
 use std::fmt::Write as _;
 
 /// Rows of one table; the rest is in the other forms.
@@ -48,7 +48,7 @@ fn totals(out: &mut String, report: &Report, colour: bool) -> std::fmt::Result {
     write!(
         out,
         "{}: {}, {}, {}",
-        count(report.totals.flows, "flow"),
+        counted(report.totals.flows, "flow"),
         word(verdicts.allowed.flows, "allowed", "32"),
         word(verdicts.denied.flows, "denied", "31"),
         word(verdicts.audited.flows, "audited", "33"),
@@ -60,19 +60,19 @@ fn totals(out: &mut String, report: &Report, colour: bool) -> std::fmt::Result {
     let totals = &report.totals;
     let mut parts = Vec::new();
     if totals.packets > 0 {
-        parts.push(format!("{} in {} bytes", count(totals.packets, "packet"), totals.packet_bytes));
+        parts.push(format!("{} in {} bytes", counted(totals.packets, "packet"), totals.packet_bytes));
     }
     if totals.records > 0 {
         let (packets, bytes) = (totals.record_packets, totals.record_bytes);
         parts.push(format!(
             "{} of {} in {bytes} bytes",
-            count(totals.records, "record"),
-            count(packets, "packet")
+            counted(totals.records, "record"),
+            counted(packets, "packet")
         ));
     }
-    parts.push(count(totals.addresses, "address"));
+    parts.push(counted(totals.addresses, "address"));
     if totals.gaps > 0 {
-        parts.push(count(totals.gaps, "gap"));
+        parts.push(counted(totals.gaps, "gap"));
     }
     if totals.damaged > 0 {
         parts.push(format!("{} damaged", totals.damaged));
@@ -102,10 +102,10 @@ fn changes(out: &mut String, report: &Report) -> std::fmt::Result {
     let breaks = changed("breaks").map(|group| group.recorded.passed).sum();
     let opens = changed("opens").map(|group| group.recorded.refused).sum();
     if breaks > 0 {
-        writeln!(out, "  {} of what passed would be denied: what would break", count(breaks, "record"))?;
+        writeln!(out, "  {} of what passed would be denied: what would break", counted(breaks, "record"))?;
     }
     if opens > 0 {
-        writeln!(out, "  {} of what was refused would pass", count(opens, "record"))?;
+        writeln!(out, "  {} of what was refused would pass", counted(opens, "record"))?;
     }
     Ok(())
 }
@@ -188,7 +188,11 @@ fn unused(out: &mut String, report: &Report) -> std::fmt::Result {
             (false, "audit") => "in audit",
             (false, _) => "",
         };
-        rows.add_row([shown(&rule.rule), format!("{}:{}", path(&rule.file), rule.line), why.to_owned()]);
+        rows.add_row([
+            shown(&rule.rule),
+            format!("{}:{}", shown_path(&rule.file), rule.line),
+            why.to_owned(),
+        ]);
     }
     print(out, &rows)?;
     more(out, rules.len())
@@ -209,7 +213,7 @@ fn untouched(out: &mut String, report: &Report) -> std::fmt::Result {
             .map(|(key, value)| format!("{}={}", shown(key), shown(value)))
             .collect();
         let place = match (&workload.file, workload.line) {
-            (Some(file), Some(line)) => format!("{}:{line}", path(file)),
+            (Some(file), Some(line)) => format!("{}:{line}", shown_path(file)),
             _ => "inventory".to_owned(),
         };
         rows.add_row([shown(&workload.workload), labels.join(","), place]);

@@ -1,7 +1,7 @@
 //! Words that several forms share, safe to show.
 
 use crate::report::{CauseLine, Group, Identity, Near, Sample};
-use enforcer_policy::diagnostic::shown;
+use enforcer_policy::diagnostic::{counted, shown, shown_path};
 use jiff::Timestamp;
 use std::net::IpAddr;
 
@@ -40,7 +40,7 @@ pub(super) fn end(of: &Identity, group: &Group, address: fn(&Sample) -> IpAddr) 
 /// `shop#0  shop.yaml:14`, `no-rule`, `fragment (frag-tiny)`.
 pub(super) fn cause(cause: &CauseLine) -> String {
     match (&cause.rule, &cause.file, cause.line, cause.reason) {
-        (Some(rule), Some(file), Some(line), _) => format!("{}  {}:{line}", shown(rule), path(file)),
+        (Some(rule), Some(file), Some(line), _) => format!("{}  {}:{line}", shown(rule), shown_path(file)),
         (Some(rule), ..) => shown(rule),
         (None, _, _, Some(reason)) => match cause.detail {
             Some(detail) => format!("{reason} ({detail})"),
@@ -53,12 +53,6 @@ pub(super) fn cause(cause: &CauseLine) -> String {
 /// The cause of a group's verdict.
 pub(super) fn group_cause(group: &Group) -> String {
     group.cause.as_ref().map_or_else(|| "-".to_owned(), cause)
-}
-
-/// A path whole, but with nothing in it that a terminal would act on.
-pub(super) fn path(path: &str) -> String {
-    let pieces: Vec<String> = path.split('/').map(shown).collect();
-    pieces.join("/")
 }
 
 /// `shop#0  shop.yaml:14: `ports` has tcp/443: add `tcp/22``.
@@ -79,15 +73,6 @@ pub(super) fn instant(at: Timestamp) -> String {
     at.strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
 }
 
-/// `1 flow`, `2 flows`, `2 addresses`.
-pub(super) fn count(number: u64, what: &str) -> String {
-    match (number, what.ends_with('s')) {
-        (1, _) => format!("1 {what}"),
-        (_, true) => format!("{number} {what}es"),
-        (_, false) => format!("{number} {what}s"),
-    }
-}
-
 /// What would become of a group's flows, in one sentence.
 pub(super) fn headline(group: &Group) -> String {
     let recorded = match group.change {
@@ -97,7 +82,7 @@ pub(super) fn headline(group: &Group) -> String {
     };
     format!(
         "{} from {} to {} on {} would be {}{recorded}",
-        count(group.figures.flows, "flow"),
+        counted(group.figures.flows, "flow"),
         identity(&group.source),
         identity(&group.destination),
         group.port,

@@ -13,7 +13,6 @@ use crate::setting::At;
 use enforcer_common::{Reason, Word};
 use enforcer_flows::Time;
 use enforcer_policy::explain::port_text;
-use enforcer_policy::model::{Action, PolicyMode};
 use jiff::Timestamp;
 use rustc_hash::FxHashMap;
 use std::cmp::Reverse;
@@ -26,9 +25,12 @@ pub(crate) fn timestamp(time: Time) -> Option<Timestamp> {
     Timestamp::from_nanosecond(i128::from(time)).ok()
 }
 
-fn window(seen: Option<(Time, Time)>) -> Option<Window> {
-    let (first, last) = seen?;
-    Some(Window { first: timestamp(first)?, last: timestamp(last)? })
+impl Window {
+    /// `None` where there are no times, or none of this calendar.
+    pub fn of(seen: Option<(Time, Time)>) -> Option<Self> {
+        let (first, last) = seen?;
+        Some(Self { first: timestamp(first)?, last: timestamp(last)? })
+    }
 }
 
 fn figures(group: &groups::Group) -> Figures {
@@ -134,9 +136,6 @@ impl Report {
             };
             add(to, group.figures);
         }
-        let mut totals = audit.totals.clone();
-        totals.flows = audit.flows.len() as u64;
-        totals.addresses = audit.ends.len() as u64;
         let gaps = audit.gaps.iter().map(|gap| GapLine {
             first: gap.start.and_then(timestamp),
             last: gap.end.and_then(timestamp),
@@ -151,10 +150,10 @@ impl Report {
                 At::Instant(at) => Some(at),
                 At::Own => None,
             },
-            window: window(audit.window),
+            window: Window::of(audit.window),
             sources: audit.sources.iter().map(source).collect(),
             notes: notes(audit, &verdicts),
-            totals,
+            totals: audit.counted(),
             verdicts,
             rules: rules(audit),
             workloads: coverage(audit),
@@ -172,7 +171,7 @@ impl Report {
 
 fn source(source: &Source) -> SourceLine {
     let Source { name, packets, records, .. } = source;
-    SourceLine { name: name.clone(), window: window(source.window), packets: *packets, records: *records }
+    SourceLine { name: name.clone(), window: Window::of(source.window), packets: *packets, records: *records }
 }
 
 fn line(audit: &Audit, group: &groups::Group) -> Group {
@@ -223,7 +222,7 @@ fn line(audit: &Audit, group: &groups::Group) -> Group {
         protocol: key.protocol,
         port_number: ported.then_some(key.port),
         figures: figures(group),
-        seen: window(group.seen),
+        seen: Window::of(group.seen),
         opening_not_seen: group.unopened,
         recorded,
         change,
@@ -271,14 +270,8 @@ fn rules(audit: &Audit) -> Vec<RuleUse> {
             rule: format!("{}#{index}", policy.name),
             file: entry.origin.file.to_string(),
             line: entry.origin.line,
-            action: match entry.action {
-                Action::Allow => "allow",
-                Action::Deny => "deny",
-            },
-            mode: match policy.mode {
-                PolicyMode::Enforce => "enforce",
-                PolicyMode::Audit => "audit",
-            },
+            action: entry.action.word(),
+            mode: policy.mode.word(),
             expired: policy.expires.is_some_and(ended),
             figures: used.get(&(policy.name.as_str(), index)).copied().unwrap_or_default(),
         })

@@ -1,10 +1,10 @@
 //! The suggestion as YAML documents with their evidence as comments. No name breaks out of either.
 
 use super::{Apart, Evidence, Suggestion};
-use crate::report::allow::scalar;
 use crate::report::make::timestamp;
 use enforcer_policy::diagnostic::shown;
-use enforcer_policy::model::{Entity, LabelSelector, Operator, PortSpec, Selector};
+use enforcer_policy::model::{PortSpec, Selector};
+use enforcer_policy::write::{label_selector, scalar};
 use std::fmt::{self, Display, Write as _};
 
 /// Lines under one heading, and ports in one line.
@@ -37,45 +37,14 @@ impl Display for Evidence {
     }
 }
 
-fn labels(selector: &LabelSelector) -> String {
-    let mut parts = Vec::new();
-    let pairs = selector.labels.iter().map(|(key, value)| format!("{}: {}", scalar(key), scalar(value)));
-    let pairs: Vec<String> = pairs.collect();
-    if !pairs.is_empty() {
-        parts.push(format!("labels: {{{}}}", pairs.join(", ")));
-    }
-    let list = |values: &[String]| values.iter().map(|value| scalar(value)).collect::<Vec<_>>().join(", ");
-    let expressions = selector.expressions.iter().map(|expression| {
-        let key = scalar(&expression.key);
-        match &expression.operator {
-            Operator::In(values) => format!("{{key: {key}, in: [{}]}}", list(values)),
-            Operator::NotIn(values) => format!("{{key: {key}, notIn: [{}]}}", list(values)),
-            Operator::Exists(wanted) => format!("{{key: {key}, exists: {wanted}}}"),
-        }
-    });
-    let expressions: Vec<String> = expressions.collect();
-    if !expressions.is_empty() {
-        parts.push(format!("expressions: [{}]", expressions.join(", ")));
-    }
-    format!("{{{}}}", parts.join(", "))
-}
-
 fn selectors(list: &[Selector]) -> String {
     let one = |selector: &Selector| match selector {
-        Selector::Labels(selector) => labels(selector),
+        Selector::Labels(selector) => label_selector(selector),
         Selector::Cidr { cidrs, .. } => {
             let blocks: Vec<String> = cidrs.iter().map(|block| format!("\"{block}\"")).collect();
             format!("{{cidr: [{}]}}", blocks.join(", "))
         }
-        Selector::Entity(entity) => {
-            let word = match entity {
-                Entity::Host => "host",
-                Entity::World => "world",
-                Entity::Workloads => "workloads",
-                Entity::All => "all",
-            };
-            format!("{{entity: {word}}}")
-        }
+        Selector::Entity(entity) => format!("{{entity: {}}}", entity.word()),
     };
     list.iter().map(one).collect::<Vec<_>>().join(", ")
 }

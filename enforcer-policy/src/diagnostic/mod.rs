@@ -94,10 +94,14 @@ impl Diagnostic {
 
 /// A value from a document as it may be shown: at most 64 characters, and none that a terminal would act on.
 pub fn shown(value: &str) -> String {
-    const LIMIT: usize = 64;
-    let mut out = String::with_capacity(value.len().min(LIMIT));
+    shown_within(value, 64)
+}
+
+/// A value as it may be shown, at most so many of its characters.
+pub fn shown_within(value: &str, most: usize) -> String {
+    let mut out = String::with_capacity(value.len().min(most));
     for (index, character) in value.chars().enumerate() {
-        if index == LIMIT {
+        if index == most {
             out.push('…');
             break;
         }
@@ -108,6 +112,29 @@ pub fn shown(value: &str) -> String {
         }
     }
     out
+}
+
+/// A path as it may be shown: whole, but nothing that a terminal would act on.
+pub fn shown_path(path: &str) -> String {
+    let pieces: Vec<String> = path.split('/').map(shown).collect();
+    pieces.join("/")
+}
+
+/// The first `most` of a list, and how many more there are.
+pub fn listed(texts: &[String], most: usize) -> String {
+    let more = texts.len().saturating_sub(most);
+    let list = texts[..texts.len() - more].join(", ");
+    if more == 0 { list } else { format!("{list} and {more} more") }
+}
+
+/// `1 file`, `2 files`, `2 policies`, `2 addresses`.
+pub fn counted(number: u64, what: &str) -> String {
+    match (number, what.strip_suffix('y'), what.ends_with('s')) {
+        (1, _, _) => format!("1 {what}"),
+        (_, Some(stem), _) => format!("{number} {stem}ies"),
+        (_, None, true) => format!("{number} {what}es"),
+        (_, None, false) => format!("{number} {what}s"),
+    }
 }
 
 /// Control characters, and marks that change the direction or visibility of text.
@@ -140,13 +167,20 @@ pub(crate) fn did_you_mean<'a>(written: &str, known: impl IntoIterator<Item = &'
 
 #[cfg(test)]
 mod tests {
-    use super::{did_you_mean, shown};
+    use super::{did_you_mean, shown, shown_within};
 
     #[test]
     fn e96_shown_escapes_and_bounds() {
         assert_eq!(shown("plain ü"), "plain ü");
         assert_eq!(shown("a\u{1b}[31m\u{202e}\u{9b}"), "a\\u{1b}[31m\\u{202e}\\u{9b}");
         assert_eq!(shown(&"x".repeat(65)), format!("{}…", "x".repeat(64)));
+    }
+
+    #[test]
+    fn long_text_is_cut_and_marks_are_spelled_out() {
+        assert_eq!(shown_within("a\u{202e}b\u{7}", 10), "a\\u{202e}b\\u{7}");
+        assert_eq!(shown_within(&"x".repeat(200), 130), format!("{}…", "x".repeat(130)));
+        assert_eq!(shown_within(&"x".repeat(130), 130), "x".repeat(130));
     }
 
     #[test]

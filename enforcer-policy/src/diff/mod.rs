@@ -7,7 +7,7 @@ mod tests;
 
 use crate::compile::ports::ranges;
 use crate::compile::{Compiled, Standing};
-use crate::diagnostic::shown;
+use crate::diagnostic::{listed, shown};
 use crate::model::{PortSpec, SegmentMode};
 use points::{Point, points};
 use reach::Stretch;
@@ -257,13 +257,6 @@ impl fmt::Display for Change {
         };
         if rules.is_empty() { Ok(()) } else { write!(f, "  ({})", rules.join(", ")) }
     }
-}
-
-/// The first `most` of a list, and how many more there are.
-fn listed(texts: &[String], most: usize) -> String {
-    let more = texts.len().saturating_sub(most);
-    let list = texts.iter().take(most).cloned().collect::<Vec<_>>().join(", ");
-    if more == 0 { list } else { format!("{list} and {more} more") }
 }
 
 /// A range of `protocol << 16 | port` as entries of `ports`; several whole protocols as one text.

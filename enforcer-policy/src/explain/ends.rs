@@ -92,7 +92,7 @@ pub(super) fn pairs(labels: &Labels) -> String {
 }
 
 /// Whether an address names a group of receivers.
-pub(super) fn is_multicast(at: IpAddr) -> bool {
+pub fn is_multicast(at: IpAddr) -> bool {
     match at {
         IpAddr::V4(v4) => address::is_multicast(&address::v4(v4.octets())),
         IpAddr::V6(v6) => address::is_multicast(&address::v6(v6.octets())),

@@ -19,7 +19,7 @@ use enforcer_common::Word;
 use std::collections::HashMap;
 
 pub use clauses::{port_text, single_port};
-pub use ends::{End, Place, Who};
+pub use ends::{End, Place, Who, is_multicast};
 pub use path::{Cause, Path, RuleRef, Verdict};
 
 /// A compiled set that can be asked.

@@ -2,7 +2,7 @@
 
 use super::Lint;
 use crate::compile::{Compiled, RuleInfo, Standing};
-use crate::diagnostic::shown;
+use crate::diagnostic::{listed, shown};
 use crate::diff::{END, Reaches};
 use crate::model::PolicySet;
 use crate::property::nodes;
@@ -67,9 +67,7 @@ fn lint(rule: &RuleInfo, by: &BTreeSet<u32>, compiled: &Compiled) -> Lint {
         .iter()
         .filter_map(|number| Some(format!("`{}`", shown(&compiled.rule(*number)?.name()))))
         .collect();
-    let more = names.len().saturating_sub(3);
-    let first = names[..names.len() - more].join(", ");
-    let by = if more == 0 { first } else { format!("{first} and {more} more") };
+    let by = listed(&names, 3);
     Lint {
         origin: rule.origin.clone(),
         message: format!(

@@ -95,3 +95,34 @@ pub enum PortSpec {
         code: Option<u8>,
     },
 }
+
+impl Tier {
+    /// The word for it in documents.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Guardrail => "guardrail",
+            Self::Application => "application",
+            Self::Baseline => "baseline",
+        }
+    }
+}
+
+impl PolicyMode {
+    /// The word for it in documents.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Enforce => "enforce",
+            Self::Audit => "audit",
+        }
+    }
+}
+
+impl Action {
+    /// The word for it in documents.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Allow => "allow",
+            Self::Deny => "deny",
+        }
+    }
+}

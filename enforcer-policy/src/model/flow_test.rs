@@ -88,3 +88,14 @@ pub enum Expectation {
     /// The flow is reported as `audited`.
     Audit,
 }
+
+impl Expectation {
+    /// The word for it in documents.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Allow => "allow",
+            Self::Deny => "deny",
+            Self::Audit => "audit",
+        }
+    }
+}

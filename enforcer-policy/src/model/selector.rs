@@ -60,3 +60,15 @@ pub enum Entity {
     /// Anything at all.
     All,
 }
+
+impl Entity {
+    /// The word for it in documents.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Host => "host",
+            Self::World => "world",
+            Self::Workloads => "workloads",
+            Self::All => "all",
+        }
+    }
+}

@@ -152,15 +152,20 @@ impl Node<'_> {
             Extent::At(at) => self.whole(selectors, Place::At(*at)),
             Extent::Nowhere => self.whole(selectors, Place::Anywhere(None)),
             Extent::Range { v4, left, .. } => {
-                let (by_address, others): (Vec<_>, Vec<_>) =
-                    selectors.iter().partition(|selector| matches!(selector, Selector::Cidr { .. }));
-                let others: Vec<Selector> = others.into_iter().cloned().collect();
-                if self.whole(&others, Place::Anywhere(None)) == Share::All {
-                    return Share::All;
+                let mut rest = left.clone();
+                for selector in selectors {
+                    match selector {
+                        Selector::Cidr { cidrs, except } => {
+                            rest = rest.without(&self.spans(cidrs, except, *v4));
+                        }
+                        Selector::Labels(_) | Selector::Entity(_) => {
+                            let one = std::slice::from_ref(selector);
+                            if self.whole(one, Place::Anywhere(None)) == Share::All {
+                                return Share::All;
+                            }
+                        }
+                    }
                 }
-                let matched: Vec<Spans> =
-                    by_address.into_iter().map(|selector| self.spans(selector, *v4)).collect();
-                let rest = matched.iter().fold(left.clone(), |rest, matched| rest.without(matched));
                 match (rest.is_empty(), rest == *left) {
                     (true, _) => Share::All,
                     (false, true) => Share::None,
@@ -175,8 +180,7 @@ impl Node<'_> {
     }
 
     /// The addresses of one family that a selector by address names.
-    fn spans(&self, selector: &Selector, v4: bool) -> Spans {
-        let Selector::Cidr { cidrs, except } = selector else { return Spans::default() };
+    fn spans(&self, cidrs: &[IpNet], except: &[IpNet], v4: bool) -> Spans {
         let of = |blocks: &[IpNet], names: &dyn Fn(&IpNet) -> bool| {
             let ours = blocks.iter().filter(|block| block.addr().is_ipv4() == v4 && names(block));
             Spans::union(ours.map(of_block))

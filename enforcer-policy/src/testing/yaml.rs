@@ -1,9 +1,8 @@
 //! From a policy set back to the documents a person would write.
 
 use crate::model::{
-    Action, AddressGroup, Endpoint, Entity, Expectation, FlowCase, FlowEntry, FlowPolicy, FlowTest, Labels,
-    OnDeny, Operator, PolicyMode, PolicySet, PortSpec, Segment, SegmentMode, Selector, Tier, Workload,
-    WorkloadMatch,
+    AddressGroup, Endpoint, FlowCase, FlowEntry, FlowPolicy, FlowTest, Labels, OnDeny, Operator, PolicySet,
+    Segment, Selector, Workload, WorkloadMatch,
 };
 use std::fmt::Display;
 
@@ -85,15 +84,7 @@ fn group(group: &AddressGroup) -> String {
 }
 
 fn policy(policy: &FlowPolicy) -> String {
-    let tier = match policy.tier {
-        Tier::Guardrail => "guardrail",
-        Tier::Application => "application",
-        Tier::Baseline => "baseline",
-    };
-    let mode = match policy.mode {
-        PolicyMode::Enforce => "enforce",
-        PolicyMode::Audit => "audit",
-    };
+    let (tier, mode) = (policy.tier.word(), policy.mode.word());
     let mut text = head("FlowPolicy", &policy.name);
     text += &format!("  tier: {tier}\n  mode: {mode}\n");
     if let Some(expires) = policy.expires {
@@ -107,14 +98,10 @@ fn policy(policy: &FlowPolicy) -> String {
 }
 
 fn flow_entry(entry: &FlowEntry) -> String {
-    let action = match entry.action {
-        Action::Allow => "allow",
-        Action::Deny => "deny",
-    };
-    let mut text = format!("    - action: {action}\n");
+    let mut text = format!("    - action: {}\n", entry.action.word());
     text += &format!("      from: {}\n", list(&entry.from, selector));
     text += &format!("      to: {}\n", list(&entry.to, selector));
-    text += &format!("      ports: {}\n", list(&entry.ports, |spec| quote(&port(spec))));
+    text += &format!("      ports: {}\n", list(&entry.ports, |spec| quote(&spec.to_string())));
     if let Some(why) = &entry.why {
         text += &format!("      why: {}\n", quote(why));
     }
@@ -123,7 +110,7 @@ fn flow_entry(entry: &FlowEntry) -> String {
 
 fn selector(selector: &Selector) -> String {
     let fields = match selector {
-        Selector::Entity(entity) => vec![format!("entity: {}", entity_name(*entity))],
+        Selector::Entity(entity) => vec![format!("entity: {}", entity.word())],
         Selector::Cidr { cidrs, except } => {
             let mut fields = vec![format!("cidr: {}", quoted(cidrs))];
             if !except.is_empty() {
@@ -153,40 +140,8 @@ fn selector(selector: &Selector) -> String {
     format!("{{{}}}", fields.join(", "))
 }
 
-fn entity_name(entity: Entity) -> &'static str {
-    match entity {
-        Entity::Host => "host",
-        Entity::World => "world",
-        Entity::Workloads => "workloads",
-        Entity::All => "all",
-    }
-}
-
-fn port(spec: &PortSpec) -> String {
-    let name = |protocol: u8| match protocol {
-        1 => "icmp".to_owned(),
-        6 => "tcp".to_owned(),
-        17 => "udp".to_owned(),
-        58 => "icmpv6".to_owned(),
-        132 => "sctp".to_owned(),
-        number => format!("proto/{number}"),
-    };
-    match *spec {
-        PortSpec::Any => "any".to_owned(),
-        PortSpec::Protocol(protocol) => name(protocol),
-        PortSpec::Ports { protocol, first, last } if first == last => format!("{}/{first}", name(protocol)),
-        PortSpec::Ports { protocol, first, last } => format!("{}/{first}-{last}", name(protocol)),
-        PortSpec::Icmp { protocol, kind, code: None } => format!("{}/{kind}", name(protocol)),
-        PortSpec::Icmp { protocol, kind, code: Some(code) } => format!("{}/{kind}/{code}", name(protocol)),
-    }
-}
-
 fn segment(segment: &Segment) -> String {
-    let mode = match segment.mode {
-        SegmentMode::Off => "off",
-        SegmentMode::Audit => "audit",
-        SegmentMode::Enforce => "enforce",
-    };
+    let mode = segment.mode.word();
     let head = head("Segment", &segment.name);
     let on_deny = match segment.on_deny {
         OnDeny::Drop => "",
@@ -207,14 +162,10 @@ fn flow_case(case: &FlowCase) -> String {
     let end = |end: &Endpoint| match end {
         Endpoint::Labels(of) => format!("{{labels: {}}}", labels(of)),
         Endpoint::Address(address) => format!("{{address: {}}}", quote(&address.to_string())),
-        Endpoint::Entity(entity) => format!("{{entity: {}}}", entity_name(*entity)),
+        Endpoint::Entity(entity) => format!("{{entity: {}}}", entity.word()),
         Endpoint::Workload(name) => format!("{{workload: {}}}", quote(name)),
     };
-    let expect = match case.expect {
-        Expectation::Allow => "allow",
-        Expectation::Deny => "deny",
-        Expectation::Audit => "audit",
-    };
-    let (from, to, port) = (end(&case.from), end(&case.to), quote(&port(&case.port)));
+    let expect = case.expect.word();
+    let (from, to, port) = (end(&case.from), end(&case.to), quote(&case.port.to_string()));
     format!("{{from: {from}, to: {to}, port: {port}, expect: {expect}}}")
 }

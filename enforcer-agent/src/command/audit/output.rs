@@ -6,7 +6,6 @@ use clap::ValueEnum;
 use enforcer_audit::report::{Group, Sample, Window};
 use enforcer_audit::{Audit, FlowLine, Report, render};
 use enforcer_policy::source::Source;
-use jiff::Timestamp;
 use serde::Serialize;
 use std::fs;
 use std::path::Path;
@@ -113,9 +112,6 @@ fn flows(audit: &Audit, out: &mut Printer) -> anyhow::Result<()> {
     lines.sort_by_key(|line| (line.seen, line.source, line.destination, line.protocol, line.ports));
     for line in lines {
         let group = &groups[line.group];
-        let time = |at| Timestamp::from_nanosecond(i128::from(at)).ok();
-        let seen =
-            line.seen.and_then(|(first, last)| Some(Window { first: time(first)?, last: time(last)? }));
         out.document(&FlowDocument {
             schema: "enforcer.audit-flow/v1",
             ends: Sample { source: line.source, destination: line.destination },
@@ -123,7 +119,7 @@ fn flows(audit: &Audit, out: &mut Printer) -> anyhow::Result<()> {
             destination_port: line.ports.1,
             packets: line.packets,
             bytes: line.bytes,
-            seen,
+            seen: Window::of(line.seen),
             opening_seen: line.opened,
             verdict: group.verdict,
             passes: group.passes,

@@ -3,8 +3,9 @@
 use super::graph::{Edge, Graph};
 use super::layers::layout;
 use super::rows::{FLOWS, named};
-use super::words::{mark, number, visible};
+use super::words::{mark, number};
 use crate::report::Identity;
+use enforcer_policy::diagnostic::shown_within;
 use std::fmt::Write;
 
 /// Beyond these a map is a tangle, and the matrix takes its place.
@@ -225,7 +226,7 @@ fn line(edge: &Edge<'_>, graph: &Graph<'_>, path: String, label: Option<(f64, f6
 
 fn name(identity: &Identity) -> String {
     match identity.name() {
-        Some(name) => visible(&visible(name, NAME + 1), NAME),
+        Some(name) => shown_within(&shown_within(name, NAME + 1), NAME),
         None if identity.members.is_empty() => identity.kind.to_owned(),
         None => format!("{} {}s", identity.members.len() as u64 + identity.more, identity.kind),
     }
@@ -238,7 +239,7 @@ fn detail(identity: &Identity) -> String {
         "world" => "addresses outside".to_owned(),
         "host" => "the machines themselves".to_owned(),
         "multicast" => "groups and broadcast".to_owned(),
-        _ => visible(&visible(&pairs.join(", "), DETAIL + 1), DETAIL),
+        _ => shown_within(&shown_within(&pairs.join(", "), DETAIL + 1), DETAIL),
     }
 }
 

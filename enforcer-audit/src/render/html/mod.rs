@@ -15,11 +15,12 @@ mod policies;
 mod rows;
 mod words;
 
-use super::text::{count, instant};
+use super::text::instant;
 use crate::report::{Figures, Report};
 use askama::Template;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use enforcer_policy::diagnostic::{counted, shown_within};
 use enforcer_policy::source::Source;
 use graph::Graph;
 use map::Map;
@@ -27,7 +28,7 @@ use matrix::Matrix;
 use policies::Policies;
 use rows::{Cut, Damage, Flow, Gap, Recording, Rule, Workload};
 use sha2::{Digest, Sha256};
-use words::{number, visible};
+use words::number;
 
 const STYLE: &str = include_str!("../../../templates/report.css");
 const SCRIPT: &str = include_str!("../../../templates/report.js");
@@ -101,7 +102,7 @@ pub fn html(report: &Report, sources: &[Source]) -> Result<String, askama::Error
         recordings: rows::recordings(report),
         gaps: rows::gaps(report),
         damage: rows::damage(report),
-        notes: report.notes.iter().take(NOTES).map(|note| visible(note, NOTE)).collect(),
+        notes: report.notes.iter().take(NOTES).map(|note| shown_within(note, NOTE)).collect(),
         policies,
     };
     page.render()
@@ -154,10 +155,10 @@ fn changes(report: &Report) -> Vec<String> {
     let opens: u64 = changed("opens").map(|group| group.recorded.refused).sum();
     let mut all = Vec::new();
     if breaks > 0 {
-        all.push(format!("{} of what passed would be denied: what would break", count(breaks, "record")));
+        all.push(format!("{} of what passed would be denied: what would break", counted(breaks, "record")));
     }
     if opens > 0 {
-        all.push(format!("{} of what was refused would pass", count(opens, "record")));
+        all.push(format!("{} of what was refused would pass", counted(opens, "record")));
     }
     all
 }

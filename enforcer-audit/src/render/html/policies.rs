@@ -1,7 +1,8 @@
 //! The policies' text, line by line, for links to lead to.
 
-use super::words::{number, visible};
+use super::words::number;
 use crate::report::{CauseLine, Report};
+use enforcer_policy::diagnostic::shown_within;
 use enforcer_policy::source::Source;
 use rustc_hash::{FxHashMap, FxHashSet};
 
@@ -58,13 +59,13 @@ impl Policies {
             };
             let line = |(text, line): (&str, usize)| Line {
                 number: line,
-                text: visible(text, LINE),
+                text: shown_within(text, LINE),
                 used: used.get(&(source.name.as_ref(), line as u32)).map(|flows| said(*flows)),
             };
             policies.index.insert(source.name.to_string(), policies.files.len());
             policies.files.push(File {
                 number: policies.files.len() + 1,
-                name: visible(&source.name, LINE),
+                name: shown_within(&source.name, LINE),
                 lines: source.text.lines().zip(1..).take(taken).map(line).collect(),
                 left_out: all - taken,
             });
@@ -78,7 +79,7 @@ impl Policies {
         let shown = self.index.get(file).map(|at| &self.files[*at]);
         let there = shown.filter(|file| (1..=file.lines.len()).contains(&(line as usize)));
         Place {
-            text: format!("{}:{line}", visible(file, LINE)),
+            text: format!("{}:{line}", shown_within(file, LINE)),
             anchor: there.map(|file| format!("file-{}-{line}", file.number)),
         }
     }

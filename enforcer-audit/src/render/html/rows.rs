@@ -1,9 +1,10 @@
 //! Rows of the page's tables.
 
 use super::policies::{Place, Policies};
-use super::words::{mark, number, visible};
+use super::words::{mark, number};
 use crate::render::text::{end, identity, instant};
 use crate::report::{CauseLine, Group, Identity, Report};
+use enforcer_policy::diagnostic::shown_within;
 use jiff::Timestamp;
 
 /// Rows of a table.
@@ -71,7 +72,7 @@ pub(super) struct Near {
 
 /// An identity in words.
 pub(super) fn named(of: &Identity) -> String {
-    visible(&identity(of), IDENTITY)
+    shown_within(&identity(of), IDENTITY)
 }
 
 pub(super) fn flows(report: &Report, policies: &Policies) -> Cut<Flow> {
@@ -83,7 +84,7 @@ fn flow(group: &Group, policies: &Policies) -> Flow {
     let near = group.nearest_miss.as_ref().map(|miss| Near {
         rule: rule_name(&miss.rule),
         place: policies.of_cause(&miss.rule),
-        mends: visible(
+        mends: shown_within(
             &miss.mends.iter().map(|mend| mend.text.as_str()).collect::<Vec<_>>().join("; "),
             SENTENCE,
         ),
@@ -96,13 +97,13 @@ fn flow(group: &Group, policies: &Policies) -> Flow {
         flows: Figure::of(group.figures.flows),
         packets: Figure::of(group.figures.packets),
         bytes: Figure::of(group.figures.bytes),
-        source: visible(&end(&group.source, group, |sample| sample.source), IDENTITY),
-        destination: visible(&end(&group.destination, group, |sample| sample.destination), IDENTITY),
+        source: shown_within(&end(&group.source, group, |sample| sample.source), IDENTITY),
+        destination: shown_within(&end(&group.destination, group, |sample| sample.destination), IDENTITY),
         port: group.port.clone(),
         port_key: u32::from(group.protocol) << 16 | port_number,
         cause: cause.map_or_else(|| "–".to_owned(), rule_name),
         place: cause.and_then(|cause| policies.of_cause(cause)),
-        why: cause.and_then(|cause| cause.why.as_ref()).map(|why| visible(why, SENTENCE)),
+        why: cause.and_then(|cause| cause.why.as_ref()).map(|why| shown_within(why, SENTENCE)),
         first: time(group.seen.map(|seen| seen.first)),
         last: time(group.seen.map(|seen| seen.last)),
         recorded: match (group.recorded.passed, group.recorded.refused) {
@@ -112,7 +113,7 @@ fn flow(group: &Group, policies: &Policies) -> Flow {
             (passed, refused) => format!("{} passed, {} refused", number(passed), number(refused)),
         },
         change: group.change,
-        allow: group.allow.as_ref().map(|allow| visible(allow, SENTENCE)),
+        allow: group.allow.as_ref().map(|allow| shown_within(allow, SENTENCE)),
         near,
         hint: group.hint,
     }
@@ -121,7 +122,7 @@ fn flow(group: &Group, policies: &Policies) -> Flow {
 /// `shop#0`, `no-rule`, `fragment (frag-tiny)`.
 fn rule_name(cause: &CauseLine) -> String {
     match (&cause.rule, cause.reason, cause.detail) {
-        (Some(rule), ..) => visible(rule, IDENTITY),
+        (Some(rule), ..) => shown_within(rule, IDENTITY),
         (None, Some(reason), Some(detail)) => format!("{reason} ({detail})"),
         (None, Some(reason), None) => reason.to_owned(),
         (None, None, _) => "–".to_owned(),
@@ -146,7 +147,7 @@ pub(super) struct Rule {
 
 pub(super) fn rules(report: &Report, policies: &Policies) -> Cut<Rule> {
     cut(&report.rules, OTHERS, |rule| Rule {
-        rule: visible(&rule.rule, IDENTITY),
+        rule: shown_within(&rule.rule, IDENTITY),
         place: policies.place(&rule.file, rule.line),
         action: rule.action,
         mode: rule.mode,
@@ -175,8 +176,8 @@ pub(super) fn workloads(report: &Report, policies: &Policies) -> Cut<Workload> {
         let labels: Vec<String> =
             workload.labels.iter().take(8).map(|(key, value)| format!("{key}={value}")).collect();
         Workload {
-            name: visible(&workload.workload, IDENTITY),
-            labels: visible(&labels.join(", "), IDENTITY),
+            name: shown_within(&workload.workload, IDENTITY),
+            labels: shown_within(&labels.join(", "), IDENTITY),
             place: match (&workload.file, workload.line) {
                 (Some(file), Some(line)) => Some(policies.place(file, line)),
                 _ => None,
@@ -204,7 +205,7 @@ pub(super) struct Recording {
 
 pub(super) fn recordings(report: &Report) -> Cut<Recording> {
     cut(&report.sources, OTHERS, |source| Recording {
-        name: visible(&source.name, IDENTITY),
+        name: shown_within(&source.name, IDENTITY),
         first: time(source.window.map(|window| window.first)),
         last: time(source.window.map(|window| window.last)),
         packets: Figure::of(source.packets),
@@ -225,7 +226,7 @@ pub(super) fn gaps(report: &Report) -> Cut<Gap> {
     let mut cut = cut(&report.gaps, OTHERS, |gap| Gap {
         first: time(gap.first),
         last: time(gap.last),
-        of: gap.of.as_ref().map_or_else(|| "–".to_owned(), |of| visible(of, IDENTITY)),
+        of: gap.of.as_ref().map_or_else(|| "–".to_owned(), |of| shown_within(of, IDENTITY)),
         word: gap.word,
         missing: gap.missing.map_or_else(|| "–".to_owned(), number),
     });
@@ -242,7 +243,7 @@ pub(super) struct Damage {
 pub(super) fn damage(report: &Report) -> Cut<Damage> {
     let mut cut = cut(&report.damage, OTHERS, |one| Damage {
         place: Figure::of(one.place),
-        what: visible(&one.what, SENTENCE),
+        what: shown_within(&one.what, SENTENCE),
     });
     rest(&mut cut, report.totals.damaged);
     cut
