@@ -2,9 +2,9 @@
 
 use std::ffi::CStr;
 use std::io;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
-use super::sys::{Command, InfoAttr, Side, bpf, new_fd};
+use super::sys::{Command, Side, bpf, new_fd, object_info};
 
 /// The kernel's `BPF_MPROG_MAX`: no chain is longer.
 const LONGEST_CHAIN: usize = 64;
@@ -103,19 +103,12 @@ pub(super) fn extension(link: u32) -> io::Result<Option<Extension>> {
         link => new_fd(link?),
     };
     let mut told = TracingInfo::default();
-    let mut attr = InfoAttr {
-        bpf_fd: link.as_raw_fd() as u32,
-        info_len: size_of::<TracingInfo>() as u32,
-        info: (&raw mut told) as u64,
-    };
-    bpf(Command::ObjGetInfo, &mut attr)?;
+    object_info(link.as_fd(), &mut told)?;
     if told.kind != BPF_LINK_TYPE_TRACING || told.target == 0 {
         return Ok(None);
     }
     // Most links of tracing only watch.
-    let mut found = ProgInfo::default();
-    info(program(told.program)?.as_fd(), &mut found)?;
-    let changes = found.kind == BPF_PROG_TYPE_EXT;
+    let changes = info(program(told.program)?.as_fd())?.kind == BPF_PROG_TYPE_EXT;
     Ok(changes.then_some(Extension { program: told.program, target: told.target }))
 }
 
@@ -137,20 +130,15 @@ struct ProgInfo {
     name: [u8; 16],
 }
 
-fn info(program: BorrowedFd<'_>, info: &mut ProgInfo) -> io::Result<()> {
-    let mut attr = InfoAttr {
-        bpf_fd: program.as_raw_fd() as u32,
-        info_len: size_of::<ProgInfo>() as u32,
-        info: std::ptr::from_mut(info) as u64,
-    };
-    bpf(Command::ObjGetInfo, &mut attr).map(drop)
+fn info(program: BorrowedFd<'_>) -> io::Result<ProgInfo> {
+    let mut found = ProgInfo::default();
+    object_info(program, &mut found)?;
+    Ok(found)
 }
 
 /// A program's id.
 pub(super) fn id(program: BorrowedFd<'_>) -> io::Result<u32> {
-    let mut found = ProgInfo::default();
-    info(program, &mut found)?;
-    Ok(found.id)
+    Ok(info(program)?.id)
 }
 
 /// What a program is known by: the same for the same instructions.
@@ -158,30 +146,26 @@ pub(super) type Tag = [u8; 8];
 
 /// A program's tag.
 pub(super) fn tag(program: BorrowedFd<'_>) -> io::Result<Tag> {
-    let mut found = ProgInfo::default();
-    info(program, &mut found)?;
-    Ok(found.tag)
+    Ok(info(program)?.tag)
 }
 
 /// A program's name, as it was given when it was loaded.
 pub(super) fn name(program: BorrowedFd<'_>) -> io::Result<String> {
-    let mut found = ProgInfo::default();
-    info(program, &mut found)?;
+    let found = info(program)?;
     let name = CStr::from_bytes_until_nul(&found.name).unwrap_or_default();
     Ok(name.to_string_lossy().into_owned())
 }
 
 /// A program's instructions as the verifier left them; none where the kernel won't show them.
 pub(super) fn instructions(program: BorrowedFd<'_>) -> io::Result<Vec<[u8; 8]>> {
-    let mut found = ProgInfo::default();
-    info(program, &mut found)?;
+    let found = info(program)?;
     let mut instructions = vec![[0_u8; 8]; found.xlated_len as usize / 8];
     let mut filled = ProgInfo {
         xlated_len: found.xlated_len,
         xlated: instructions.as_mut_ptr() as u64,
         ..ProgInfo::default()
     };
-    info(program, &mut filled)?;
+    object_info(program, &mut filled)?;
     // A pointer that comes back as 0 says that nothing was written.
     if filled.xlated == 0 {
         instructions.clear();

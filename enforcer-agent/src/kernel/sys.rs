@@ -244,22 +244,27 @@ pub(super) struct LinkInfo {
 }
 
 #[repr(C)]
-pub(super) struct InfoAttr {
-    pub(super) bpf_fd: u32,
-    pub(super) info_len: u32,
-    pub(super) info: u64,
+struct InfoAttr {
+    bpf_fd: u32,
+    info_len: u32,
+    info: u64,
+}
+
+/// Asks the kernel about a program or link. `T` is the head of the `struct bpf_…_info` of its kind: plain data, as long as the kernel may fill.
+pub(super) fn object_info<T>(object: BorrowedFd<'_>, info: &mut T) -> io::Result<()> {
+    let mut attr = InfoAttr {
+        bpf_fd: object.as_raw_fd() as u32,
+        info_len: size_of::<T>() as u32,
+        info: std::ptr::from_mut(info) as u64,
+    };
+    bpf(Command::ObjGetInfo, &mut attr).map(drop)
 }
 
 /// Asks the kernel about a tcx link.
 pub(super) fn link_info(link: BorrowedFd<'_>) -> io::Result<LinkInfo> {
     const BPF_LINK_TYPE_TCX: u32 = 11;
     let mut info = LinkInfo::default();
-    let mut attr = InfoAttr {
-        bpf_fd: link.as_raw_fd() as u32,
-        info_len: size_of::<LinkInfo>() as u32,
-        info: (&raw mut info) as u64,
-    };
-    bpf(Command::ObjGetInfo, &mut attr)?;
+    object_info(link, &mut info)?;
     if info.kind == BPF_LINK_TYPE_TCX { Ok(info) } else { Err(io::ErrorKind::InvalidData.into()) }
 }
 
