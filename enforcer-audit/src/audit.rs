@@ -11,6 +11,7 @@ use crate::records::Cache;
 use crate::repeats::Repeats;
 use crate::report::{Report, Totals};
 use crate::setting::{At, Setting};
+use crate::unsure::Held;
 use enforcer_flows::{Damage, Gap, Item, Sink, Summary, Time};
 use enforcer_policy::compile::CompileError;
 use std::net::IpAddr;
@@ -39,6 +40,8 @@ pub struct Audit {
     pub(crate) flows: Flows,
     pub(crate) groups: Groups,
     pub(crate) listeners: Listeners,
+    /// Records that wait for the end of their recording.
+    pub(crate) unsure: Vec<Held>,
     pub(crate) repeats: Repeats,
     pub(crate) parts: Parts,
     pub(crate) cache: Cache,
@@ -111,6 +114,7 @@ impl Audit {
             flows: Flows::default(),
             groups: Groups::default(),
             listeners: Listeners::default(),
+            unsure: Vec::new(),
             repeats: Repeats::new(),
             parts: Parts::default(),
             cache: Cache::default(),
@@ -137,8 +141,10 @@ impl Audit {
         self.began = None;
     }
 
-    /// The recording has been read to its end. Takes what its reader counted and didn't hand on.
+    /// The recording has been read to its end. Takes what its reader counted and didn't hand on. Flows whose opener only the whole of a recording
+    /// can tell are in no result before.
     pub fn end(&mut self, summary: &Summary) {
+        self.settle();
         let Some(source) = self.sources.last_mut() else { return };
         self.totals.damaged += summary.damaged.saturating_sub(source.damaged);
         source.notes.extend(summary.notes.iter().cloned());

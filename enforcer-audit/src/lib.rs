@@ -26,6 +26,7 @@ mod repeats;
 pub mod report;
 mod setting;
 pub mod suggest;
+mod unsure;
 mod wire;
 
 pub use audit::{Audit, AuditError, FlowLine};

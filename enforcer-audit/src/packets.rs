@@ -250,10 +250,12 @@ impl Audit {
         match sent.protocol {
             // The answer to a SYN says who sent that.
             TCP if sent.flags & flags::SYN != 0 => Way::Unopened { by_receiver: true },
-            TCP => Way::Unopened { by_receiver: self.listeners.receiver_opened(ends, TCP, sent.ports) },
+            TCP => {
+                Way::Unopened { by_receiver: self.listeners.receiver_likely_opened(ends, TCP, sent.ports) }
+            }
             ICMP | ICMPV6 if sent.answers && early => Way::Unopened { by_receiver: true },
             // After a while, whatever is still answered was asked within the recording.
-            17 | 132 if early && self.listeners.receiver_opened(ends, sent.protocol, sent.ports) => {
+            17 | 132 if early && self.listeners.receiver_likely_opened(ends, sent.protocol, sent.ports) => {
                 Way::Unopened { by_receiver: true }
             }
             _ => Way::Forward(None),

@@ -4,7 +4,8 @@ use crate::audit::Audit;
 use crate::flows::{Flow, Key};
 use crate::judge::Ruling;
 use crate::packets::opening;
-use enforcer_flows::{self as flows, Opener, Recorded, Side};
+use crate::unsure::Held;
+use enforcer_flows::{self as flows, Opener, Recorded, Side, Time};
 use rustc_hash::FxHashMap;
 
 const UDP: u8 = 17;
@@ -40,6 +41,20 @@ fn message(protocol: u8, kind: u8, code: u8) -> Message {
         (ICMPV6, 129) => Message::Answers(port(128)),
         (ICMP, 3 | 4 | 11 | 12) | (ICMPV6, 1..=4) => Message::Error,
         _ => Message::Opens(port(kind)),
+    }
+}
+
+fn held(record: &flows::Flow, ends: (u32, u32), ports: (u16, u16), seen: Option<(Time, Time)>) -> Held {
+    Held {
+        from: ends.0,
+        to: ends.1,
+        ports,
+        protocol: record.protocol,
+        seen_at: record.seen,
+        recorded: record.recorded,
+        packets: record.packets,
+        bytes: record.bytes,
+        seen,
     }
 }
 
@@ -80,27 +95,40 @@ impl Audit {
             };
             ports = if answers { (port, 0) } else { (0, port) };
         }
+        let tells = !answers && matches!(record.protocol, 6 | UDP | 132);
         let backward = match record.opener {
             Opener::Source => answers,
             Opener::Destination => true,
-            Opener::Unknown => answers || self.answers(from, to, record.protocol, ports),
+            Opener::Unknown => {
+                self.totals.openers_inferred += 1;
+                match self.receiver_opened((from, to), record.protocol, ports) {
+                    Some(receiver_opened) => answers || (tells && receiver_opened),
+                    None if !tells => answers,
+                    None => return self.hold(held(record, (from, to), ports, seen)),
+                }
+            }
         };
         // A record of replies has the ports of the request the other way round, whoever says which it is.
         if backward && !answers && matches!(record.protocol, ICMP | ICMPV6) {
             ports = (ports.1, ports.0);
         }
-        let (from, to, ports) = if backward { (to, from, (ports.1, ports.0)) } else { (from, to, ports) };
         if record.opener != Opener::Unknown {
-            self.listeners.add(to, record.protocol, ports.1);
-        } else {
-            self.totals.openers_inferred += 1;
+            let (end, port) = if backward { (from, ports.0) } else { (to, ports.1) };
+            self.listeners.add(end, record.protocol, port);
         }
+        self.directed(&held(record, (from, to), ports, seen), backward);
+    }
+
+    /// Takes in a record of which is known whether its sender answered.
+    pub(crate) fn directed(&mut self, record: &Held, backward: bool) {
+        let Held { from, to, ports, seen, .. } = *record;
+        let (from, to, ports) = if backward { (to, from, (ports.1, ports.0)) } else { (from, to, ports) };
         let key = Key::new(from, to, record.protocol, ports);
         let ruling = self.ruling(from, to, record.protocol, ports);
         if ruling.is_none() {
             self.totals.records_unjudged += 1;
         }
-        let side = match (record.seen, backward) {
+        let side = match (record.seen_at, backward) {
             (None, _) => 0,
             (Some(Side::Source), false) | (Some(Side::Destination), true) => Flow::AT_SOURCE,
             (Some(Side::Destination), false) | (Some(Side::Source), true) => Flow::AT_DESTINATION,
@@ -126,17 +154,14 @@ impl Audit {
         self.groups.get(group).record(record.recorded);
     }
 
-    /// Whether a record whose opener isn't known counts the packets of the end that answered: its flow is known the other way round,
-    /// else by the ports.
-    fn answers(&self, from: u32, to: u32, protocol: u8, ports: (u16, u16)) -> bool {
-        if !matches!(protocol, 6 | UDP | 132) {
-            return false;
+    /// Whether the receiver of a record's packets opened its flow: that is known already, else by the ports. `None` where nothing tells.
+    fn receiver_opened(&self, (from, to): (u32, u32), protocol: u8, ports: (u16, u16)) -> Option<bool> {
+        let is_known = |from, to, ports| self.flows.get(Key::new(from, to, protocol, ports)).is_some();
+        match (is_known(from, to, ports), is_known(to, from, (ports.1, ports.0))) {
+            (true, false) => Some(false),
+            (false, true) => Some(true),
+            _ => self.listeners.receiver_opened((from, to), protocol, ports),
         }
-        if self.flows.get(Key::new(from, to, protocol, ports)).is_some() {
-            return false;
-        }
-        let reversed = Key::new(to, from, protocol, (ports.1, ports.0));
-        self.flows.get(reversed).is_some() || self.listeners.receiver_opened((from, to), protocol, ports)
     }
 
     /// The verdict on the packet that opens such a flow.

@@ -6,8 +6,6 @@ const SYN: u64 = 2;
 const SYN_ACK: u64 = 18;
 /// Servers below, in the system's own port range.
 const SYSTEM: u16 = 1024;
-/// Clients from here on: Linux begins at 32768, Windows and IANA at 49152.
-const EPHEMERAL: u16 = 32768;
 
 /// By the flags of all its TCP packets, or-ed: the first packet of the one who opens has SYN alone, the answer SYN and ACK.
 /// `acks` says whether a later packet's ACK would show as well; then SYN with ACK may be either end's.
@@ -28,21 +26,16 @@ pub(crate) const fn by_icmp(protocol: u8, kind: u8) -> Opener {
     }
 }
 
-/// By the ports, as the last resort: a server has a port of the system's range, a client one that was picked for it.
+/// By the ports, where exactly one is of the system's range: a server has it, a client gets one that is picked for it. Of others, one recording
+/// or one flow says too little: whoever sees all of them decides.
 pub(crate) const fn by_ports(source: u16, destination: u16) -> Opener {
     if source == 0 || destination == 0 {
         return Opener::Unknown;
     }
     match (source < SYSTEM, destination < SYSTEM) {
-        (true, false) => return Opener::Destination,
-        (false, true) => return Opener::Source,
-        (true, true) => return Opener::Unknown,
-        (false, false) => {}
-    }
-    match (source >= EPHEMERAL, destination >= EPHEMERAL) {
-        (true, false) => Opener::Source,
-        (false, true) => Opener::Destination,
-        _ => Opener::Unknown,
+        (true, false) => Opener::Destination,
+        (false, true) => Opener::Source,
+        (true, true) | (false, false) => Opener::Unknown,
     }
 }
 
@@ -71,9 +64,9 @@ mod tests {
     fn ports_tell_where_only_one_is_a_servers() {
         assert_eq!(by_ports(40000, 443), Opener::Source);
         assert_eq!(by_ports(443, 1024), Opener::Destination);
-        assert_eq!(by_ports(8080, 50000), Opener::Destination);
-        assert_eq!(by_ports(50000, 8080), Opener::Source);
-        for (source, destination) in [(123, 123), (0, 443), (443, 0), (8080, 9090), (40000, 50000)] {
+        for (source, destination) in
+            [(123, 123), (0, 443), (443, 0), (8080, 9090), (8080, 50000), (40000, 50000)]
+        {
             assert_eq!(by_ports(source, destination), Opener::Unknown, "{source} {destination}");
         }
     }

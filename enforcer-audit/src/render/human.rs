@@ -1,7 +1,8 @@
 //! For people, on a terminal.
 
-use super::text::{end, group_cause, instant, near};
-use crate::report::{Group, Report};
+use super::sweeps::{Row, rows};
+use super::text::{end, group_cause, identity, instant, near};
+use crate::report::{Group, Report, Window};
 use comfy_table::{ContentArrangement, Table, presets};
 use enforcer_policy::diagnostic::{counted, shown, shown_path};
 use std::fmt::Write as _;
@@ -111,10 +112,13 @@ fn changes(out: &mut String, report: &Report) -> std::fmt::Result {
 }
 
 fn denied(out: &mut String, report: &Report, colour: bool) -> std::fmt::Result {
-    section(out, if colour { "\u{1b}[31mDENIED\u{1b}[0m" } else { "DENIED" }, report.with("denied"))?;
-    let shown_groups = || report.with("denied").take(SHOWN).zip(1..);
-    let entries: Vec<_> = shown_groups().filter(|(group, _)| group.allow.is_some()).collect();
-    if !entries.is_empty() {
+    let groups: Vec<&Group> = report.with("denied").collect();
+    let mut rows = rows(&groups);
+    rows_of(out, if colour { "\u{1b}[31mDENIED\u{1b}[0m" } else { "DENIED" }, &rows)?;
+    rows.truncate(SHOWN);
+    let alone = || rows.iter().zip(1..).filter(|(row, _)| !row.is_sweep()).map(|(row, n)| (row.first(), n));
+    let mut entries = alone().filter(|(group, _)| group.allow.is_some()).peekable();
+    if entries.peek().is_some() {
         writeln!(out, "\n  what would allow them, for a FlowPolicy's `flows`:")?;
     }
     for (group, number) in entries {
@@ -124,55 +128,74 @@ fn denied(out: &mut String, report: &Report, colour: bool) -> std::fmt::Result {
             writeln!(out, "      # nearest: {}", near(miss))?;
         }
     }
-    for (group, number) in shown_groups().filter(|(group, _)| group.allow.is_none()) {
+    for (group, number) in alone().filter(|(group, _)| group.allow.is_none()) {
         let help = group.hint.map(str::to_owned).or_else(|| group.nearest_miss.as_ref().map(near));
         if let Some(help) = help {
             writeln!(out, "    #{number}: {help}")?;
         }
     }
+    for (row, number) in rows.iter().zip(1..).filter(|(row, _)| row.is_sweep()) {
+        let tries = row.groups.len();
+        writeln!(
+            out,
+            "    #{number}: {tries} pairs of destination and port, hardly a packet each: a scan? -o json has them one by one"
+        )?;
+    }
     Ok(())
 }
 
 fn section<'a>(out: &mut String, title: &str, groups: impl Iterator<Item = &'a Group>) -> std::fmt::Result {
-    let groups: Vec<&Group> = groups.collect();
-    if groups.is_empty() {
+    let rows: Vec<Row<'_>> = groups.map(|group| Row { groups: vec![group] }).collect();
+    rows_of(out, title, &rows)
+}
+
+fn rows_of(out: &mut String, title: &str, rows: &[Row<'_>]) -> std::fmt::Result {
+    if rows.is_empty() {
         return Ok(());
     }
     writeln!(out, "\n{title}")?;
-    let recorded = groups.iter().any(|group| !group.recorded.is_silent());
+    let recorded = rows.iter().any(|row| !row.recorded().is_silent());
     let mut header =
         vec!["#", "FLOWS", "SOURCE", "DESTINATION", "PORT", "CAUSE", "FIRST SEEN", "LAST SEEN", "PACKETS"];
     if recorded {
         header.push("RECORDED");
     }
-    let mut rows = table(&header);
-    for (group, number) in groups.iter().take(SHOWN).zip(1..) {
-        let seen = |of: fn(&crate::report::Window) -> jiff::Timestamp| {
-            group.seen.as_ref().map_or_else(|| "-".to_owned(), |window| instant(of(window)))
+    let mut lines = table(&header);
+    for (row, number) in rows.iter().take(SHOWN).zip(1..) {
+        let (group, seen) = (row.first(), row.seen());
+        let seen =
+            |of: fn(Window) -> jiff::Timestamp| seen.map_or_else(|| "-".to_owned(), |seen| instant(of(seen)));
+        let (destination, port) = match (row.is_sweep(), row.destinations()) {
+            (true, 2..) => {
+                (counted(row.destinations() as u64, "identity"), counted(row.ports() as u64, "port"))
+            }
+            (true, _) => (identity(&group.destination), counted(row.ports() as u64, "port")),
+            (false, _) => (end(&group.destination, group, |sample| sample.destination), group.port.clone()),
         };
-        let mut row = vec![
+        let mut line = vec![
             number.to_string(),
-            group.figures.flows.to_string(),
+            row.figures().flows.to_string(),
             end(&group.source, group, |sample| sample.source),
-            end(&group.destination, group, |sample| sample.destination),
-            group.port.clone(),
+            destination,
+            port,
             group_cause(group),
             seen(|window| window.first),
             seen(|window| window.last),
-            group.figures.packets.to_string(),
+            row.figures().packets.to_string(),
         ];
         if recorded {
-            row.push(match (group.recorded.passed, group.recorded.refused) {
+            let recorded = row.recorded();
+            line.push(match (recorded.passed, recorded.refused) {
                 (0, 0) => "-".to_owned(),
                 (passed, 0) => format!("{passed} passed"),
                 (0, refused) => format!("{refused} refused"),
                 (passed, refused) => format!("{passed} passed, {refused} refused"),
             });
         }
-        rows.add_row(row);
+        lines.add_row(line);
     }
-    print(out, &rows)?;
-    more(out, groups.len())
+    print(out, &lines)?;
+    more(out, rows.len())
 }
 
 fn unused(out: &mut String, report: &Report) -> std::fmt::Result {

@@ -5,6 +5,7 @@ mod html;
 mod human;
 mod junit;
 mod sarif;
+mod sweeps;
 mod text;
 
 pub use github::github;

@@ -7,23 +7,37 @@ use std::net::IpAddr;
 
 /// Labels that are shown of one identity.
 const LABELS: usize = 8;
+/// Characters of labels that stand whole in a row.
+const SHORT: usize = 48;
 
 /// `web (app=web)`, `3 workloads (app=web)`, `world`.
 pub(super) fn identity(identity: &Identity) -> String {
-    let pairs: Vec<String> = identity
-        .labels
-        .iter()
-        .take(LABELS)
-        .map(|(key, value)| format!("{}={}", shown(key), shown(value)))
-        .collect();
-    let more = if identity.labels.len() > LABELS { ",…" } else { "" };
     let name = match (identity.name(), identity.kind) {
         (Some(name), "group") => format!("group {}", shown(name)),
         (Some(name), _) => shown(name),
         (None, kind) if identity.members.is_empty() => kind.to_owned(),
         (None, kind) => format!("{} {kind}s", identity.members.len() as u64 + identity.more),
     };
-    if pairs.is_empty() { name } else { format!("{name} ({}{more})", pairs.join(",")) }
+    match labels(identity) {
+        Some(labels) => format!("{name} ({labels})"),
+        None => name,
+    }
+}
+
+/// `app=web,env=prod`; where they are many or long, those that tell the identity from everybody else.
+pub(super) fn labels(identity: &Identity) -> Option<String> {
+    let pair = |(key, value): (&String, &String)| format!("{}={}", shown(key), shown(value));
+    let all: Vec<String> = identity.labels.iter().take(LABELS + 1).map(pair).collect();
+    let text = all.join(",");
+    let told = identity.selector.as_ref().filter(|told| told.labels.len() < identity.labels.len());
+    match told {
+        _ if all.is_empty() => None,
+        Some(told) if all.len() > LABELS || text.chars().count() > SHORT => {
+            Some(told.labels.iter().map(pair).chain(["…".to_owned()]).collect::<Vec<_>>().join(","))
+        }
+        _ if all.len() > LABELS => Some(format!("{},…", all[..LABELS].join(","))),
+        _ => Some(text),
+    }
 }
 
 /// One end of a group; of those without labels, with an address: `world 192.0.2.7`, `world 192.0.2.7 and others`.

@@ -1,7 +1,7 @@
 //! The rule that would allow a flow, ready to be pasted into a FlowPolicy.
 
 use super::Identity;
-use enforcer_policy::write::labels;
+use enforcer_policy::write::{label_selector, labels};
 use std::net::IpAddr;
 
 /// Addresses of the world that are named one by one.
@@ -21,7 +21,10 @@ pub(super) fn entry(
 /// A selector that means an identity.
 fn side(identity: &Identity, addresses: &[IpAddr], more: bool) -> Option<String> {
     if !identity.labels.is_empty() {
-        return Some(format!("{{labels: {}}}", labels(&identity.labels)));
+        return Some(match &identity.selector {
+            Some(selector) => label_selector(selector),
+            None => format!("{{labels: {}}}", labels(&identity.labels)),
+        });
     }
     match identity.kind {
         "host" => Some("{entity: host}".to_owned()),

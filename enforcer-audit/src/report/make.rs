@@ -3,13 +3,14 @@
 use super::allow;
 use super::near::{self, Question};
 use super::{
-    CauseLine, Coverage, DamageLine, Figures, GapLine, Group, Recorded, Report, RuleUse, Sample, SourceLine,
-    Verdicts, Window,
+    CauseLine, Coverage, DamageLine, Figures, GapLine, Group, Identity, Recorded, Report, RuleUse, Sample,
+    SourceLine, Verdicts, Window,
 };
 use crate::audit::{Audit, Source};
 use crate::groups;
 use crate::judge::Ruling;
 use crate::setting::At;
+use crate::suggest::Universe;
 use enforcer_common::{Reason, Word};
 use enforcer_flows::Time;
 use enforcer_policy::explain::port_text;
@@ -106,7 +107,8 @@ impl Report {
         let all = audit.groups.all();
         let order = |(index, group): &(usize, Group)| {
             let key = &all[*index].key;
-            (rank(key.ruling), Reverse(group.figures.flows), key.protocol, key.port, *index)
+            let breaks = group.change == Some("breaks");
+            (rank(key.ruling), !breaks, Reverse(group.figures.flows), key.protocol, key.port, *index)
         };
         groups.sort_by_cached_key(order);
         let liftable = |index: usize| {
@@ -165,7 +167,8 @@ impl Report {
 
     /// Groups in the order in which they came up, without their nearest misses.
     pub(crate) fn groups_of(audit: &Audit) -> Vec<Group> {
-        audit.groups.all().iter().map(|group| line(audit, group)).collect()
+        let identities = identities(audit);
+        audit.groups.all().iter().map(|group| line(audit, &identities, group)).collect()
     }
 }
 
@@ -174,9 +177,16 @@ fn source(source: &Source) -> SourceLine {
     SourceLine { name: name.clone(), window: Window::of(source.window), packets: *packets, records: *records }
 }
 
-fn line(audit: &Audit, group: &groups::Group) -> Group {
+/// Everybody who was met, with the selectors that mean them.
+fn identities(audit: &Audit) -> Vec<Identity> {
+    let universe = Universe::of(audit);
+    let told =
+        |identity: &Identity| Identity { selector: universe.only(&identity.labels), ..identity.clone() };
+    audit.ends.identities().iter().map(told).collect()
+}
+
+fn line(audit: &Audit, identities: &[Identity], group: &groups::Group) -> Group {
     let key = &group.key;
-    let identities = audit.ends.identities();
     let (source, destination) =
         (identities[key.source as usize].clone(), identities[key.destination as usize].clone());
     let reason = key.ruling.and_then(|ruling| ruling.cause.as_reason());

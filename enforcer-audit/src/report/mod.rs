@@ -34,7 +34,8 @@ pub struct Report {
     pub totals: Totals,
     /// Flows by verdict.
     pub verdicts: Verdicts,
-    /// Flows with the same ends, port, verdict and cause: denied ones first, then audited, allowed, unjudged; each with the most flows first.
+    /// Flows with the same ends, port, verdict and cause: denied ones first, then audited, allowed, unjudged. Of each, what would break comes first,
+    /// then whatever has the most flows.
     pub groups: Vec<Group>,
     /// Every rule, in reading order.
     pub rules: Vec<RuleUse>,

@@ -13,6 +13,7 @@ use enforcer_policy::model::{PortSpec, Selector};
 use std::net::IpAddr;
 
 pub use apart::Why;
+pub(crate) use selectors::Universe;
 
 /// How rules are made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -24,7 +24,7 @@ type Rows = Vec<(Parties, Vec<(Port, Evidence)>)>;
 type Shape = Vec<(Parties, Vec<Port>)>;
 
 pub(super) fn suggest(audit: &Audit, options: &Options) -> Suggestion {
-    let universe = universe(audit);
+    let universe = Universe::of(audit);
     let identities: Vec<Option<u32>> =
         audit.ends.identities().iter().map(|identity| universe.find(&identity.labels)).collect();
     let party = |end: u32| {
@@ -71,18 +71,6 @@ pub(super) fn suggest(audit: &Audit, options: &Options) -> Suggestion {
         covered,
         allowed_before: sorted.allowed_before,
     }
-}
-
-fn universe(audit: &Audit) -> Universe {
-    let mut universe = Universe::default();
-    let set = &audit.ground.set;
-    set.workloads.iter().for_each(|workload| {
-        universe.add(&workload.labels);
-    });
-    set.groups.iter().for_each(|group| {
-        universe.add(&group.labels);
-    });
-    universe
 }
 
 /// Selectors that mean exactly these; `None` where there are none.

@@ -1,5 +1,6 @@
 //! The smallest selectors that mean exactly some of the identities that are known.
 
+use crate::audit::Audit;
 use enforcer_policy::document::is_label;
 use enforcer_policy::model::{Expression, LabelSelector, Labels, Operator};
 use rustc_hash::FxHashMap;
@@ -10,7 +11,7 @@ const TRIED: usize = 12;
 
 /// Everybody with labels.
 #[derive(Default)]
-pub(super) struct Universe {
+pub(crate) struct Universe {
     all: Vec<Labels>,
     index: FxHashMap<Labels, u32>,
     /// Ascending, by key and value.
@@ -37,6 +38,17 @@ fn strangeness(key: &str) -> u32 {
 }
 
 impl Universe {
+    /// Everybody with labels whom documents, inventory or recording name.
+    pub(crate) fn of(audit: &Audit) -> Self {
+        let set = &audit.ground.set;
+        let workloads = set.workloads.iter().map(|workload| &workload.labels);
+        let mut universe = Self::default();
+        for labels in workloads.chain(set.groups.iter().map(|group| &group.labels)) {
+            universe.add(labels);
+        }
+        universe
+    }
+
     /// The number of an identity with these labels.
     pub(super) fn add(&mut self, labels: &Labels) -> u32 {
         if let Some(index) = self.index.get(labels) {
@@ -53,6 +65,12 @@ impl Universe {
 
     pub(super) fn find(&self, labels: &Labels) -> Option<u32> {
         self.index.get(labels).copied()
+    }
+
+    /// The smallest selector that means these labels and nobody else's; `None` where labels can't tell.
+    pub(crate) fn only(&self, labels: &Labels) -> Option<LabelSelector> {
+        let identity = self.find(labels)?;
+        self.cover(&[identity].into())?.pop()
     }
 
     pub(super) fn labels(&self, identity: u32) -> &Labels {
@@ -81,14 +99,17 @@ impl Universe {
         let mut pairs: Vec<Pair<'_>> =
             self.labels(identity).iter().filter(|(key, value)| is_label(key, value)).collect();
         pairs.sort_by_key(|(key, _)| strangeness(key));
+        let tried = pairs.len().min(TRIED);
+        let lists: Vec<&[u32]> = pairs.iter().map(|pair| self.carriers_of(pair)).collect();
         let mut best: Option<Best> = None;
         let mut consider = |chosen: &[usize]| {
-            let carriers = self.carriers(chosen.iter().map(|at| pairs[*at]));
-            if !carriers.iter().all(|carrier| wanted.contains(carrier)) {
+            let cost = chosen.iter().map(|at| 20 + strangeness(pairs[*at].0)).sum();
+            // Nobody gains more than all.
+            if best.as_ref().is_some_and(|((gained, least), ..)| *gained == left.len() && cost >= *least) {
                 return;
             }
+            let Some(carriers) = common(chosen.iter().map(|at| lists[*at]), Some(wanted)) else { return };
             let gained = carriers.iter().filter(|carrier| left.contains(carrier)).count();
-            let cost = chosen.iter().map(|at| 20 + strangeness(pairs[*at].0)).sum();
             // Combinations come in one order, so that the first of equals is always the same.
             let better = best
                 .as_ref()
@@ -97,9 +118,10 @@ impl Universe {
                 best = Some(((gained, cost), chosen.to_vec(), carriers));
             }
         };
-        let tried = pairs.len().min(TRIED);
         for a in 0..tried {
             consider(&[a]);
+        }
+        for a in 0..tried {
             for b in a + 1..tried {
                 consider(&[a, b]);
                 for c in b + 1..tried {
@@ -127,7 +149,7 @@ impl Universe {
         if pairs.is_empty() {
             return None;
         }
-        let mut carriers = self.carriers(pairs.iter().copied());
+        let mut carriers = common(pairs.iter().map(|pair| self.carriers_of(pair)), None).unwrap_or_default();
         let mut expressions = Vec::new();
         while let Some(other) = carriers.iter().find(|carrier| !wanted.contains(carrier)) {
             let own = self.labels(identity);
@@ -141,14 +163,26 @@ impl Universe {
         Some((LabelSelector { labels, expressions }, carriers))
     }
 
-    fn carriers<'a>(&self, pairs: impl Iterator<Item = Pair<'a>>) -> Vec<u32> {
-        let lists = pairs.map(|(key, value)| self.carriers.get(&(key.clone(), value.clone())));
-        let mut lists: Vec<&[u32]> = lists.map(|list| list.map_or(&[][..], Vec::as_slice)).collect();
-        lists.sort_by_key(|list| list.len());
-        let Some((shortest, others)) = lists.split_first() else { return Vec::new() };
-        let everywhere = |carrier: &u32| others.iter().all(|list| list.binary_search(carrier).is_ok());
-        shortest.iter().copied().filter(everywhere).collect()
+    fn carriers_of(&self, (key, value): &Pair<'_>) -> &[u32] {
+        self.carriers.get(&((*key).clone(), (*value).clone())).map_or(&[][..], Vec::as_slice)
     }
+}
+
+/// Who is in all of the lists; `None` where somebody is who isn't `within`.
+fn common<'a>(lists: impl Iterator<Item = &'a [u32]>, within: Option<&BTreeSet<u32>>) -> Option<Vec<u32>> {
+    let mut lists: Vec<&[u32]> = lists.collect();
+    lists.sort_by_key(|list| list.len());
+    let (shortest, others) = lists.split_first()?;
+    let mut common = Vec::new();
+    for carrier in *shortest {
+        if others.iter().all(|list| list.binary_search(carrier).is_ok()) {
+            if within.is_some_and(|within| !within.contains(carrier)) {
+                return None;
+            }
+            common.push(*carrier);
+        }
+    }
+    Some(common)
 }
 
 #[cfg(test)]

@@ -83,12 +83,23 @@ impl fmt::Display for End<'_> {
     }
 }
 
-/// `app=web,env=prod`, safe to show.
+/// Characters of labels in one line, but for the first of them.
+const LABELS: usize = 80;
+
+/// `app=web,env=prod`, safe to show: as many as a line holds.
 pub(super) fn pairs(labels: &Labels) -> String {
-    let pairs: Vec<String> =
-        labels.iter().take(8).map(|(key, value)| format!("{}={}", shown(key), shown(value))).collect();
-    let more = if labels.len() > 8 { ",…" } else { "" };
-    pairs.join(",") + more
+    let mut text = String::new();
+    for (key, value) in labels {
+        let pair = format!("{}={}", shown(key), shown(value));
+        if !text.is_empty() && text.len() + pair.len() > LABELS {
+            return text + ",…";
+        }
+        if !text.is_empty() {
+            text.push(',');
+        }
+        text += &pair;
+    }
+    text
 }
 
 /// Whether an address names a group of receivers.

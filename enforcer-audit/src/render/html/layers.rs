@@ -7,6 +7,8 @@
 const SWEEPS: usize = 8;
 /// Free space between two boxes of a rank, and around the bends of long edges.
 const SPACE: f64 = 26.0;
+/// Between two bands: room for their frames and a title.
+pub(super) const BETWEEN: f64 = 62.0;
 /// What a bend takes.
 const BEND: f64 = 4.0;
 
@@ -24,8 +26,8 @@ pub(super) struct Layout {
     pub(super) height: f64,
 }
 
-/// Places nodes of these heights. No edge may lead from a node to itself.
-pub(super) fn layout(heights: &[f64], edges: &[(usize, usize)]) -> Layout {
+/// Places nodes of these heights. No edge may lead from a node to itself. Nodes of one band stand apart from those of the bands above and below.
+pub(super) fn layout(heights: &[f64], edges: &[(usize, usize)], bands: &[usize]) -> Layout {
     let nodes = heights.len();
     let turned = turned(nodes, edges);
     let forward: Vec<(usize, usize)> = edges
@@ -35,6 +37,7 @@ pub(super) fn layout(heights: &[f64], edges: &[(usize, usize)]) -> Layout {
         .collect();
     let mut rank = ranks(nodes, &forward);
     let mut heights = heights.to_vec();
+    let mut bands = bands.to_vec();
     let mut links: Vec<(usize, usize)> = Vec::new();
     let mut chains: Vec<Vec<usize>> = Vec::new();
     for &(from, to) in &forward {
@@ -43,6 +46,8 @@ pub(super) fn layout(heights: &[f64], edges: &[(usize, usize)]) -> Layout {
         for between in rank[from] + 1..rank[to] {
             rank.push(between);
             heights.push(BEND);
+            // A line keeps to where it comes from.
+            bands.push(bands[from]);
             let bend = rank.len() - 1;
             links.push((last, bend));
             chain.push(bend);
@@ -56,18 +61,31 @@ pub(super) fn layout(heights: &[f64], edges: &[(usize, usize)]) -> Layout {
     for (node, at) in rank.iter().enumerate() {
         columns[*at].push(node);
     }
+    columns.iter_mut().for_each(|column| column.sort_by_key(|node| bands[*node]));
     let mut neighbours = vec![(Vec::new(), Vec::new()); rank.len()];
     for &(from, to) in &links {
         neighbours[to].0.push(from);
         neighbours[from].1.push(to);
     }
-    order(&mut columns, &neighbours, &links);
-    let mut middle = place(&columns, &neighbours, &heights);
-    let top = (0..middle.len()).map(|node| middle[node] - heights[node] / 2.0).fold(f64::INFINITY, f64::min);
-    for at in &mut middle {
-        *at -= top;
+    order(&mut columns, &neighbours, &links, &bands);
+    let mut middle = vec![0.0; rank.len()];
+    let mut height = 0.0;
+    for band in 0..=bands.iter().max().copied().unwrap_or_default() {
+        let own = |nodes: &Vec<usize>| nodes.iter().copied().filter(|node| bands[*node] == band).collect();
+        let columns: Vec<Vec<usize>> = columns.iter().map(own).collect();
+        let beside: Vec<_> = neighbours.iter().map(|(one, other)| (own(one), own(other))).collect();
+        let at = place(&columns, &beside, &heights);
+        let members = || columns.iter().flatten().copied();
+        let top = members().map(|node| at[node] - heights[node] / 2.0).fold(f64::INFINITY, f64::min);
+        if members().next().is_none() {
+            continue;
+        }
+        let begin = if height > 0.0 { height + BETWEEN } else { 0.0 };
+        for node in members() {
+            middle[node] = at[node] - top + begin;
+            height = f64::max(height, middle[node] + heights[node] / 2.0);
+        }
     }
-    let height = (0..middle.len()).map(|node| middle[node] + heights[node] / 2.0).fold(0.0, f64::max);
     let bends = chains.into_iter().zip(&turned).map(|(chain, &turn)| {
         let mut points: Vec<(usize, f64)> =
             chain.into_iter().map(|bend| (rank[bend], middle[bend])).collect();
@@ -145,8 +163,8 @@ fn ranks(nodes: usize, edges: &[(usize, usize)]) -> Vec<usize> {
 
 type Neighbours = [(Vec<usize>, Vec<usize>)];
 
-/// Orders each column by the mean place of its neighbours, up and down in turn, and keeps what crosses least.
-fn order(columns: &mut Vec<Vec<usize>>, neighbours: &Neighbours, links: &[(usize, usize)]) {
+/// Orders each column, within its bands, by the mean place of its neighbours, up and down in turn, and keeps what crosses least.
+fn order(columns: &mut Vec<Vec<usize>>, neighbours: &Neighbours, links: &[(usize, usize)], bands: &[usize]) {
     let mut place = vec![0_usize; neighbours.len()];
     let number = |columns: &[Vec<usize>], place: &mut [usize]| {
         for column in columns {
@@ -175,7 +193,7 @@ fn order(columns: &mut Vec<Vec<usize>>, neighbours: &Neighbours, links: &[(usize
                 if beside.is_empty() { place[*node] as f64 } else { sum as f64 / beside.len() as f64 }
             };
             let mut keyed: Vec<(f64, usize)> = columns[at].iter().map(|node| (mean(node), *node)).collect();
-            keyed.sort_by(|one, other| one.0.total_cmp(&other.0));
+            keyed.sort_by(|one, other| bands[one.1].cmp(&bands[other.1]).then(one.0.total_cmp(&other.0)));
             columns[at] = keyed.into_iter().map(|(_, node)| node).collect();
             number(&columns[at..=at], &mut place);
         }
@@ -241,7 +259,7 @@ mod tests {
 
     #[test]
     fn a_chain_is_ranked_in_order_and_a_cycle_is_opened_once() {
-        let drawn = layout(&[40.0; 3], &[(0, 1), (1, 2), (2, 0)]);
+        let drawn = layout(&[40.0; 3], &[(0, 1), (1, 2), (2, 0)], &[0; 3]);
         assert_eq!(drawn.rank, [0, 1, 2]);
         assert_eq!(drawn.bends.iter().map(|(_, turned)| *turned).collect::<Vec<_>>(), [false, false, true]);
         // The way back passes the middle rank beside the node there.
@@ -254,10 +272,12 @@ mod tests {
         fn boxes_keep_apart_and_edges_run_forward(
             heights in prop::collection::vec(20.0_f64..120.0, 1..24),
             pairs in prop::collection::vec((0_usize..24, 0_usize..24), 0..60),
+            bands in prop::collection::vec(0_usize..4, 24),
         ) {
             let nodes = heights.len();
             let edges: Vec<(usize, usize)> = pairs.into_iter().map(|(from, to)| (from % nodes, to % nodes)).filter(|(from, to)| from != to).collect();
-            let drawn = layout(&heights, &edges);
+            let bands: Vec<usize> = bands.into_iter().take(nodes).collect();
+            let drawn = layout(&heights, &edges, &bands);
             for (&(from, to), (bends, turned)) in edges.iter().zip(&drawn.bends) {
                 let (low, high) = if *turned { (drawn.rank[to], drawn.rank[from]) } else { (drawn.rank[from], drawn.rank[to]) };
                 prop_assert!(low < high);
@@ -267,6 +287,11 @@ mod tests {
                 prop_assert!(drawn.middle[one] - heights[one] / 2.0 >= -1e-6);
                 prop_assert!(drawn.middle[one] + heights[one] / 2.0 <= drawn.height + 1e-6);
                 for other in 0..one {
+                    if bands[one] != bands[other] {
+                        let (upper, lower) = if bands[one] < bands[other] { (one, other) } else { (other, one) };
+                        let between = drawn.middle[lower] - heights[lower] / 2.0 - drawn.middle[upper] - heights[upper] / 2.0;
+                        prop_assert!(between + 1e-6 >= BETWEEN);
+                    }
                     let apart = (drawn.middle[one] - drawn.middle[other]).abs();
                     prop_assert!(drawn.rank[one] != drawn.rank[other] || apart + 1e-6 >= (heights[one] + heights[other]) / 2.0 + SPACE);
                 }

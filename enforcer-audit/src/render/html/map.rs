@@ -1,11 +1,13 @@
 //! The service map: identities as boxes in ranks, flows as lines between them.
 
 use super::graph::{Edge, Graph};
+use super::lanes::Lanes;
 use super::layers::layout;
 use super::rows::{FLOWS, named};
 use super::words::{mark, number};
+use crate::render::text::labels;
 use crate::report::Identity;
-use enforcer_policy::diagnostic::shown_within;
+use enforcer_policy::diagnostic::{counted, shown, shown_within};
 use std::fmt::Write;
 
 /// Beyond these a map is a tangle, and the matrix takes its place.
@@ -17,6 +19,8 @@ const LABELLED: usize = 40;
 const WIDTH: f64 = 190.0;
 const GAP: f64 = 150.0;
 const EDGE: f64 = 24.0;
+/// From a box to its frame: beside and below it, and above it, where the title is.
+const FRAME: (f64, f64) = (16.0, 34.0);
 const LOOP: f64 = 34.0;
 /// What a label takes.
 const LABEL: (f64, f64) = (76.0, 15.0);
@@ -28,8 +32,18 @@ const DETAIL: usize = 27;
 pub(super) struct Map {
     pub(super) width: i64,
     pub(super) height: i64,
+    pub(super) frames: Vec<Frame>,
     pub(super) boxes: Vec<Box>,
     pub(super) lines: Vec<Line>,
+}
+
+/// Around boxes that share a label.
+pub(super) struct Frame {
+    pub(super) x: i64,
+    pub(super) y: i64,
+    pub(super) width: i64,
+    pub(super) height: i64,
+    pub(super) title: String,
 }
 
 pub(super) struct Box {
@@ -73,9 +87,20 @@ impl Map {
         let heights: Vec<f64> = (0..nodes).map(|node| height(node, &ends)).collect();
         let loops = |node| own.iter().filter(|edge| edge.from == node).count() as f64 * LOOP;
         let room: Vec<f64> = (0..nodes).map(|node| heights[node] + loops(node)).collect();
-        let drawn = layout(&room, &ends);
+        let lanes = Lanes::of(graph);
+        let drawn = layout(&room, &ends, &lanes.of);
+        let edge = if lanes.titles.len() > 1 { EDGE + FRAME.1 } else { EDGE };
         let left = |node: usize| EDGE + drawn.rank[node] as f64 * (WIDTH + GAP);
-        let top = |node: usize| EDGE + drawn.middle[node] - room[node] / 2.0;
+        let top = |node: usize| edge + drawn.middle[node] - room[node] / 2.0;
+        let frames = lanes.titles.iter().enumerate().filter_map(|(lane, title)| {
+            let of = || (0..nodes).filter(|node| lanes.of[*node] == lane);
+            let x = of().map(left).fold(f64::INFINITY, f64::min) - FRAME.0;
+            let y = of().map(top).fold(f64::INFINITY, f64::min) - FRAME.1;
+            let end = of().map(left).fold(0.0, f64::max) + WIDTH + FRAME.0;
+            let bottom = of().map(|node| top(node) + room[node]).fold(0.0, f64::max) + FRAME.0;
+            let (width, height) = (round(end - x), round(bottom - y));
+            title.clone().map(|title| Frame { x: round(x), y: round(y), width, height, title })
+        });
         let boxes = graph.nodes.iter().enumerate().map(|(index, node)| {
             let kind = node.identity.kind;
             Box {
@@ -94,18 +119,18 @@ impl Map {
         let side = |node: usize, right: bool| left(node) + if right { WIDTH } else { 0.0 };
         let points: Vec<Vec<(f64, f64)>> = {
             let mut points = Vec::new();
-            for (edge, (bends, turned)) in between.iter().zip(&drawn.bends) {
-                let mut way = vec![(side(edge.from, !turned), 0.0)];
+            for (line, (bends, turned)) in between.iter().zip(&drawn.bends) {
+                let mut way = vec![(side(line.from, !turned), 0.0)];
                 for &(rank, at) in bends {
                     let column = EDGE + rank as f64 * (WIDTH + GAP);
                     let (near, far) = if *turned { (WIDTH, 0.0) } else { (0.0, WIDTH) };
-                    way.push((column + near, EDGE + at));
-                    way.push((column + far, EDGE + at));
+                    way.push((column + near, edge + at));
+                    way.push((column + far, edge + at));
                 }
-                way.push((side(edge.to, *turned), 0.0));
+                way.push((side(line.to, *turned), 0.0));
                 points.push(way);
             }
-            dock(&mut points, &between, &drawn.bends, |node| top(node) + heights[node] / 2.0, &heights);
+            dock(&mut points, &between, &drawn.bends, |node| top(node) + heights[node] / 2.0, &heights, edge);
             points
         };
         let labelled = edges <= LABELLED;
@@ -128,7 +153,8 @@ impl Map {
         }
         Some(Self {
             width: round(EDGE * 2.0 + drawn.ranks as f64 * (WIDTH + GAP) - GAP),
-            height: round(EDGE * 2.0 + drawn.height),
+            height: round(edge * 2.0 + drawn.height),
+            frames: frames.collect(),
             boxes: boxes.collect(),
             lines,
         })
@@ -148,13 +174,14 @@ fn dock(
     bends: &[(Vec<(usize, f64)>, bool)],
     middle: impl Fn(usize) -> f64,
     heights: &[f64],
+    edge: f64,
 ) {
     // Node and whether its right side, then the height of the other point, the edge, and which end.
     let mut ends: Vec<(usize, bool, f64, usize, bool)> = Vec::new();
-    for (index, (edge, (between, turned))) in edges.iter().zip(bends).enumerate() {
-        let bend = |at: Option<&(usize, f64)>, node| at.map_or_else(|| middle(node), |at| at.1 + EDGE);
-        ends.push((edge.from, !turned, bend(between.first(), edge.to), index, true));
-        ends.push((edge.to, *turned, bend(between.last(), edge.from), index, false));
+    for (index, (line, (between, turned))) in edges.iter().zip(bends).enumerate() {
+        let bend = |at: Option<&(usize, f64)>, node| at.map_or_else(|| middle(node), |at| at.1 + edge);
+        ends.push((line.from, !turned, bend(between.first(), line.to), index, true));
+        ends.push((line.to, *turned, bend(between.last(), line.from), index, false));
     }
     ends.sort_by(|one, other| {
         (one.0, one.1).cmp(&(other.0, other.1)).then(one.2.total_cmp(&other.2)).then(one.3.cmp(&other.3))
@@ -225,21 +252,27 @@ fn line(edge: &Edge<'_>, graph: &Graph<'_>, path: String, label: Option<(f64, f6
 }
 
 fn name(identity: &Identity) -> String {
-    match identity.name() {
-        Some(name) => shown_within(&shown_within(name, NAME + 1), NAME),
-        None if identity.members.is_empty() => identity.kind.to_owned(),
-        None => format!("{} {}s", identity.members.len() as u64 + identity.more, identity.kind),
+    let told = identity.selector.as_ref().and_then(|told| told.labels.values().next());
+    let fit = |text: &str| shown_within(&shown_within(text, NAME + 1), NAME);
+    match (identity.name(), told) {
+        _ if identity.members.is_empty() => identity.kind.to_owned(),
+        (Some(name), _) if shown(name).chars().count() <= NAME => shown(name),
+        // What tells it from all others says more than the beginning of a long name.
+        (_, Some(value)) if !value.is_empty() => fit(value),
+        (Some(name), _) => fit(name),
+        (None, _) => format!("{} {}s", identity.members.len() as u64 + identity.more, identity.kind),
     }
 }
 
 fn detail(identity: &Identity) -> String {
-    let pairs: Vec<String> =
-        identity.labels.iter().take(4).map(|(key, value)| format!("{key}={value}")).collect();
+    let count = identity.members.len() as u64 + identity.more;
+    let labels = labels(identity).unwrap_or_default();
     match identity.kind {
         "world" => "addresses outside".to_owned(),
         "host" => "the machines themselves".to_owned(),
         "multicast" => "groups and broadcast".to_owned(),
-        _ => shown_within(&shown_within(&pairs.join(", "), DETAIL + 1), DETAIL),
+        _ if count > 1 => counted(count, identity.kind),
+        _ => shown_within(&shown_within(&labels, DETAIL + 1), DETAIL),
     }
 }
 

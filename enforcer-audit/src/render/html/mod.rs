@@ -8,6 +8,7 @@
 //! - its size is bounded: each table and the policies' text is cut at a number of rows, and says how many are left out.
 
 mod graph;
+mod lanes;
 mod layers;
 mod map;
 mod matrix;
