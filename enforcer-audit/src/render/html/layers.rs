@@ -5,8 +5,10 @@
 
 /// Sweeps over the ranks.
 const SWEEPS: usize = 8;
-/// Free space between two boxes of a rank, and around the bends of long edges.
+/// Free space between two boxes of a rank, and between a box and a line.
 const SPACE: f64 = 26.0;
+/// Between two lines that pass boxes.
+const LINES: f64 = 9.0;
 /// Between two bands: room for their frames and a title.
 pub(super) const BETWEEN: f64 = 62.0;
 /// What a bend takes.
@@ -218,7 +220,10 @@ fn crossings(links: &[(usize, usize)], rank: &[usize], place: &[usize]) -> usize
 
 /// Middles: towards the neighbours' mean, as near as the order and the boxes' heights let it.
 fn place(columns: &[Vec<usize>], neighbours: &Neighbours, heights: &[f64]) -> Vec<f64> {
-    let apart = |one: usize, other: usize| (heights[one] + heights[other]) / 2.0 + SPACE;
+    let space = |one: usize, other: usize| {
+        if heights[one] <= BEND && heights[other] <= BEND { LINES } else { SPACE }
+    };
+    let apart = |one: usize, other: usize| (heights[one] + heights[other]) / 2.0 + space(one, other);
     let mut middle = vec![0.0; heights.len()];
     for column in columns {
         for pair in column.windows(2) {
