@@ -77,6 +77,8 @@ pub struct Entry {
     pub total: Evidence,
     /// And of each port.
     pub by_port: Vec<(PortSpec, Evidence)>,
+    /// And of each source, by a selector that means it alone; the fewest flows first.
+    pub by_source: Vec<(Vec<Selector>, Evidence)>,
     /// Ports that the ranges let in and nobody has used.
     pub unseen: u64,
 }

@@ -17,8 +17,11 @@ const FEW: usize = 8;
 type Parties = BTreeSet<Party>;
 type Port = (u8, u16);
 
-/// What was seen at the ports of a set of sources.
-type Rows = Vec<(Parties, Vec<(Port, Evidence)>)>;
+/// What was seen at each port, and of each source.
+type Told = (Vec<(Port, Evidence)>, BTreeMap<Party, Evidence>);
+
+/// The same for each set of sources.
+type Rows = Vec<(Parties, Told)>;
 
 /// The same without the evidence.
 type Shape = Vec<(Parties, Vec<Port>)>;
@@ -119,7 +122,7 @@ fn policies(
     }
     let few = |parties: &Parties| parties.len() <= options.world_addresses;
     // By destination and port, who.
-    let mut by_port: BTreeMap<(Parties, Port), (Parties, Evidence)> = BTreeMap::new();
+    let mut by_port: BTreeMap<(Parties, Port), BTreeMap<Party, Evidence>> = BTreeMap::new();
     for ((from, to, protocol, port), evidence) in seen {
         let at = (protocol, port);
         let source = if is_world(&from) && !few(&inbound[&(to, at)]) { Party::World } else { from };
@@ -130,14 +133,19 @@ fn policies(
         } else {
             [Party::World].into()
         };
-        let (sources, sum) = by_port.entry((destination, at)).or_default();
-        sources.insert(source);
-        sum.add(evidence);
+        by_port.entry((destination, at)).or_default().entry(source).or_default().add(evidence);
     }
     // By destination and who, ports.
-    let mut rows: BTreeMap<Parties, BTreeMap<Parties, Vec<(Port, Evidence)>>> = BTreeMap::new();
-    for ((destination, port), (sources, evidence)) in by_port {
-        rows.entry(destination).or_default().entry(sources).or_default().push((port, evidence));
+    let mut rows: BTreeMap<Parties, BTreeMap<Parties, Told>> = BTreeMap::new();
+    for ((destination, port), sources) in by_port {
+        let parties = sources.keys().copied().collect();
+        let (ports, of) = rows.entry(destination).or_default().entry(parties).or_default();
+        let mut total = Evidence::default();
+        for (source, evidence) in sources {
+            total.add(evidence);
+            of.entry(source).or_default().add(evidence);
+        }
+        ports.push((port, total));
     }
     // Destinations with the same ports and sources stand together.
     let mut alike: BTreeMap<Shape, (Parties, Rows)> = BTreeMap::new();
@@ -151,7 +159,7 @@ fn policies(
         }
         let key = rows
             .iter()
-            .map(|(sources, ports)| (sources.clone(), ports.iter().map(|(port, _)| *port).collect()))
+            .map(|(sources, (ports, _))| (sources.clone(), ports.iter().map(|(port, _)| *port).collect()))
             .collect();
         match alike.entry(key) {
             std::collections::btree_map::Entry::Vacant(entry) => {
@@ -160,9 +168,10 @@ fn policies(
             std::collections::btree_map::Entry::Occupied(mut entry) => {
                 let (destinations, sum) = entry.get_mut();
                 destinations.extend(destination);
-                let both = sum.iter_mut().zip(rows);
-                both.flat_map(|((_, to), (_, from))| to.iter_mut().zip(from))
-                    .for_each(|((_, to), (_, from))| to.add(from));
+                for ((_, (ports, of)), (_, (more_ports, more))) in sum.iter_mut().zip(rows) {
+                    ports.iter_mut().zip(more_ports).for_each(|((_, to), (_, from))| to.add(from));
+                    more.into_iter().for_each(|(party, evidence)| of.entry(party).or_default().add(evidence));
+                }
             }
         }
     }
@@ -175,20 +184,37 @@ fn policies(
         // The world's parts share one policy; identities have theirs.
         let name = if shared && policies.contains_key(&title) { title } else { fresh(title, &mut names) };
         let policy = policies.entry(name.clone()).or_insert_with(|| Policy { name, entries: Vec::new() });
-        for (sources, ports) in rows {
+        for (sources, told) in rows {
             let Some(from) = selectors(universe, &sources) else { continue };
-            policy.entries.push(entry(from, to.clone(), ports, options));
+            let by_source = by_source(universe, told.1);
+            policy.entries.push(entry(from, to.clone(), told.0, by_source, options));
         }
     }
     policies.into_values().collect()
 }
 
-fn entry(from: Vec<Selector>, to: Vec<Selector>, seen: Vec<(Port, Evidence)>, options: &Options) -> Entry {
+/// What was seen of each source, by what means it; the least of it first, for that is what may be a mistake.
+fn by_source(universe: &Universe, of: BTreeMap<Party, Evidence>) -> Vec<(Vec<Selector>, Evidence)> {
+    let told = of.into_iter().filter_map(|(party, evidence)| {
+        selectors(universe, &[party].into()).map(|selectors| (selectors, evidence))
+    });
+    let mut told: Vec<_> = told.collect();
+    told.sort_by_key(|(_, evidence)| evidence.flows);
+    told
+}
+
+fn entry(
+    from: Vec<Selector>,
+    to: Vec<Selector>,
+    seen: Vec<(Port, Evidence)>,
+    by_source: Vec<(Vec<Selector>, Evidence)>,
+    options: &Options,
+) -> Entry {
     let mut total = Evidence::default();
     seen.iter().for_each(|(_, evidence)| total.add(*evidence));
     let (ports, unseen) = fold(seen.iter().map(|(port, _)| *port), options.fold_ports);
     let by_port = seen.into_iter().map(|(at, evidence)| (exactly(at), evidence)).collect();
-    Entry { from, to, ports, total, by_port, unseen }
+    Entry { from, to, ports, total, by_port, by_source, unseen }
 }
 
 /// Nothing but this port: of ICMP, this type with this code.
@@ -236,7 +262,10 @@ fn title(audit: &Audit, universe: &Universe, destination: &Parties) -> String {
             let names = ["app", "app.kubernetes.io/name", "k8s-app", "name", "role"];
             let name = names.iter().find_map(|key| labels.get(*key)).map(String::as_str);
             let only = identity_of(audit, labels).and_then(Identity::name);
-            slug(only.filter(|_| destination.len() == 1).or(name).or(only).unwrap_or_default(), "identity")
+            // `shop.redis-86a1b907d-00000` is one of the pods that `redis` names.
+            let own =
+                only.filter(|only| destination.len() == 1 && name.is_none_or(|name| !only.contains(name)));
+            slug(own.or(name).or(only).unwrap_or_default(), "identity")
         }
         Some(Party::Host) => "host".to_owned(),
         Some(Party::Address(at)) if is_group(*at) => "multicast".to_owned(),

@@ -10,6 +10,8 @@ use std::fmt::{self, Display, Write as _};
 /// Lines under one heading, and ports in one line.
 const LINES: usize = 100;
 const PORTS: usize = 16;
+/// Sources of a rule that are told one by one.
+const SOURCES: usize = 6;
 
 /// Text from elsewhere in a comment: one line, bounded, nothing that YAML or a terminal acts on.
 fn quiet(text: &str) -> String {
@@ -79,6 +81,14 @@ impl Suggestion {
                 if entry.by_port.len() > 1 {
                     for (port, evidence) in &entry.by_port {
                         writeln!(out, "    #   {port}: {evidence}")?;
+                    }
+                }
+                if entry.by_source.len() > 1 {
+                    for (source, evidence) in entry.by_source.iter().take(SOURCES) {
+                        writeln!(out, "    #   from {}: {evidence}", quiet(&selectors(source)))?;
+                    }
+                    if let Some(more @ 1..) = entry.by_source.len().checked_sub(SOURCES) {
+                        writeln!(out, "    #   … and {more} sources with more flows")?;
                     }
                 }
                 if entry.unseen > 0 {
