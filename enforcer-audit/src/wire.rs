@@ -1,7 +1,7 @@
 //! A captured packet as the verdict function reads it: an Ethernet frame of the length it had on the wire.
 
 use enforcer_common::packet::{Frame, Packet, Tag, Wire};
-use enforcer_flows::{self as flows, Link};
+use enforcer_flows::{self as flows, Link, Network, network};
 use std::cell::Cell;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
@@ -35,40 +35,29 @@ impl<'a> Captured<'a> {
     /// `None` where the link layer's header isn't there.
     pub(crate) fn new(packet: &flows::Packet<'a>, untag: bool) -> Option<Self> {
         let bytes = packet.bytes;
-        let whole = packet.length.max(bytes.len() as u32);
-        let word = |at: usize| Some(u16::from_be_bytes([*bytes.get(at)?, *bytes.get(at + 1)?]));
-        let (ethertype, skip, everybody) = match packet.link {
-            Link::Ethernet => return Self::ethernet(bytes, whole, untag),
-            Link::Cooked1 => (word(14)?, 16, matches!(word(0)?, 1 | 2)),
-            Link::Cooked2 => (word(0)?, 20, matches!(bytes.get(10)?, 1 | 2)),
-            Link::Raw => (by_version(*bytes.first()?), 0, false),
-            Link::Loopback => (by_version(*bytes.get(4)?), 4, false),
-        };
-        let body = bytes.get(skip..)?;
+        let Network { ethertype, offset, grouped, .. } = network(packet)?;
+        let made = packet.link != Link::Ethernet;
         let mut head = [0; ETHERNET];
-        head[..6].copy_from_slice(if everybody { &EVERYBODY } else { &NOWHERE });
-        head[6..12].copy_from_slice(&NOWHERE);
-        head[12..].copy_from_slice(&ethertype.to_be_bytes());
-        let length = ETHERNET as u32 + whole.saturating_sub(skip as u32);
+        if made {
+            head[..6].copy_from_slice(if grouped { &EVERYBODY } else { &NOWHERE });
+            head[6..12].copy_from_slice(&NOWHERE);
+            head[12..].copy_from_slice(&ethertype.to_be_bytes());
+        } else {
+            head.copy_from_slice(bytes.get(..ETHERNET)?);
+        }
+        let skip = if made { offset } else { 0 };
+        let whole = packet.length.max(bytes.len() as u32).saturating_sub(skip as u32);
         Self {
             head,
-            made: true,
-            body,
-            length,
+            made,
+            body: bytes.get(skip..)?,
+            length: if made { whole + ETHERNET as u32 } else { whole },
             missed: Cell::new(false),
             ethertype,
             tags: 0,
             network: ETHERNET,
         }
         .tagged(untag)
-    }
-
-    fn ethernet(bytes: &'a [u8], length: u32, untag: bool) -> Option<Self> {
-        let head: [u8; ETHERNET] = bytes.get(..ETHERNET)?.try_into().ok()?;
-        let ethertype = u16::from_be_bytes([head[12], head[13]]);
-        let missed = Cell::new(false);
-        Self { head, made: false, body: bytes, length, missed, ethertype, tags: 0, network: ETHERNET }
-            .tagged(untag)
     }
 
     /// Finds what is behind VLAN tags, and takes them off where it should.
@@ -123,14 +112,6 @@ impl<'a> Captured<'a> {
             ARP => Some((four(bytes, 14)?, four(bytes, 24)?)),
             _ => None,
         }
-    }
-}
-
-fn by_version(first: u8) -> u16 {
-    match first >> 4 {
-        4 => IPV4,
-        6 => IPV6,
-        _ => 0,
     }
 }
 
@@ -216,6 +197,20 @@ mod tests {
             assert_eq!(captured.datagram(), ip, "{link:?}");
             assert!(!captured.missed());
         }
+    }
+
+    /// Frames of IEEE 802.3 have a length in place of a type, and Windows a number of its own for IPv6 on loopback.
+    #[test]
+    fn what_is_not_ip_and_what_is_are_told_by_the_link() {
+        let mut framed = frame();
+        framed[12..14].copy_from_slice(&[0, 38]);
+        let captured = Captured::new(&packet(Link::Ethernet, &framed), false).unwrap();
+        assert_eq!((captured.ethertype, captured.addresses()), (38, None));
+        let six = opening("fd00::1".parse().unwrap(), "fd00::2".parse().unwrap(), 6, 80).unwrap();
+        let windows = [&[23, 0, 0, 0][..], &six[14..]].concat();
+        let captured = Captured::new(&packet(Link::Loopback, &windows), false).unwrap();
+        assert_eq!((captured.ethertype, captured.datagram()), (IPV6, &six[14..]));
+        assert_eq!(dissect(&captured, false), dissect(&Frame::new(&six), false));
     }
 
     #[test]

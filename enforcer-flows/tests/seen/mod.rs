@@ -22,7 +22,8 @@ impl Sink for Seen {
     fn take(&mut self, item: Item<'_>) {
         match item {
             Item::Packet(packet) => {
-                let above = network(&packet).map_or("-".to_owned(), |above| {
+                let above = network(&packet).filter(|above| above.ethertype >= 0x0600);
+                let above = above.map_or("-".to_owned(), |above| {
                     let host = above
                         .host
                         .map_or("", |host| if host == Side::Source { " sent" } else { " received" });
