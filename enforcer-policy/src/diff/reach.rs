@@ -86,6 +86,8 @@ impl<'a> Reaches<'a> {
         }
         let mut starts: Vec<u32> = sets.iter().flat_map(|set| set.iter().map(|point| point.start)).collect();
         starts.push(0);
+        // What reaches to the last port ends behind it, where there is none.
+        starts.retain(|start| *start < END);
         starts.sort_unstable();
         starts.dedup();
         let at = |start: u32| {

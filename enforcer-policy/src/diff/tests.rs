@@ -94,6 +94,8 @@ fn random_differences_are_exact() {
         let sets = [&old, &new].map(|scene| compiled(&scene.set, &scene.hosts, scene.default_mode));
         let found = connectivity(Some(&sets[0]), &sets[1], CLOCK.boot_ns);
         prop_assert!(found.complete);
+        let ranges = || found.changes.iter().flat_map(|change| &change.ports);
+        prop_assert!(ranges().all(|(first, last)| first <= last && *last < super::END), "{:?}", found);
         for probe in probes.iter().chain(&more) {
             let owner = |at: IpAddr| {
                 let workload = old.set.workloads.iter().find(|workload| workload.addresses.contains(&at));
