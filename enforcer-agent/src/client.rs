@@ -101,11 +101,16 @@ impl Lines {
 
     /// The next document; `None` where the daemon has nothing more to say.
     pub async fn next<T: DeserializeOwned>(&mut self) -> Result<Option<T>> {
+        self.line().await?.map(|line| parse(&line)).transpose()
+    }
+
+    /// The next line as it came, without its end.
+    pub async fn line(&mut self) -> Result<Option<Vec<u8>>> {
         loop {
             if let Some(end) = self.buffer[self.at..].iter().position(|byte| *byte == b'\n') {
                 let line = self.at..self.at + end;
                 self.at = line.end + 1;
-                return Ok(Some(parse(&self.buffer[line])?));
+                return Ok(Some(self.buffer[line].to_vec()));
             }
             self.buffer.drain(..self.at);
             self.at = 0;
@@ -118,10 +123,7 @@ impl Lines {
                     }
                 }
                 None if self.buffer.is_empty() => return Ok(None),
-                None => {
-                    let rest = std::mem::take(&mut self.buffer);
-                    return Ok(Some(parse(&rest)?));
-                }
+                None => return Ok(Some(std::mem::take(&mut self.buffer))),
             }
         }
     }

@@ -66,26 +66,37 @@ fn json(ran: &Ran) -> serde_json::Value {
 
 /// A capture of one SYN to this port.
 fn pcap(port: u16) -> Vec<u8> {
+    capture(&[(0, segment(port, false, 2, 64))])
+}
+
+/// A TCP segment without payload between web's port 50000 and this one of db, with flags and hop limit.
+fn segment(port: u16, back: bool, flags: u8, hops: u8) -> Vec<u8> {
+    let (web, db) = ([10, 0, 0, 1], [10, 0, 0, 2]);
+    let (from, to) = if back { ((db, port), (web, 50_000)) } else { ((web, 50_000), (db, port)) };
     let mut packet = vec![2, 0, 0, 0, 0, 2, 2, 0, 0, 0, 0, 1, 8, 0];
-    packet.extend([0x45, 0, 0, 40, 0, 1, 0, 0, 64, 6, 0x66, 0xcd, 10, 0, 0, 1, 10, 0, 0, 2, 0xc3, 0x50]);
-    packet.extend(port.to_be_bytes());
-    packet.extend([0, 0, 0, 0, 0, 0, 0, 0, 0x50, 2, 0xff, 0xff, 0, 0, 0, 0]);
+    packet.extend([0x45, 0, 0, 40, 0, 1, 0, 0, hops, 6, 0, 0]);
+    packet.extend(from.0);
+    packet.extend(to.0);
+    packet.extend(from.1.to_be_bytes());
+    packet.extend(to.1.to_be_bytes());
+    packet.extend([0, 0, 0, 0, 0, 0, 0, 0, 0x50, flags, 0xff, 0xff, 0, 0, 0, 0]);
+    let sum =
+        packet[14..34].chunks(2).map(|word| u32::from(u16::from_be_bytes([word[0], word[1]]))).sum::<u32>();
+    let sum = !(((sum & 0xffff) + (sum >> 16)) as u16);
+    packet[24..26].copy_from_slice(&sum.to_be_bytes());
+    packet
+}
+
+/// A capture of packets, each so many microseconds after its beginning.
+fn capture(packets: &[(u32, Vec<u8>)]) -> Vec<u8> {
     let mut file = Vec::new();
-    for word in [
-        0xa1b2_c3d4_u32,
-        0x0004_0002,
-        0,
-        0,
-        65_535,
-        1,
-        1_700_000_000,
-        0,
-        packet.len() as u32,
-        packet.len() as u32,
-    ] {
-        file.extend(word.to_le_bytes());
+    [0xa1b2_c3d4_u32, 0x0004_0002, 0, 0, 65_535, 1].iter().for_each(|word| file.extend(word.to_le_bytes()));
+    for (time, packet) in packets {
+        let length = packet.len() as u32;
+        let head = [1_700_000_000 + time / 1_000_000, time % 1_000_000, length, length];
+        head.iter().for_each(|word| file.extend(word.to_le_bytes()));
+        file.extend(packet);
     }
-    file.extend(packet);
     file
 }
 
@@ -167,8 +178,86 @@ fn captures_come_from_files_and_stdin() {
         })
         .collect();
     assert_eq!(groups, [("denied", "tcp/80", 1), ("allowed", "tcp/5432", 1)], "{}", ran.stderr);
+    let named: Vec<_> = report["sources"].as_array().unwrap().iter().map(|source| &source["name"]).collect();
+    assert_eq!(named, ["allowed.pcap", "stdin"]);
+}
+
+/// Each side of a connection in a file of its own, the answers' first: read one after the other, they would answer nothing.
+#[test]
+fn several_captures_are_read_in_the_order_of_their_times() {
+    let ground = Ground::new();
+    let side = |back, flags: [u8; 2], times: [u32; 2]| {
+        capture(&[
+            (times[0], segment(5432, back, flags[0], 64)),
+            (times[1], segment(5432, back, flags[1], 64)),
+        ])
+    };
+    ground.write("asks.pcap", &side(false, [0x02, 0x10], [0, 20_000]));
+    ground.write("answers.pcap", &side(true, [0x12, 0x10], [10_000, 30_000]));
+    let ran = ground.audit(&["--flows", "answers.pcap", "asks.pcap", "--from-start", "-o", "json"], b"");
+    let report = json(&ran);
+    assert_eq!(report["groups"].as_array().unwrap().len(), 1, "{report}");
+    assert_eq!(
+        (&report["groups"][0]["verdict"], &report["groups"][0]["packets"]),
+        (&"allowed".into(), &4.into())
+    );
+    assert!(report["sources"][0]["late"].is_null(), "{report}");
+    // One that is out of order by itself is counted.
+    ground.write("late.pcap", &side(false, [0x02, 0x10], [20_000, 0]));
+    let report = json(&ground.audit(&["--flows", "late.pcap", "answers.pcap", "-o", "json"], b""));
+    assert_eq!((&report["sources"][0]["late"], report["sources"][1]["late"].is_null()), (&1.into(), true));
     let notes = report["notes"].as_array().unwrap();
-    assert!(notes.iter().any(|note| note.as_str().unwrap().contains("cover the same time")), "{notes:?}");
+    assert!(
+        notes.iter().any(|note| note
+            .as_str()
+            .unwrap()
+            .contains("late.pcap: packets out of order: 1, by up to 20 ms")),
+        "{notes:?}"
+    );
+}
+
+/// The same packets at both ends of a path, the second time a hop further; and the same flow in the logs of both ends.
+#[test]
+fn what_is_recorded_at_both_ends_counts_once_across_files() {
+    let ground = Ground::new();
+    let at = |hops, later: u32| {
+        capture(&[(later, segment(5432, false, 2, hops)), (10_000 + later, segment(80, false, 2, hops))])
+    };
+    ground.write("sender.pcap", &at(64, 0));
+    ground.write("receiver.pcap", &at(63, 700));
+    let report = json(&ground.audit(&["--flows", "sender.pcap", "receiver.pcap", "-o", "json"], b""));
+    assert_eq!(
+        (&report["totals"]["judged"], &report["totals"]["repeated"]),
+        (&2.into(), &2.into()),
+        "{report}"
+    );
+    assert_eq!(report["groups"][1]["packets"], 1);
+    let report = json(
+        &ground.audit(&["--flows", "sender.pcap", "receiver.pcap", "-o", "json", "--keep-repeats"], b""),
+    );
+    assert_eq!(
+        (&report["totals"]["judged"], &report["totals"]["repeated"]),
+        (&4.into(), &0.into()),
+        "{report}"
+    );
+
+    let log = |direction: &str| {
+        format!(
+            "version srcaddr dstaddr srcport dstport protocol packets bytes start end flow-direction log-status\n\
+                 5 10.0.0.1 10.0.0.2 50000 5432 6 20 4249 1418530010 1418530070 {direction} OK\n\
+                 5 10.0.0.2 10.0.0.1 5432 50000 6 18 9249 1418530010 1418530070 {} OK\n",
+            if direction == "egress" { "ingress" } else { "egress" }
+        )
+    };
+    ground.write("web.log", log("egress").as_bytes());
+    ground.write("db.log", log("ingress").as_bytes());
+    let report = json(&ground.audit(&["--flows", "web.log", "db.log", "-o", "json"], b""));
+    assert_eq!(
+        (&report["totals"]["flows"], &report["totals"]["seen_at_both_ends"]),
+        (&1.into(), &2.into()),
+        "{report}"
+    );
+    assert_eq!(report["groups"][0]["packets"], 38, "{report}");
 }
 
 #[test]

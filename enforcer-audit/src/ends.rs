@@ -151,6 +151,16 @@ impl Ends {
         self.all.len()
     }
 
+    /// The end that has an address at all times; nothing in place of it where there are several, or one for some of the time. `None` where the
+    /// address wasn't met.
+    pub(crate) fn always(&self, address: IpAddr) -> Option<Option<u32>> {
+        let known = match address {
+            IpAddr::V4(at) => self.four.get(&u32::from(at)),
+            IpAddr::V6(at) => self.six.get(&u128::from(at)),
+        };
+        known.map(|end| Some(*end).filter(|end| end & TENURES == 0 && !self.all[*end as usize].changes))
+    }
+
     /// The end that has `address` at `time`, or that a record says has it where nothing else names it.
     pub(crate) fn at(
         &mut self,

@@ -156,6 +156,12 @@ impl Ground {
         }
     }
 
+    /// The set with everybody who is known by now, at another time.
+    pub(crate) fn as_of(&self, clock: Clock) -> Result<Compiled, CompileError> {
+        let Self { set, host, default_mode, .. } = self;
+        compile(&Inputs { set, host, default_mode: *default_mode, clock }, &mut Numbers::default())
+    }
+
     fn recompile(&mut self) -> Result<(), CompileError> {
         let Self { set, host, default_mode, clock, numbers, .. } = self;
         let inputs = Inputs { set, host, default_mode: *default_mode, clock: *clock };

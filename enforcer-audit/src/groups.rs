@@ -7,7 +7,7 @@ use enforcer_flows::{Recorded, Time};
 use rustc_hash::FxHashMap;
 
 /// Addresses that are kept as an example of a group's flows.
-const SAMPLES: usize = 8;
+pub(crate) const SAMPLES: usize = 8;
 
 /// What a group has in common.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

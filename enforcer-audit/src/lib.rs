@@ -12,10 +12,12 @@
 #![forbid(unsafe_code)]
 
 mod audit;
+pub mod compare;
 mod ends;
 mod flows;
 mod ground;
 mod groups;
+mod intake;
 mod judge;
 mod opener;
 mod packets;
@@ -30,6 +32,8 @@ mod unsure;
 mod wire;
 
 pub use audit::{Audit, AuditError, FlowLine};
+pub use compare::Comparison;
+pub use intake::Intake;
 pub use judge::Ruling;
 pub use report::Report;
 pub use setting::{At, Known, Managed, Setting, Tenure};

@@ -217,6 +217,9 @@ impl Audit {
             } else if let Some(frame) = opening(source, destination, protocol, ports) {
                 let path = self.path(from, to);
                 self.ground.judge.packet(&Frame::new(&frame), path);
+                if self.assumed.len() < ASSUMED {
+                    self.assumed.insert(key);
+                }
                 let path = self.path(sent.source, sent.destination);
                 counted = (sent.forward(), self.ground.judge.packet(captured, path), 0);
             }
@@ -245,7 +248,8 @@ impl Audit {
         if self.setting.from_start {
             return Way::Forward(None);
         }
-        let early = self.now - self.began.unwrap_or(self.now) <= idle_limit(sent.protocol, true);
+        let began = self.began().unwrap_or(self.now);
+        let early = self.now - began <= idle_limit(sent.protocol, true);
         let ends = (sent.source, sent.destination);
         match sent.protocol {
             // The answer to a SYN says who sent that.
@@ -320,7 +324,8 @@ impl Audit {
     fn tick(&mut self, time: Option<Time>) {
         if let Some(time) = time {
             self.now = time;
-            self.began = Some(self.began.map_or(time, |began| began.min(time)));
+            let source = self.source();
+            source.began = Some(source.began.map_or(time, |began| began.min(time)));
             self.set_boot(time);
             self.ground.judge.set_time(u64::try_from(time).unwrap_or(0));
         }
@@ -331,6 +336,9 @@ impl Audit {
         }
     }
 }
+
+/// Flows known by errors about them alone that are remembered.
+const ASSUMED: usize = 1 << 20;
 
 /// Packets between two looks for flows that are over, at the least.
 const SWEEP: usize = 1 << 17;

@@ -369,3 +369,28 @@ fn the_entry_that_is_suggested_allows_what_was_denied() {
     );
     assert_eq!(run(&pasted).verdicts.denied.flows, 0, "{pasted}");
 }
+
+#[test]
+fn denied_groups_beyond_those_that_are_explained_are_told_of() {
+    let mut audit = common::audit(SHOP);
+    for port in 1_000..1_250 {
+        audit.take(Item::Flow(&flow("10.0.0.1", 40_000, "10.0.0.2", port, Opener::Source)));
+    }
+    let report = audit.report().unwrap();
+    assert_eq!(report.groups.iter().filter(|group| group.nearest_miss.is_some()).count(), 200);
+    let told = "denied groups without their nearest rule: 50";
+    assert!(report.notes.iter().any(|note| note.starts_with(told)), "{:?}", report.notes);
+}
+
+#[test]
+fn flows_come_by_their_times() {
+    let mut audit = common::audit(SHOP);
+    for (at, port) in [(30, 1), (10, 2), (20, 3), (10, 1)] {
+        let one = flow("10.0.0.1", 40_000, "10.0.0.2", port, Opener::Source);
+        audit.take(Item::Flow(&Flow { start: Some(at), end: Some(at + 5), ..one }));
+    }
+    audit.take(Item::Flow(&flow("10.0.0.1", 40_000, "10.0.0.2", 9, Opener::Source)));
+    let ports: Vec<u16> = audit.flows_in_order().map(|line| line.ports.1).collect();
+    assert_eq!(ports, [9, 2, 1, 3]);
+    assert_eq!(audit.flows().count(), 4);
+}

@@ -1,7 +1,7 @@
 //! Parts of documents as a person would write them. What [`crate::document`] reads from them is what they were written from.
 
 use crate::diagnostic::shown;
-use crate::model::{LabelSelector, Labels, Operator};
+use crate::model::{LabelSelector, Labels, Operator, Selector};
 use std::fmt::Display;
 
 /// `{app: web, env: prod}`.
@@ -30,6 +30,18 @@ pub fn label_selector(selector: &LabelSelector) -> String {
         fields.push(format!("expressions: {expressions}"));
     }
     format!("{{{}}}", fields.join(", "))
+}
+
+/// An entry of `from` or `to`.
+pub fn selector(selector: &Selector) -> String {
+    match selector {
+        Selector::Labels(selector) => label_selector(selector),
+        Selector::Cidr { cidrs, except } if except.is_empty() => format!("{{cidr: {}}}", list(cidrs, scalar)),
+        Selector::Cidr { cidrs, except } => {
+            format!("{{cidr: {}, except: {}}}", list(cidrs, scalar), list(except, scalar))
+        }
+        Selector::Entity(entity) => format!("{{entity: {}}}", entity.word()),
+    }
 }
 
 /// A list on one line; each item as `show` has it.

@@ -25,6 +25,7 @@ use std::path::PathBuf;
                         enforcer suggest -f policies/ --anew --flows vpc.log.gz --fold-ports 1\n\n\
                         Exit codes: 0 done; 2 could not read; 3 policy invalid."
 )]
+#[command(mut_arg("flows", |flows| flows.required(true)))]
 pub(super) struct Args {
     /// Documents that name who has which address; FlowPolicies among them are to stay
     #[arg(short, long = "file", value_name = "PATH", num_args = 1..)]

@@ -47,6 +47,9 @@ pub struct Change {
     /// The rule that decides then.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rule_after: Option<String>,
+    /// Recorded flows between such ends at such ports, where a recording was held against it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub flows: Option<u64>,
 }
 
 /// What connectivity changes.

@@ -7,7 +7,7 @@ mod lints;
 mod question;
 mod tests;
 
-pub(crate) use changes::changes;
+pub(crate) use changes::{changes, tell};
 pub(crate) use explain::explain;
 pub(crate) use lints::lints;
 pub(crate) use question::Question;

@@ -1,14 +1,11 @@
 //! For people, on a terminal.
 
 use super::sweeps::{Row, rows};
+use super::table::{SHOWN, long, more, print, table};
 use super::text::{end, group_cause, identity, instant, near};
 use crate::report::{Group, Report, Window};
-use comfy_table::{ContentArrangement, Table, presets};
 use enforcer_policy::diagnostic::{counted, shown, shown_path};
 use std::fmt::Write as _;
-
-/// Rows of one table; the rest is in the other forms.
-const SHOWN: usize = 40;
 
 /// The report as text.
 #[must_use]
@@ -273,30 +270,4 @@ fn gaps(out: &mut String, report: &Report) -> std::fmt::Result {
         }
     }
     Ok(())
-}
-
-/// A sentence, which may be longer than a name.
-fn long(text: &str) -> String {
-    let words: Vec<String> = text.split(' ').take(40).map(shown).collect();
-    words.join(" ")
-}
-
-fn more(out: &mut String, all: usize) -> std::fmt::Result {
-    match all.saturating_sub(SHOWN) {
-        0 => Ok(()),
-        more => writeln!(out, "  … and {more} more: -o json has them all"),
-    }
-}
-
-fn table(header: &[&str]) -> Table {
-    let mut table = Table::new();
-    table
-        .load_preset(presets::NOTHING)
-        .set_content_arrangement(ContentArrangement::Disabled)
-        .set_header(header);
-    table
-}
-
-fn print(out: &mut String, table: &Table) -> std::fmt::Result {
-    table.lines().try_for_each(|line| writeln!(out, "  {}", line.trim()))
 }

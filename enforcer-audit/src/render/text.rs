@@ -40,15 +40,25 @@ pub(super) fn labels(identity: &Identity) -> Option<String> {
     }
 }
 
-/// One end of a group; of those without labels, with an address: `world 192.0.2.7`, `world 192.0.2.7 and others`.
-pub(super) fn end(of: &Identity, group: &Group, address: fn(&Sample) -> IpAddr) -> String {
+/// One end of flows; of those without labels, with an address: `world 192.0.2.7`, `world 192.0.2.7 and others`.
+pub(super) fn located(
+    of: &Identity,
+    samples: &[Sample],
+    more: bool,
+    address: fn(&Sample) -> IpAddr,
+) -> String {
     let name = identity(of);
-    let Some(first) = group.samples.first().map(address) else { return name };
+    let Some(first) = samples.first().map(address) else { return name };
     if !of.labels.is_empty() {
         return name;
     }
-    let others = group.more_samples || group.samples.iter().any(|sample| address(sample) != first);
+    let others = more || samples.iter().any(|sample| address(sample) != first);
     format!("{name} {first}{}", if others { " and others" } else { "" })
+}
+
+/// One end of a group.
+pub(super) fn end(of: &Identity, group: &Group, address: fn(&Sample) -> IpAddr) -> String {
+    located(of, &group.samples, group.more_samples, address)
 }
 
 /// `shop#0  shop.yaml:14`, `no-rule`, `fragment (frag-tiny)`.

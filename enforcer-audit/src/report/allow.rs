@@ -1,20 +1,28 @@
 //! The rule that would allow a flow, ready to be pasted into a FlowPolicy.
 
-use super::Identity;
+use super::{Identity, Sample};
 use enforcer_policy::write::{label_selector, labels};
 use std::net::IpAddr;
 
 /// Addresses of the world that are named one by one.
 const NAMED: usize = 4;
 
-/// An entry of `flows`. `addresses` are those of the ends that have no labels; `more` says that there are others.
-pub(super) fn entry(
-    source: (&Identity, &[IpAddr]),
-    destination: (&Identity, &[IpAddr]),
+/// An entry of `flows`. `samples` are the addresses of ends that have no labels; `more` says that there are others.
+pub(crate) fn entry(
+    source: &Identity,
+    destination: &Identity,
     port: &str,
+    samples: &[Sample],
     more: bool,
 ) -> Option<String> {
-    let (from, to) = (side(source.0, source.1, more)?, side(destination.0, destination.1, more)?);
+    let addresses = |of: fn(&Sample) -> IpAddr| {
+        let mut addresses: Vec<IpAddr> = samples.iter().map(of).collect();
+        addresses.sort_unstable();
+        addresses.dedup();
+        addresses
+    };
+    let from = side(source, &addresses(|sample| sample.source), more)?;
+    let to = side(destination, &addresses(|sample| sample.destination), more)?;
     Some(format!("- {{from: [{from}], to: [{to}], ports: [{port}]}}"))
 }
 

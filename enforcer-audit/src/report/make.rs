@@ -3,8 +3,8 @@
 use super::allow;
 use super::near::{self, Question};
 use super::{
-    CauseLine, Coverage, DamageLine, Figures, GapLine, Group, Identity, Recorded, Report, RuleUse, Sample,
-    SourceLine, Verdicts, Window,
+    CauseLine, Coverage, DamageLine, Figures, GapLine, Group, Identity, Near, Recorded, Report, RuleUse,
+    Sample, SourceLine, Verdicts, Window,
 };
 use crate::audit::{Audit, Source};
 use crate::groups;
@@ -17,7 +17,6 @@ use enforcer_policy::explain::port_text;
 use jiff::Timestamp;
 use rustc_hash::FxHashMap;
 use std::cmp::Reverse;
-use std::net::IpAddr;
 
 /// Denied groups for which the nearest rule is looked for; beyond them nobody reads.
 const ASKED: usize = 200;
@@ -38,13 +37,13 @@ fn figures(group: &groups::Group) -> Figures {
     Figures { flows: group.flows, packets: group.packets, bytes: group.bytes }
 }
 
-fn add(to: &mut Figures, more: Figures) {
+pub(crate) fn add(to: &mut Figures, more: Figures) {
     to.flows += more.flows;
     to.packets += more.packets;
     to.bytes += more.bytes;
 }
 
-fn word(ruling: Option<Ruling>) -> &'static str {
+pub(crate) fn word(ruling: Option<Ruling>) -> &'static str {
     ruling.map_or("unjudged", |ruling| ruling.word.word())
 }
 
@@ -111,55 +110,29 @@ impl Report {
             (rank(key.ruling), !breaks, Reverse(group.figures.flows), key.protocol, key.port, *index)
         };
         groups.sort_by_cached_key(order);
-        let liftable = |index: usize| {
-            let ruling = all[index].key.ruling.filter(|ruling| ruling.word == Word::Denied);
-            ruling.is_some_and(|ruling| ruling.cause.as_reason().is_none_or(is_liftable))
-        };
-        let asked: Vec<usize> = (0..groups.len()).filter(|at| liftable(groups[*at].0)).take(ASKED).collect();
-        let questions: Vec<Question> = asked
-            .iter()
-            .map(|at| {
-                let group = &all[groups[*at].0];
-                let (from, to) = group.samples[0];
-                let end = |end| near::endpoint(audit.ends.get(end), &audit.ground);
-                (end(from), end(to), group.key.protocol, group.key.port)
-            })
-            .collect();
-        for (at, near) in asked.iter().zip(near::misses(&audit.ground, &questions)) {
-            groups[*at].1.nearest_miss = near;
+        let order: Vec<u32> = groups.iter().map(|(index, _)| *index as u32).collect();
+        let (near, unasked) = nearest(audit, &order);
+        for ((_, group), near) in groups.iter_mut().zip(near) {
+            group.nearest_miss = near;
         }
         let mut verdicts = Verdicts::default();
         for (_, group) in &groups {
-            let to = match group.verdict {
-                "allowed" => &mut verdicts.allowed,
-                "denied" => &mut verdicts.denied,
-                "audited" => &mut verdicts.audited,
-                _ => &mut verdicts.unjudged,
-            };
-            add(to, group.figures);
+            add(verdicts.of_mut(group.verdict), group.figures);
         }
-        let gaps = audit.gaps.iter().map(|gap| GapLine {
-            first: gap.start.and_then(timestamp),
-            last: gap.end.and_then(timestamp),
-            of: gap.of.clone(),
-            word: gap.word,
-            missing: gap.missing,
-        });
         let damage = audit.damage.iter();
+        let mut notes = notes(audit, &verdicts);
+        note_unasked(unasked, &mut notes);
         Self {
             schema: "enforcer.audit/v1",
-            as_of: match audit.setting.at {
-                At::Instant(at) => Some(at),
-                At::Own => None,
-            },
+            as_of: as_of(audit),
             window: Window::of(audit.window),
-            sources: audit.sources.iter().map(source).collect(),
-            notes: notes(audit, &verdicts),
+            sources: sources(audit),
+            notes,
             totals: audit.counted(),
             verdicts,
             rules: rules(audit),
             workloads: coverage(audit),
-            gaps: gaps.collect(),
+            gaps: gaps(audit),
             damage: damage.map(|one| DamageLine { place: one.place, what: one.what.clone() }).collect(),
             groups: groups.into_iter().map(|(_, group)| group).collect(),
         }
@@ -172,9 +145,67 @@ impl Report {
     }
 }
 
-fn source(source: &Source) -> SourceLine {
-    let Source { name, packets, records, .. } = source;
-    SourceLine { name: name.clone(), window: Window::of(source.window), packets: *packets, records: *records }
+pub(crate) fn as_of(audit: &Audit) -> Option<Timestamp> {
+    match audit.setting.at {
+        At::Instant(at) => Some(at),
+        At::Own => None,
+    }
+}
+
+pub(crate) fn sources(audit: &Audit) -> Vec<SourceLine> {
+    let line = |source: &Source| {
+        let Source { name, packets, records, late, .. } = source;
+        let window = Window::of(source.window);
+        SourceLine { name: name.clone(), window, packets: *packets, records: *records, late: *late }
+    };
+    audit.sources.iter().map(line).collect()
+}
+
+pub(crate) fn gaps(audit: &Audit) -> Vec<GapLine> {
+    let gaps = audit.gaps.iter().map(|gap| GapLine {
+        first: gap.start.and_then(timestamp),
+        last: gap.end.and_then(timestamp),
+        of: gap.of.clone(),
+        word: gap.word,
+        missing: gap.missing,
+    });
+    gaps.collect()
+}
+
+/// For groups by number, in their order: the rule that comes nearest to allowing those that are denied and could be allowed.
+/// And of how many it wasn't looked for.
+pub(crate) fn nearest(audit: &Audit, groups: &[u32]) -> (Vec<Option<Near>>, usize) {
+    let all = audit.groups.all();
+    let liftable = |group: u32| {
+        let ruling = all[group as usize].key.ruling.filter(|ruling| ruling.word == Word::Denied);
+        ruling.is_some_and(|ruling| ruling.cause.as_reason().is_none_or(is_liftable))
+    };
+    let mut asked: Vec<usize> = (0..groups.len()).filter(|at| liftable(groups[*at])).collect();
+    let unasked = asked.len().saturating_sub(ASKED);
+    asked.truncate(ASKED);
+    let questions: Vec<Question> = asked
+        .iter()
+        .map(|at| {
+            let group = &all[groups[*at] as usize];
+            let (from, to) = group.samples[0];
+            let end = |end| near::endpoint(audit.ends.get(end), &audit.ground);
+            (end(from), end(to), group.key.protocol, group.key.port)
+        })
+        .collect();
+    let mut found = vec![None; groups.len()];
+    for (at, near) in asked.iter().zip(near::misses(&audit.ground, &questions)) {
+        found[*at] = near;
+    }
+    (found, unasked)
+}
+
+/// Says so where the nearest rule wasn't looked for everywhere.
+pub(crate) fn note_unasked(unasked: usize, notes: &mut Vec<String>) {
+    if unasked > 0 {
+        notes.push(format!(
+            "denied groups without their nearest rule: {unasked}. It is looked for in the first {ASKED} of them; `enforcer explain` tells it of any flow"
+        ));
+    }
 }
 
 /// Everybody who was met, with the selectors that mean them.
@@ -214,16 +245,8 @@ fn line(audit: &Audit, identities: &[Identity], group: &groups::Group) -> Group 
         Some(_) if passes && recorded.refused > 0 => Some("opens"),
         _ => None,
     };
-    let allow = (denied && reason.is_some_and(is_liftable)).then(|| {
-        let side = |of: fn(&Sample) -> IpAddr| {
-            let mut addresses: Vec<IpAddr> = samples.iter().map(of).collect();
-            addresses.sort_unstable();
-            addresses.dedup();
-            addresses
-        };
-        let (from, to) = (side(|sample| sample.source), side(|sample| sample.destination));
-        allow::entry((&source, &from), (&destination, &to), &port, group.more_samples)
-    });
+    let allow = (denied && reason.is_some_and(is_liftable))
+        .then(|| allow::entry(&source, &destination, &port, &samples, group.more_samples));
     Group {
         verdict: word,
         passes,
@@ -309,7 +332,7 @@ fn coverage(audit: &Audit) -> Vec<Coverage> {
 }
 
 /// What a reader has to know.
-fn notes(audit: &Audit, verdicts: &Verdicts) -> Vec<String> {
+pub(crate) fn notes(audit: &Audit, verdicts: &Verdicts) -> Vec<String> {
     let totals = &audit.totals;
     let mut notes = Vec::new();
     let mut say = |number: u64, what: &str, why: &str| {
@@ -374,17 +397,13 @@ fn notes(audit: &Audit, verdicts: &Verdicts) -> Vec<String> {
     for source in &audit.sources {
         notes.extend(source.notes.iter().map(|note| format!("{}: {note}", source.name)));
     }
-    let captures: Vec<(Time, Time)> =
-        audit.sources.iter().filter(|source| source.packets > 0).filter_map(|source| source.window).collect();
-    let overlap = captures
-        .iter()
-        .enumerate()
-        .any(|(index, one)| captures[..index].iter().any(|other| one.0 <= other.1 && other.0 <= one.1));
-    if overlap {
-        notes.push(
-            "several captures cover the same time: a packet that two of them hold counts twice; `mergecap` puts them in one order first"
-                .to_owned(),
-        );
+    for source in audit.sources.iter().filter(|source| source.packets > 0 && source.late > 0) {
+        notes.push(format!(
+            "{}: packets out of order: {}, by up to {} ms. They are judged as they come",
+            source.name,
+            source.late,
+            source.latest.unsigned_abs().div_ceil(1_000_000)
+        ));
     }
     notes
 }

@@ -70,6 +70,14 @@ pub struct SourceLine {
     pub packets: u64,
     /// Flow records.
     pub records: u64,
+    /// Packets and records that end before one that comes before them.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub late: u64,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands a reference")]
+fn is_zero(number: &u64) -> bool {
+    *number == 0
 }
 
 /// How many of something had which verdict.
@@ -83,6 +91,18 @@ pub struct Verdicts {
     pub audited: Figures,
     /// No hook would see them: neither end is managed.
     pub unjudged: Figures,
+}
+
+impl Verdicts {
+    /// The figures of a verdict.
+    pub(crate) fn of_mut(&mut self, verdict: &str) -> &mut Figures {
+        match verdict {
+            "allowed" => &mut self.allowed,
+            "denied" => &mut self.denied,
+            "audited" => &mut self.audited,
+            _ => &mut self.unjudged,
+        }
+    }
 }
 
 /// Flows, and what they carried.

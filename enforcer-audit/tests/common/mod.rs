@@ -4,7 +4,7 @@
 pub(crate) mod pages;
 
 use enforcer_audit::{Audit, Report, Setting};
-use enforcer_flows::{End, Flow, Item, Link, Opener, Packet, Sink, Time};
+use enforcer_flows::{End, Flow, Format, Item, Link, Opener, Packet, Packing, Sink, Summary, Time};
 use enforcer_policy::check;
 use enforcer_policy::memory::frame::ip;
 use enforcer_policy::model::PolicySet;
@@ -73,6 +73,22 @@ pub(crate) fn packet(from: &str, to: &str, protocol: u8, payload: &[u8]) -> Vec<
     ip(from.parse().unwrap(), to.parse().unwrap(), protocol, payload).unwrap()
 }
 
+/// What a reader counts that has handed everything on.
+pub(crate) fn read_to_its_end() -> Summary {
+    Summary {
+        format: Format::Vpc,
+        packing: Packing::None,
+        bytes: 0,
+        packets: 0,
+        cut: 0,
+        flows: 0,
+        gaps: 0,
+        damaged: 0,
+        skipped: 0,
+        notes: Vec::new(),
+    }
+}
+
 /// Captured frames with their times and lengths.
 pub(crate) struct Recording {
     now: Time,
@@ -119,7 +135,7 @@ impl Recording {
         audit.report().unwrap()
     }
 
-    pub(crate) fn play(&self, audit: &mut Audit) {
+    pub(crate) fn play(&self, audit: &mut dyn Sink) {
         for (time, bytes, length) in &self.packets {
             audit.take(Item::Packet(Packet {
                 time: Some(*time),

@@ -1,5 +1,6 @@
 //! What connectivity changes from one compiled set to another: exact, by endpoints and port ranges, grouped for reading.
 
+mod names;
 mod points;
 mod reach;
 #[cfg(test)]
@@ -15,6 +16,7 @@ use rustc_hash::FxHashMap;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fmt;
 
+pub use names::Names;
 pub use reach::Reach;
 pub(crate) use reach::{END, Reaches};
 

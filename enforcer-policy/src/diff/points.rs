@@ -1,5 +1,6 @@
 //! The endpoints of two sets side by side.
 
+use super::names::of_block;
 use crate::compile::{Compiled, Places, Standing, is_multicast_block};
 use ipnet::IpNet;
 use std::collections::{BTreeMap, BTreeSet};
@@ -63,14 +64,10 @@ pub(super) fn points(old: Option<&Compiled>, new: &Compiled) -> Vec<Point> {
     blocks.extend(old.into_iter().flat_map(Compiled::blocks));
     for block in &blocks {
         let multicast = is_multicast_block(block);
-        let (owner, is) = new.standing_block(block, multicast);
-        let (owned, was) = old.map_or((None, None), |old| old.standing_block(block, multicast));
+        let (_, is) = new.standing_block(block, multicast);
+        let was = old.and_then(|old| old.standing_block(block, multicast).1);
         let families = if block.addr().is_ipv4() { V4 } else { V6 };
-        let name = match owner.or(owned) {
-            Some(group) => format!("group {group}"),
-            None => block.to_string(),
-        };
-        add(name, was, is, families);
+        add(of_block(old, new, block), was, is, families);
     }
     add("world".to_owned(), old.and_then(Compiled::standing_world), new.standing_world(), V4 | V6);
 

@@ -9,7 +9,7 @@ use ipnet::IpNet;
 use std::net::IpAddr;
 
 /// Whether any selector of a list matches an end.
-pub(crate) fn selects(selectors: &[Selector], end: &End<'_>) -> bool {
+pub fn selects(selectors: &[Selector], end: &End<'_>) -> bool {
     selectors.iter().any(|selector| match selector {
         Selector::Labels(wanted) => end.labels().is_some_and(|_| missing(wanted, end) == 0),
         Selector::Cidr { cidrs, except } => {
@@ -67,6 +67,11 @@ fn unmet(wanted: &LabelSelector, end: &End<'_>) -> Vec<String> {
         }
     }
     unmet
+}
+
+/// A rule's `ports` as ranges of `protocol << 16 | port`, the last included: sorted, none touching another.
+pub fn port_ranges(ports: &[PortSpec]) -> Vec<(u32, u32)> {
+    ranges(ports)
 }
 
 /// Whether a rule's `ports` name a flow.

@@ -12,13 +12,12 @@ mod tests;
 use crate::compile::{Compiled, Inputs};
 use crate::memory::MemoryTables;
 use crate::model::{Action, Endpoint, FlowPolicy, PolicyMode, SegmentMode, Workload};
-pub(crate) use clauses::selects;
 use clauses::{mend_ports, mend_side, names_port};
 use ends::couples;
 use enforcer_common::Word;
 use std::collections::HashMap;
 
-pub use clauses::{port_text, single_port};
+pub use clauses::{port_ranges, port_text, selects, single_port};
 pub use ends::{End, Place, Who, is_multicast};
 pub use path::{Cause, Path, RuleRef, Verdict};
 

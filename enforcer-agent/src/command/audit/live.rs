@@ -1,83 +1,71 @@
-//! `--flows live`: what the daemon sees from now on.
+//! `--flows live`: what the daemon sees from now on, as an input like any other.
 
-use super::recordings::Recordings;
 use crate::client::Lines;
 use crate::command::{Failure, daemon};
-use crate::protocol::{End, FlowRecord, ObserveLine};
-use enforcer_audit::Audit;
-use enforcer_flows::{self as flows, Flow, Gap, Item, Opener, Recorded, Sink, Time, Who};
-use enforcer_policy::model::PortSpec;
+use anyhow::Context;
 use hyper::Method;
-use jiff::Timestamp;
 use std::future;
-use std::net::IpAddr;
-use std::sync::Arc;
+use std::io::{self, Read};
+use std::path::Path;
+use std::time::Duration;
+use tokio::runtime::Runtime;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::time::{Instant, sleep_until};
 
-/// Takes the daemon's records until interrupted, or for as long as was asked.
-pub(super) fn take(args: &Recordings, audit: &mut Audit) -> Result<(), Failure> {
-    let socket = crate::command::SocketArgs { socket: args.socket.socket.clone() }.path();
-    let listen = args.listen;
-    daemon::converse(async {
-        let mut lines = Lines::open(&socket, Method::GET, "/v1/observe?follow=true", None::<&()>).await?;
-        let mut interrupted = std::pin::pin!(tokio::signal::ctrl_c());
-        let mut over = std::pin::pin!(async {
-            match listen {
-                Some(listen) => tokio::time::sleep(listen).await,
-                None => future::pending().await,
-            }
+/// The lines that the daemon writes for observers. They end when the daemon does, when interrupted, or after as long as was asked.
+pub(super) struct Live {
+    runtime: Runtime,
+    lines: Lines,
+    interrupted: Signal,
+    until: Option<Instant>,
+    line: Vec<u8>,
+    taken: usize,
+}
+
+impl Live {
+    pub(super) fn open(socket: &Path, listen: Option<Duration>) -> Result<Self, Failure> {
+        let runtime = daemon::runtime()?;
+        let opened = runtime.block_on(async {
+            let interrupted =
+                signal(SignalKind::interrupt()).context("could not wait for being interrupted")?;
+            let path = "/v1/observe?follow=true";
+            anyhow::Ok((Lines::open(socket, Method::GET, path, None::<&()>).await?, interrupted))
         });
-        loop {
-            let line = tokio::select! {
-                line = lines.next::<ObserveLine>() => line?,
-                _ = &mut interrupted => None,
-                () = &mut over => None,
+        let (lines, interrupted) = opened.map_err(daemon::failure)?;
+        let until = listen.and_then(|listen| Instant::now().checked_add(listen));
+        Ok(Self { runtime, lines, interrupted, until, line: Vec::new(), taken: 0 })
+    }
+
+    /// The next whole line.
+    fn next(&mut self) -> anyhow::Result<Option<Vec<u8>>> {
+        let Self { runtime, lines, interrupted, until, .. } = self;
+        runtime.block_on(async {
+            let over = async {
+                match until {
+                    Some(until) => sleep_until(*until).await,
+                    None => future::pending().await,
+                }
             };
-            match line {
-                None => return Ok(()),
-                Some(ObserveLine::Flow(record)) => {
-                    if let Some(flow) = flow(&record) {
-                        audit.take(Item::Flow(&flow));
-                    }
-                }
-                Some(ObserveLine::Missed { missed, .. }) => {
-                    let (word, missing) = ("lost", Some(missed.lost + missed.suppressed));
-                    audit.take(Item::Gap(&Gap { start: None, end: None, of: None, word, missing }));
-                }
-                Some(ObserveLine::Tamper(_)) => {}
+            tokio::select! {
+                line = lines.line() => line,
+                _ = interrupted.recv() => Ok(None),
+                () = over => Ok(None),
             }
-        }
-    })
+        })
+    }
 }
 
-/// A record as one about a flow; `None` for what isn't IP or wasn't read that far.
-fn flow(record: &FlowRecord) -> Option<Flow> {
-    let time = record.time.parse::<Timestamp>().ok().and_then(|at| Time::try_from(at.as_nanosecond()).ok());
-    let protocol = match record.protocol.as_deref()?.parse::<PortSpec>().ok()? {
-        PortSpec::Protocol(protocol) | PortSpec::Ports { protocol, .. } | PortSpec::Icmp { protocol, .. } => {
-            protocol
+impl Read for Live {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        if self.taken == self.line.len() {
+            let line = self.next().map_err(|error| io::Error::other(format!("{error:#}")))?;
+            let Some(line) = line else { return Ok(0) };
+            (self.line, self.taken) = (line, 0);
+            self.line.push(b'\n');
         }
-        PortSpec::Any => return None,
-    };
-    Some(Flow {
-        start: time,
-        end: time,
-        protocol,
-        source: end(&record.source)?,
-        destination: end(&record.destination)?,
-        icmp: record.icmp.map(|icmp| (icmp.kind, icmp.code)),
-        opener: if record.new { Opener::Source } else { Opener::Unknown },
-        packets: record.packets,
-        bytes: record.bytes,
-        recorded: Some(if record.passes { Recorded::Passed } else { Recorded::Refused }),
-        seen: Some(if record.direction == "egress" { flows::Side::Source } else { flows::Side::Destination }),
-    })
-}
-
-fn end(end: &End) -> Option<flows::End> {
-    let address: IpAddr = end.ip?;
-    let who = end
-        .workload
-        .as_ref()
-        .map(|name| Arc::new(Who { name: Some(name.clone()), labels: end.labels.clone() }));
-    Some(flows::End { address, port: end.port.unwrap_or(0), who })
+        let count = buffer.len().min(self.line.len() - self.taken);
+        buffer[..count].copy_from_slice(&self.line[self.taken..self.taken + count]);
+        self.taken += count;
+        Ok(count)
+    }
 }

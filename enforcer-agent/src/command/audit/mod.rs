@@ -1,19 +1,21 @@
 //! `enforcer audit`.
 
 mod inventory;
+pub(super) mod judging;
 mod live;
 mod output;
 pub(super) mod recordings;
+mod several;
 
 use super::{Failure, findings, input};
 use crate::daemon::clock::Instants;
 use crate::exit::Exit;
 use crate::pipeline::{Surroundings, prepare};
 use clap::ValueEnum;
-use enforcer_audit::{At, Audit, Managed, Report, Setting};
+use enforcer_audit::{Audit, Report, Setting};
 use enforcer_policy::compile::Numbers;
 use enforcer_policy::document::parse_file;
-use jiff::Timestamp;
+use judging::Judging;
 use output::Form;
 use recordings::Recordings;
 use std::path::PathBuf;
@@ -31,21 +33,15 @@ use std::path::PathBuf;
                   enforcer audit -f policies/ --flows week.pcap --fail-on denied,gap -o junit\n  \
                   enforcer audit -f policies/ --flows week.pcap --report week.html\n\n\
                   Exit codes: 0 done; 1 what --fail-on names is there; 2 could not read; 3 policy invalid.")]
+#[command(mut_arg("flows", |flows| flows.required(true)))]
 pub(super) struct Args {
     /// Policy files or directories to judge by
     #[arg(short, long = "file", value_name = "PATH", num_args = 1.., required = true)]
     file: Vec<PathBuf>,
     #[command(flatten)]
     recordings: Recordings,
-    /// When policies are held against their expiry: a time (RFC 3339), or `packet` for each packet's and record's own [default: now]
-    #[arg(long, value_name = "TIME", value_parser = instant)]
-    at: Option<At>,
-    /// Judge as if the enforcer ran wherever a workload does, not only where this build finds one by its interface
-    #[arg(long)]
-    all_managed: bool,
-    /// The recording holds every flow's first packet: what isn't opened in it is denied (`state`)
-    #[arg(long)]
-    from_start: bool,
+    #[command(flatten)]
+    judging: Judging,
     /// Exit with 1 where these are there
     #[arg(long, value_enum, value_delimiter = ',', value_name = "WHAT")]
     fail_on: Vec<FailOn>,
@@ -80,15 +76,6 @@ impl FailOn {
     }
 }
 
-fn instant(text: &str) -> Result<At, String> {
-    if text == "packet" {
-        return Ok(At::Own);
-    }
-    text.parse::<Timestamp>()
-        .map(At::Instant)
-        .map_err(|_| "a time looks like `2027-01-31T18:00:00Z`; or `packet`".to_owned())
-}
-
 pub(super) fn run(args: Args) -> Result<Exit, Failure> {
     if args.per_flow && args.output != Form::Jsonl {
         return Err(Failure::from(anyhow::anyhow!("--per-flow is for `-o jsonl`")));
@@ -107,15 +94,13 @@ pub(super) fn run(args: Args) -> Result<Exit, Failure> {
             return Ok(Exit::Invalid);
         }
     };
-    if !args.all_managed {
+    if !args.judging.all_managed {
         findings::show(&ready.not_yet_enforced);
     }
     let mut setting = Setting::new(ready.set, now.wall);
     setting.default_mode = around.default_mode;
     args.recordings.put_into(&mut setting)?;
-    setting.at = args.at.unwrap_or(At::Instant(now.wall));
-    setting.managed = if args.all_managed { Managed::All } else { Managed::AsDeployed };
-    setting.from_start = args.from_start;
+    args.judging.put_into(&mut setting, now.wall);
     let mut audit = Audit::new(setting).map_err(uncompiled)?;
     recordings::take(&args.recordings, &mut audit)?;
     let report = audit.report().map_err(uncompiled)?;

@@ -4,7 +4,7 @@ use crate::output::{Format, Printer, note};
 use anyhow::{Context, ensure};
 use clap::ValueEnum;
 use enforcer_audit::report::{Group, Sample, Window};
-use enforcer_audit::{Audit, FlowLine, Report, render};
+use enforcer_audit::{Audit, Report, render};
 use enforcer_policy::source::Source;
 use serde::Serialize;
 use std::fs;
@@ -108,9 +108,7 @@ pub(super) fn page(report: &Report, sources: &[Source], path: &Path) -> anyhow::
 
 fn flows(audit: &Audit, out: &mut Printer) -> anyhow::Result<()> {
     let groups = audit.flow_groups();
-    let mut lines: Vec<FlowLine> = audit.flows().collect();
-    lines.sort_by_key(|line| (line.seen, line.source, line.destination, line.protocol, line.ports));
-    for line in lines {
+    for line in audit.flows_in_order() {
         let group = &groups[line.group];
         out.document(&FlowDocument {
             schema: "enforcer.audit-flow/v1",
