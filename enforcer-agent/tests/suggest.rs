@@ -57,3 +57,62 @@ fn exit_codes_tell_what_went_wrong() {
     assert_eq!(code(&["suggest", "--flows", "vpc.log"]), Some(0));
     assert_eq!(code(&["suggest"]), Some(2));
 }
+
+/// From narrowing through `check` and `diff`: the document can take the old one's place.
+#[test]
+fn rules_wider_than_their_use_are_narrowed_in_place() {
+    let dir = tempfile::tempdir().unwrap();
+    let dir = dir.path();
+    fs::write(dir.join("identities.yaml"), IDENTITIES).unwrap();
+    fs::write(dir.join("vpc.log"), VPC).unwrap();
+    let policy = "\
+apiVersion: enforcer.dev/v1alpha1
+kind: FlowPolicy
+metadata: {name: shop}
+spec:
+  flows:
+    - {from: [{entity: workloads}], to: [{labels: {app: db}}], ports: [tcp], why: orders}
+    - {from: [{labels: {app: db}}], to: [{labels: {app: web}}], ports: [tcp/80]}
+";
+    fs::write(dir.join("shop.yaml"), policy).unwrap();
+    let args = ["suggest", "-f", "identities.yaml", "--narrow", "shop.yaml", "--flows", "vpc.log"];
+    let ran = enforcer(dir, &args);
+    let (text, said) = (String::from_utf8(ran.stdout).unwrap(), String::from_utf8(ran.stderr).unwrap());
+    assert!(ran.status.success() && said.contains("the recording covers 1 min"), "{text}{said}");
+    for part in [
+        "# In place of shop#0  shop.yaml:6\n",
+        "- from: [{labels: {app: web}}]\n      to: [{labels: {app: db}}]\n      ports: [tcp/22, tcp/23, tcp/5432]\n      why: orders\n",
+        "#   shop#1  shop.yaml:7\n",
+    ] {
+        assert!(text.contains(part), "{part}: {text}");
+    }
+    fs::write(dir.join("narrower.yaml"), &text).unwrap();
+    fs::create_dir(dir.join("old")).unwrap();
+    fs::create_dir(dir.join("new")).unwrap();
+    for (set, policy) in [("old", "shop.yaml"), ("new", "narrower.yaml")] {
+        for file in ["identities.yaml", policy] {
+            fs::copy(dir.join(file), dir.join(set).join(file)).unwrap();
+        }
+    }
+    assert!(enforcer(dir, &["check", "new"]).status.success());
+    let ran = enforcer(dir, &["diff", "old", "new", "--flows", "vpc.log", "-o", "json"]);
+    let report: serde_json::Value = serde_json::from_slice(&ran.stdout).unwrap();
+    assert_eq!(report["flows"]["groups"], serde_json::json!([]), "{report}");
+    let changes = report["changes"].as_array().unwrap();
+    assert!(!changes.is_empty() && changes.iter().all(|change| change["opens"] == false), "{report}");
+
+    let ran = enforcer(dir, &[&args[..], &["-o", "json"]].concat());
+    let report: serde_json::Value = serde_json::from_slice(&ran.stdout).unwrap();
+    assert_eq!((&report["schema"], &report["mode"]), (&"enforcer.suggest/v1".into(), &"narrow".into()));
+    assert_eq!(report["rules"][0]["flows"][0]["ports"], serde_json::json!(["tcp/22", "tcp/23", "tcp/5432"]));
+    assert_eq!((&report["rules"][1]["advice"], &report["rules"][1]["line"]), (&"unused".into(), &7.into()));
+    let ran = enforcer(dir, &["suggest", "-f", "identities.yaml", "--flows", "vpc.log", "-o", "json"]);
+    let report: serde_json::Value = serde_json::from_slice(&ran.stdout).unwrap();
+    assert_eq!((&report["schema"], &report["mode"]), (&"enforcer.suggest/v1".into(), &"suggest".into()));
+    assert_eq!(report["policies"][0]["flows"][0]["ports"], serde_json::json!(["tcp/5432"]));
+    let ran = enforcer(dir, &["suggest", "-f", "identities.yaml", "--flows", "vpc.log", "-o", "jsonl"]);
+    let lines = String::from_utf8(ran.stdout).unwrap();
+    let schema = |line: &str| serde_json::from_str::<serde_json::Value>(line).unwrap()["schema"].to_string();
+    assert_eq!(schema(lines.lines().next().unwrap()), "\"enforcer.suggest-policy/v1\"");
+    assert_eq!(schema(lines.lines().last().unwrap()), "\"enforcer.suggest/v1\"");
+}

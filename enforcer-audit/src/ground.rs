@@ -4,7 +4,7 @@ use crate::judge::Judge;
 use crate::setting::{At, Managed, Setting};
 use enforcer_policy::compile::{Clock, CompileError, Compiled, Delta, Inputs, Numbers, compile};
 use enforcer_policy::model::{
-    InterfacePattern, Labels, Origin, PolicySet, SegmentMode, Workload, WorkloadMatch,
+    FlowPolicy, InterfacePattern, Labels, Origin, PolicySet, SegmentMode, Workload, WorkloadMatch,
 };
 use jiff::Timestamp;
 use rustc_hash::FxHashMap;
@@ -160,6 +160,27 @@ impl Ground {
     pub(crate) fn as_of(&self, clock: Clock) -> Result<Compiled, CompileError> {
         let Self { set, host, default_mode, .. } = self;
         compile(&Inputs { set, host, default_mode: *default_mode, clock }, &mut Numbers::default())
+    }
+
+    /// The same as it stands.
+    pub(crate) fn as_it_is(&self) -> Result<Compiled, CompileError> {
+        self.as_of(self.clock)
+    }
+
+    /// Everybody who is known by now, under other policies.
+    pub(crate) fn with_policies(&self, policies: Vec<FlowPolicy>) -> Result<Self, CompileError> {
+        let set = PolicySet { policies, ..self.set.clone() };
+        let mut numbers = Numbers::default();
+        let inputs =
+            Inputs { set: &set, host: &self.host, default_mode: self.default_mode, clock: self.clock };
+        let compiled = compile(&inputs, &mut numbers)?;
+        let judge = Judge::new(&compiled.image, self.clock.boot_ns);
+        let (host, hooked, names) = (self.host.clone(), self.hooked.clone(), self.names.clone());
+        let (default_mode, clock, holders) = (self.default_mode, self.clock, self.holders.clone());
+        let mut ground =
+            Self { set, host, default_mode, clock, compiled, judge, numbers, hooked, names, holders };
+        ground.bind_all();
+        Ok(ground)
     }
 
     fn recompile(&mut self) -> Result<(), CompileError> {

@@ -129,7 +129,7 @@ fn few_addresses_of_the_world_are_named_and_many_are_the_world() {
             .collect()
     };
     let few = rules(&of(IDENTITIES, &world(2), &Options::default()));
-    let cidr = "{cidr: [\"198.51.100.1/32\", \"198.51.100.2/32\"]}";
+    let cidr = "{cidr: [198.51.100.1/32, 198.51.100.2/32]}";
     let web = "{labels: {app: web, env: prod}}";
     assert_eq!(
         few,
@@ -236,7 +236,7 @@ fn ends_without_labels_and_what_no_rule_allows_are_listed() {
         [
             "- from: [{labels: {app: web, env: prod}}] to: [{labels: {app: db}}] ports: [proto/47]",
             "- from: [{entity: host}] to: [{labels: {app: db}}] ports: [tcp/22]",
-            "- from: [{labels: {app: web, env: prod}}] to: [{cidr: [\"224.0.0.251/32\"]}] ports: [udp/5353]",
+            "- from: [{labels: {app: web, env: prod}}] to: [{cidr: [224.0.0.251/32]}] ports: [udp/5353]",
         ],
         "{}",
         suggestion.yaml()

@@ -2,6 +2,8 @@
 //! seen. What a person has to judge is set apart.
 
 mod apart;
+mod json;
+pub mod narrow;
 mod rules;
 mod selectors;
 mod targets;

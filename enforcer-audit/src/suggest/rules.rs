@@ -218,7 +218,7 @@ fn entry(
 }
 
 /// Nothing but this port: of ICMP, this type with this code.
-fn exactly((protocol, port): Port) -> PortSpec {
+pub(super) fn exactly((protocol, port): Port) -> PortSpec {
     match protocol {
         6 | 17 | 132 => PortSpec::Ports { protocol, first: port, last: port },
         1 | 58 => {

@@ -73,27 +73,43 @@ impl Universe {
         self.cover(&[identity].into())?.pop()
     }
 
+    /// How many identities there are.
+    pub(super) fn len(&self) -> u32 {
+        self.all.len() as u32
+    }
+
     pub(super) fn labels(&self, identity: u32) -> &Labels {
         &self.all[identity as usize]
     }
 
     /// Selectors that together mean exactly `wanted`, of everybody; `None` where labels can't tell.
     pub(super) fn cover(&self, wanted: &BTreeSet<u32>) -> Option<Vec<LabelSelector>> {
+        self.cover_among(wanted, None)
+    }
+
+    /// The same, where only these are there.
+    pub(super) fn cover_among(
+        &self,
+        wanted: &BTreeSet<u32>,
+        among: Option<&BTreeSet<u32>>,
+    ) -> Option<Vec<LabelSelector>> {
+        let unwanted =
+            |identity: &u32| !wanted.contains(identity) && among.is_none_or(|among| among.contains(identity));
         let mut left = wanted.clone();
         let mut chosen = Vec::new();
         while let Some(first) = left.first() {
-            let (selector, carriers) = self.widest(*first, wanted, &left)?;
+            let (selector, carriers) = self.widest(*first, &unwanted, &left)?;
             left.retain(|identity| !carriers.contains(identity));
             chosen.push(selector);
         }
         Some(chosen)
     }
 
-    /// Of the selectors that mean `identity` and nobody outside of `wanted`, the one that means most of `left`, then the smallest.
+    /// Of the selectors that mean `identity` and nobody unwanted, the one that means most of `left`, then the smallest.
     fn widest(
         &self,
         identity: u32,
-        wanted: &BTreeSet<u32>,
+        unwanted: &impl Fn(&u32) -> bool,
         left: &BTreeSet<u32>,
     ) -> Option<(LabelSelector, Vec<u32>)> {
         let mut pairs: Vec<Pair<'_>> =
@@ -108,7 +124,7 @@ impl Universe {
             if best.as_ref().is_some_and(|((gained, least), ..)| *gained == left.len() && cost >= *least) {
                 return;
             }
-            let Some(carriers) = common(chosen.iter().map(|at| lists[*at]), Some(wanted)) else { return };
+            let Some(carriers) = common(chosen.iter().map(|at| lists[*at]), unwanted) else { return };
             let gained = carriers.iter().filter(|carrier| left.contains(carrier)).count();
             // Combinations come in one order, so that the first of equals is always the same.
             let better = best
@@ -136,7 +152,7 @@ impl Universe {
             let labels = chosen.iter().map(|at| (pairs[*at].0.clone(), pairs[*at].1.clone())).collect();
             return Some((LabelSelector { labels, expressions: Vec::new() }, carriers));
         }
-        self.without_others(identity, &pairs, wanted)
+        self.without_others(identity, &pairs, unwanted)
     }
 
     /// All of these labels, and none of the keys that only others have.
@@ -144,14 +160,15 @@ impl Universe {
         &self,
         identity: u32,
         pairs: &[Pair<'_>],
-        wanted: &BTreeSet<u32>,
+        unwanted: &impl Fn(&u32) -> bool,
     ) -> Option<(LabelSelector, Vec<u32>)> {
         if pairs.is_empty() {
             return None;
         }
-        let mut carriers = common(pairs.iter().map(|pair| self.carriers_of(pair)), None).unwrap_or_default();
+        let mut carriers =
+            common(pairs.iter().map(|pair| self.carriers_of(pair)), &|_: &u32| false).unwrap_or_default();
         let mut expressions = Vec::new();
-        while let Some(other) = carriers.iter().find(|carrier| !wanted.contains(carrier)) {
+        while let Some(other) = carriers.iter().find(|carrier| unwanted(carrier)) {
             let own = self.labels(identity);
             let (key, _) =
                 self.labels(*other).iter().find(|(key, _)| !own.contains_key(*key) && is_label(key, ""))?;
@@ -168,15 +185,15 @@ impl Universe {
     }
 }
 
-/// Who is in all of the lists; `None` where somebody is who isn't `within`.
-fn common<'a>(lists: impl Iterator<Item = &'a [u32]>, within: Option<&BTreeSet<u32>>) -> Option<Vec<u32>> {
+/// Who is in all of the lists; `None` where somebody is who is unwanted.
+fn common<'a>(lists: impl Iterator<Item = &'a [u32]>, unwanted: &impl Fn(&u32) -> bool) -> Option<Vec<u32>> {
     let mut lists: Vec<&[u32]> = lists.collect();
     lists.sort_by_key(|list| list.len());
     let (shortest, others) = lists.split_first()?;
     let mut common = Vec::new();
     for carrier in *shortest {
         if others.iter().all(|list| list.binary_search(carrier).is_ok()) {
-            if within.is_some_and(|within| !within.contains(carrier)) {
+            if unwanted(carrier) {
                 return None;
             }
             common.push(*carrier);

@@ -110,7 +110,7 @@ pub(super) fn sort(audit: &Audit, party: impl Fn(u32) -> Party) -> Sorted {
 /// More packets than a handshake and a goodbye have, or repeated attempts at one: somebody was there, whatever else was seen.
 const TALK: u64 = 8;
 
-fn is_answered(audit: &Audit, target: Target, flow: &Flow) -> bool {
+pub(super) fn is_answered(audit: &Audit, target: Target, flow: &Flow) -> bool {
     let replied = flow.is(Flow::REPLIED);
     if target.protocol != 6 {
         return replied;

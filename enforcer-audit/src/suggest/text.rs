@@ -4,7 +4,7 @@ use super::{Apart, Evidence, Suggestion};
 use crate::report::make::timestamp;
 use enforcer_policy::diagnostic::shown;
 use enforcer_policy::model::{PortSpec, Selector};
-use enforcer_policy::write::{label_selector, scalar};
+use enforcer_policy::write::{scalar, selector};
 use std::fmt::{self, Display, Write as _};
 
 /// Lines under one heading, and ports in one line.
@@ -14,7 +14,7 @@ const PORTS: usize = 16;
 const SOURCES: usize = 6;
 
 /// Text from elsewhere in a comment: one line, bounded, nothing that YAML or a terminal acts on.
-fn quiet(text: &str) -> String {
+pub(super) fn quiet(text: &str) -> String {
     let mut out = String::new();
     for c in shown(text).chars() {
         if c == ' ' || c == '…' || c.is_ascii_graphic() || c.is_alphanumeric() {
@@ -40,18 +40,10 @@ impl Display for Evidence {
 }
 
 fn selectors(list: &[Selector]) -> String {
-    let one = |selector: &Selector| match selector {
-        Selector::Labels(selector) => label_selector(selector),
-        Selector::Cidr { cidrs, .. } => {
-            let blocks: Vec<String> = cidrs.iter().map(|block| format!("\"{block}\"")).collect();
-            format!("{{cidr: [{}]}}", blocks.join(", "))
-        }
-        Selector::Entity(entity) => format!("{{entity: {}}}", entity.word()),
-    };
-    list.iter().map(one).collect::<Vec<_>>().join(", ")
+    list.iter().map(selector).collect::<Vec<_>>().join(", ")
 }
 
-fn ports(list: &[PortSpec]) -> String {
+pub(super) fn ports(list: &[PortSpec]) -> String {
     list.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
 }
 
