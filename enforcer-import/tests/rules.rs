@@ -72,7 +72,7 @@ fn what_cannot_be_said_is_listed_with_its_place() {
             "8:13: the port `http` has a name: which number it stands for isn't known",
             "10:7: a port has the unknown field `future`",
             "12:1: an object of the kind `Service` is no policy that is known here",
-            "14:1: `crd.projectcalico.org/v1` isn't the `NetworkPolicy` of `networking.k8s.io`",
+            "14:1: an object of the kind `NetworkPolicy` of `crd.projectcalico.org` is no policy that is known here",
             "28:20: names of domains can't be carried over",
             "29:14: which addresses these nodes have isn't known",
         ]
@@ -121,6 +121,11 @@ fn malformed_input_is_an_error_with_its_place() {
         ("{podSelector: {}, ingress: [{ports: [{port: 0}]}]}", "a port from 1 to 65535"),
         ("{podSelector: {}, ingress: [{ports: [{protocol: ICMP}]}]}", "none of `TCP`, `UDP` and `SCTP`"),
         ("{podSelector: {}, policyTypes: [Both]}", "neither `Ingress` nor `Egress`"),
+        (
+            "{podSelector: {matchLabels: {a: xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx}}}",
+            "is no label: its value has more than 63 bytes",
+        ),
+        ("{podSelector: {matchExpressions: [{key: \"a b\", operator: Exists}]}}", "may not stand in it"),
         ("[]", "a mapping"),
     ] {
         let text = format!("{HEAD}metadata: {{name: a}}\nspec: {spec}\n");

@@ -43,6 +43,25 @@ impl Condition {
         }
     }
 
+    /// Either; `None` where no one condition says that. [`Condition::NotIn`] of nothing is anything at all.
+    pub(crate) fn or(&self, other: &Self) -> Option<Self> {
+        use Condition::{Absent, In, NotIn, Present};
+        let common = |a: &BTreeSet<String>, b: &BTreeSet<String>| a.intersection(b).cloned().collect();
+        let without = |a: &BTreeSet<String>, b: &BTreeSet<String>| a.difference(b).cloned().collect();
+        match (self, other) {
+            (In(a), In(b)) => Some(In(a.union(b).cloned().collect())),
+            (In(own), NotIn(out)) | (NotIn(out), In(own)) => Some(NotIn(without(out, own))),
+            (In(own), Present(out)) | (Present(out), In(own)) => Some(Present(without(out, own))),
+            (NotIn(a), NotIn(b) | Present(b)) | (Present(b), NotIn(a)) => Some(NotIn(common(a, b))),
+            (Present(a), Present(b)) => Some(Present(common(a, b))),
+            (Absent, NotIn(out) | Present(out)) | (NotIn(out) | Present(out), Absent) => {
+                Some(NotIn(out.clone()))
+            }
+            (Absent, Absent) => Some(Absent),
+            (Absent, In(_)) | (In(_), Absent) => None,
+        }
+    }
+
     /// Whether something fulfils both.
     pub(crate) fn meets(&self, other: &Self) -> bool {
         use Condition::{Absent, In, NotIn, Present};
@@ -75,6 +94,34 @@ impl Condition {
             (Self::NotIn(values) | Self::Present(values), Some(value)) => !values.contains(value),
             (Self::NotIn(_) | Self::Absent, None) => true,
             (Self::In(_) | Self::Present(_), None) | (Self::Absent, Some(_)) => false,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn either_and_both_are_exact() {
+        let sets = [&[][..], &["a"], &["b"], &["a", "b"], &["b", "c"]]
+            .map(|values| values.iter().map(|value| (*value).to_owned()).collect::<BTreeSet<String>>());
+        let mut all = vec![Condition::Absent];
+        for set in &sets {
+            all.extend([Condition::NotIn(set.clone()), Condition::Present(set.clone())]);
+            all.extend((!set.is_empty()).then(|| Condition::In(set.clone())));
+        }
+        for one in &all {
+            for other in &all {
+                for value in [None, Some("a"), Some("b"), Some("c"), Some("d")] {
+                    let (x, y) = (one.holds(value), other.holds(value));
+                    let both = one.and(other).is_some_and(|both| both.holds(value));
+                    assert_eq!(both, x && y, "{one:?} and {other:?} of {value:?}");
+                    if let Some(either) = one.or(other) {
+                        assert_eq!(either.holds(value), x || y, "{one:?} or {other:?} of {value:?}");
+                    }
+                }
+            }
         }
     }
 }

@@ -3,7 +3,7 @@
 use super::Condition;
 use crate::inventory::labels;
 use enforcer_policy::model::{Expression, LabelSelector, Labels, Operator, Selector};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// All of the conditions. Without any, every labelled identity.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -32,11 +32,18 @@ impl Conjunction {
         if !self.meets(other) {
             return None;
         }
-        let mut both = large.clone();
-        for (key, condition) in &small.0 {
-            both = both.with(key, condition)?;
+        let mut both = BTreeMap::new();
+        for (key, condition) in &large.0 {
+            let condition = match small.0.get(key) {
+                Some(theirs) => condition.and(theirs)?,
+                None => condition.clone(),
+            };
+            both.insert(key.clone(), condition);
         }
-        Some(both)
+        for (key, condition) in small.0.iter().filter(|(key, _)| !large.0.contains_key(*key)) {
+            both.insert(key.clone(), condition.clone());
+        }
+        Some(Self(both))
     }
 
     /// Whether something fulfils both.
@@ -81,6 +88,29 @@ impl Conjunction {
         self.0.iter().all(|(key, condition)| condition.holds(labels.get(key).map(String::as_str)))
     }
 
+    /// The condition on a key, and all others.
+    pub(crate) fn split(mut self, key: &str) -> (Self, Option<Condition>) {
+        let condition = self.0.remove(key);
+        (self, condition)
+    }
+
+    /// The same with another condition on a key; what anything fulfils is no condition.
+    pub(crate) fn asking(mut self, key: &str, condition: Condition) -> Self {
+        match condition {
+            Condition::NotIn(values) if values.is_empty() => self.0.remove(key),
+            condition => self.0.insert(key.to_owned(), condition),
+        };
+        self
+    }
+
+    /// The values of a key that it can have, where there is an end to them.
+    pub(crate) fn values(&self, key: &str) -> Option<&BTreeSet<String>> {
+        match self.0.get(key) {
+            Some(Condition::In(values)) => Some(values),
+            _ => None,
+        }
+    }
+
     /// The condition on a key.
     pub(crate) fn get(&self, key: &str) -> Option<&Condition> {
         self.0.get(key)
@@ -97,7 +127,7 @@ impl Conjunction {
         let mut ask = |key: &str, operator| {
             selector.expressions.push(Expression { key: key.to_owned(), operator });
         };
-        let list = |values: &std::collections::BTreeSet<String>| values.iter().cloned().collect::<Vec<_>>();
+        let list = |values: &BTreeSet<String>| values.iter().cloned().collect::<Vec<_>>();
         for (key, condition) in &self.0 {
             match condition {
                 Condition::In(values) if values.len() == 1 => {}

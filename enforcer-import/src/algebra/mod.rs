@@ -9,9 +9,11 @@ mod condition;
 mod conjunction;
 mod ports;
 mod rect;
+mod unite;
 
 pub(crate) use blocks::Block;
 pub(crate) use condition::Condition;
 pub(crate) use conjunction::Conjunction;
 pub(crate) use ports::PortSet;
-pub(crate) use rect::{Rect, TooIntricate, Who, subtract_all};
+pub(crate) use rect::{Rect, TooIntricate, Who, subtract_all, without_whole_families};
+pub(crate) use unite::united;

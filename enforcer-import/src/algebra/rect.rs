@@ -92,7 +92,32 @@ impl Who {
     }
 }
 
+/// All of IPv4 and all of IPv6 side by side are no blocks at all: whoever it is, is at an address.
+pub(crate) fn without_whole_families(mut whom: Vec<Who>) -> Vec<Who> {
+    let everything = Block::everything();
+    let mut members: Vec<Option<Conjunction>> = Vec::new();
+    for who in &whom {
+        let at = |block: &Block| Who { member: who.member.clone(), block: Some(block.clone()) };
+        if !members.contains(&who.member) && everything.iter().all(|block| whom.contains(&at(block))) {
+            members.push(who.member.clone());
+        }
+    }
+    whom.retain(|who| who.block.is_none() || !members.contains(&who.member));
+    whom.extend(members.into_iter().map(|member| Who { member, block: None }));
+    whom
+}
+
 impl Rect {
+    /// Whether they have flows in common, as far as their members tell.
+    fn meets(&self, other: &Self) -> bool {
+        let peers = match (&self.peer.member, &other.peer.member) {
+            (Some(a), Some(b)) => a.meets(b),
+            (None, None) => true,
+            (Some(_), None) | (None, Some(_)) => false,
+        };
+        peers && self.subject.meets(&other.subject)
+    }
+
     fn without(&self, other: &Self) -> Vec<Self> {
         let (Some(subject), Some(peer)) = (self.subject.and(&other.subject), self.peer.and(&other.peer))
         else {
@@ -121,8 +146,9 @@ pub(crate) fn subtract_all<'a>(
     from: Rect,
     others: impl IntoIterator<Item = &'a Rect>,
 ) -> Result<Vec<Rect>, TooIntricate> {
+    let near: Vec<&Rect> = others.into_iter().filter(|other| other.meets(&from)).collect();
     let mut pieces = vec![from];
-    for other in others {
+    for other in near {
         pieces = pieces.iter().flat_map(|piece| piece.without(other)).collect();
         tidy(&mut pieces);
         if pieces.len() > PIECES {

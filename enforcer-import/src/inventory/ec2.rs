@@ -17,10 +17,17 @@ use std::sync::Arc;
 pub(super) struct Instance {
     instance_id: String,
     vpc_id: Option<String>,
+    state: Option<State>,
     private_ip_address: Option<String>,
     security_groups: Option<Vec<Group>>,
     tags: Option<Vec<Tag>>,
     network_interfaces: Option<Vec<Interface>>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+struct State {
+    name: Option<String>,
 }
 
 #[derive(Clone, Default, Deserialize)]
@@ -73,6 +80,10 @@ struct V6 {
 }
 
 pub(super) fn instance(reading: &mut Reading, instance: Instance) {
+    // It is listed for an hour after its end, and its addresses may be another's by then.
+    if instance.state.and_then(|state| state.name).as_deref() == Some("terminated") {
+        return;
+    }
     let id = instance.instance_id;
     let mut base = tags(reading, &id, instance.tags.unwrap_or_default());
     if let Some(vpc) = &instance.vpc_id {

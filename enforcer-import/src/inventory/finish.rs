@@ -116,7 +116,8 @@ fn conflicts(reading: &mut Reading) {
     for (index, entry) in
         reading.inventory.entries.iter().enumerate().filter(|(_, entry)| entry.is_identity())
     {
-        for held in &entry.addresses {
+        let moments = |held: &&Held| held.until.is_none_or(|until| held.from.is_none_or(|from| from < until));
+        for held in entry.addresses.iter().filter(moments) {
             holders.entry(held.address).or_default().push((*held, index));
         }
     }

@@ -143,7 +143,7 @@ pub(super) fn pod(reading: &mut Reading, pod: Pod) {
     let ended = matches!(status.phase.as_deref(), Some("Succeeded" | "Failed"));
     let finished = status.container_statuses.unwrap_or_default().into_iter();
     let finished = finished.filter_map(|status| status.state?.terminated?.finished_at).max().map(nanoseconds);
-    let until = if ended { finished.or(from) } else { None };
+    let until = finished.filter(|_| ended);
     if ended && until.is_none() {
         // Its address may be another's by now, and since when isn't known.
         addresses.clear();

@@ -81,7 +81,7 @@ pub fn insert(labels: &mut Labels, key: &str, value: &str) -> Result<(), String>
 }
 
 /// The language's rules for labels. The round trip through its own reader is held in the tests.
-fn check(key: &str, value: &str) -> Result<(), &'static str> {
+pub(crate) fn check(key: &str, value: &str) -> Result<(), &'static str> {
     let (prefix, name) = key.rsplit_once('/').unwrap_or(("k", key));
     if prefix.is_empty() || name.is_empty() {
         Err("its key is empty, before or after the `/`")

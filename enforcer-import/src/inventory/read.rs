@@ -137,6 +137,8 @@ impl Reading {
             }
         } else if let Some(kind) = value.get("kind").and_then(Value::as_str).map(str::to_owned) {
             match (kind.strip_suffix("List"), take(&mut value, "items")) {
+                // What a client that found nothing prints.
+                (Some(_), None | Some(Value::Null)) => self.recognised = true,
                 (Some(of), Some(Value::Array(items))) if depth < DEPTH => {
                     self.recognised = true;
                     for mut item in items {

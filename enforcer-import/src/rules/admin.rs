@@ -1,6 +1,8 @@
 //! What passes at one end, where administrators' ordered rules, NetworkPolicies and rules of last resort come together.
 
-use crate::algebra::{Conjunction, PortSet, Rect, TooIntricate, Who, subtract_all};
+use crate::algebra::{Condition, Conjunction, PortSet, Rect, TooIntricate, Who, subtract_all, united};
+use crate::inventory::labels;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// What an ordered rule does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -101,12 +103,33 @@ fn denials(rules: &[Ordered]) -> Result<(Vec<Rect>, Vec<Rect>), usize> {
 const ALTERNATIVES: usize = 512;
 
 /// Who isn't isolated: what fulfils none of these. `None` where that can't be said in reasonable length.
+///
+/// Each namespace is taken by itself, since a NetworkPolicy speaks for one.
 fn open(isolated: &[Conjunction]) -> Option<Vec<Conjunction>> {
-    let mut open = vec![super::selector::pods()];
-    let mut sorted = isolated.to_vec();
-    sorted.sort_unstable();
-    sorted.dedup();
-    for selector in &sorted {
+    let mut namespaces: BTreeMap<&str, BTreeSet<&Conjunction>> = BTreeMap::new();
+    for selector in isolated {
+        let names = selector.values(labels::NAMESPACE).into_iter().flatten();
+        for name in names {
+            namespaces.entry(name).or_default().insert(selector);
+        }
+    }
+    let known = namespaces.keys().map(|name| (*name).to_owned()).collect();
+    let mut open = vec![Conjunction::of(labels::NAMESPACE, Condition::Present(known))];
+    for (name, selectors) in namespaces {
+        open.extend(outside(Conjunction::of(labels::NAMESPACE, Condition::is(name)), &selectors)?);
+    }
+    let fewer = united(open.into_iter().map(|one| (one, Vec::<()>::new())).collect());
+    Some(fewer.into_iter().map(|(one, _)| one).collect())
+}
+
+/// What of `whole` fulfils none of these.
+fn outside(whole: Conjunction, selectors: &BTreeSet<&Conjunction>) -> Option<Vec<Conjunction>> {
+    // A policy for all of its pods leaves none of a namespace: that is most of them.
+    if selectors.iter().any(|selector| whole.implies(selector)) {
+        return Some(Vec::new());
+    }
+    let mut open = vec![whole];
+    for selector in selectors {
         let mut rest: Vec<Conjunction> = Vec::new();
         for piece in open.iter().flat_map(|piece| piece.without(selector)) {
             if !rest.iter().any(|other| piece.implies(other)) {

@@ -9,11 +9,47 @@ use super::kubernetes::{Cluster, EGRESS, INGRESS, Object};
 use super::network_policy::{everywhere, named, rect};
 use super::reader::Reader;
 use super::selector;
-use crate::algebra::{Block, Conjunction, PortSet, Who};
+use crate::algebra::{Block, Conjunction, PortSet, Who, without_whole_families};
 use enforcer_policy::diagnostic::shown;
 use enforcer_policy::yaml::Node;
 
 type Ports = Vec<(Option<Conjunction>, PortSet)>;
+
+/// What tells the kinds apart.
+#[derive(Clone, Copy)]
+struct Version {
+    /// What lets flows through, and what leaves them to others; the last only where there are others.
+    actions: &'static [(&'static str, Effect)],
+    /// Where ports stand.
+    ports: &'static str,
+    /// Fields of an entry of `ports`.
+    port: &'static [&'static str],
+    /// Most rules of a section.
+    rules: usize,
+}
+
+const ALPHA1: &[&str] = &["portNumber", "portRange", "namedPort"];
+const ADMIN: Version = Version {
+    actions: &[("Allow", Effect::Allow), ("Deny", Effect::Deny), ("Pass", Effect::Pass)],
+    ports: "ports",
+    port: ALPHA1,
+    rules: 100,
+};
+const BASELINE: Version = Version {
+    actions: &[("Allow", Effect::Allow), ("Deny", Effect::Deny)],
+    ports: "ports",
+    port: ALPHA1,
+    rules: 100,
+};
+const ALPHA2: Version = Version {
+    actions: &[("Accept", Effect::Allow), ("Deny", Effect::Deny), ("Pass", Effect::Pass)],
+    ports: "protocols",
+    port: &["tcp", "udp", "sctp", "destinationNamedPort"],
+    rules: 25,
+};
+/// Most peers of a rule, and most blocks or names of a peer.
+const PEERS: usize = 100;
+const BLOCKS: usize = 25;
 
 pub(super) fn read(
     reader: &mut Reader<'_>,
@@ -22,6 +58,16 @@ pub(super) fn read(
     kind: &str,
 ) -> Option<()> {
     let spec = reader.fields(object.spec, "`spec`", &["subject", "priority", "tier", "ingress", "egress"])?;
+    let version = match kind {
+        "AdminNetworkPolicy" => ADMIN,
+        "BaselineAdminNetworkPolicy" => BASELINE,
+        _ => ALPHA2,
+    };
+    if kind == "BaselineAdminNetworkPolicy" && object.name != "default" {
+        reader
+            .error(object.spec, "the one BaselineAdminNetworkPolicy that a cluster has is called `default`");
+        return None;
+    }
     let baseline = match (kind, spec.get("tier").and_then(Node::text)) {
         ("ClusterNetworkPolicy", Some("Admin")) | ("AdminNetworkPolicy", None) => false,
         ("ClusterNetworkPolicy", Some("Baseline")) | ("BaselineAdminNetworkPolicy", None) => true,
@@ -70,9 +116,11 @@ pub(super) fn read(
         }
     }?;
     for (way, (section, peers)) in [("ingress", "from"), ("egress", "to")].into_iter().enumerate() {
-        let rules = spec.get(section).map_or(Some(&[][..]), |node| reader.list(node, section))?;
+        let rules =
+            spec.get(section).map_or(Some(&[][..]), |node| bounded(reader, node, section, version.rules))?;
         for (index, node) in rules.iter().enumerate() {
-            let rule = rule(reader, cluster, object, node, (section, peers, index), &subject, way);
+            let at = At { version, section, peers, index, way };
+            let rule = rule(reader, cluster, object, node, at, &subject);
             if let Some((effect, rects)) = rule {
                 let ordered = Ordered { priority, effect, rects };
                 if baseline { cluster.baseline[way].push(ordered) } else { cluster.admin[way].push(ordered) }
@@ -82,31 +130,58 @@ pub(super) fn read(
     Some(())
 }
 
+/// Where a rule stands.
+#[derive(Clone, Copy)]
+struct At {
+    version: Version,
+    section: &'static str,
+    peers: &'static str,
+    index: usize,
+    way: usize,
+}
+
+/// A list that the API bounds.
+fn bounded<'n, 's>(
+    reader: &mut Reader<'_>,
+    node: &'n Node<'s>,
+    what: &str,
+    most: usize,
+) -> Option<&'n [Node<'s>]> {
+    let items = reader.list(node, what)?;
+    if items.len() > most {
+        reader.error(
+            node,
+            format!("`{what}` has {} entries, and the API takes no more than {most}", items.len()),
+        );
+        return None;
+    }
+    Some(items)
+}
+
 fn rule(
     reader: &mut Reader<'_>,
     cluster: &mut Cluster<'_>,
     object: &Object<'_, '_>,
     node: &Node<'_>,
-    (section, peers, index): (&str, &str, usize),
+    at: At,
     subject: &Conjunction,
-    way: usize,
 ) -> Option<(Effect, Vec<crate::algebra::Rect>)> {
-    let fields = reader.fields(node, "a rule", &["name", "action", peers, "ports", "protocols"])?;
+    let At { version, section, peers, index, way } = at;
+    let fields = reader.fields(node, "a rule", &["name", "action", peers, version.ports])?;
     let action = fields.get("action").and_then(Node::text).unwrap_or_default();
-    let mut effect = match action {
-        "Allow" | "Accept" => Effect::Allow,
-        "Deny" => Effect::Deny,
-        "Pass" => Effect::Pass,
-        other => {
-            reader.error(node, format!("`{}` is no `action` that is known", shown(other)));
-            return None;
-        }
+    let Some((_, effect)) = version.actions.iter().find(|(word, _)| *word == action) else {
+        let words: Vec<String> = version.actions.iter().map(|(word, _)| format!("`{word}`")).collect();
+        let place = fields.get("action").unwrap_or(node);
+        reader
+            .error(place, format!("an `action` is one of {}, and not `{}`", words.join(", "), shown(action)));
+        return None;
     };
+    let mut effect = *effect;
     let name = fields.get("name").and_then(Node::text).map(|name| format!(" {}", shown(name)));
     let number = cluster.rule(object, format!("{section}[{index}]{}", name.unwrap_or_default()));
     let mut whole = !fields.strange;
     let mut whom = Vec::new();
-    let items = fields.get(peers).map_or(Some(&[][..]), |node| reader.list(node, peers))?;
+    let items = fields.get(peers).map_or(Some(&[][..]), |node| bounded(reader, node, peers, PEERS))?;
     if items.is_empty() {
         reader.error(node, format!("`{peers}` names at least one peer"));
         return None;
@@ -118,13 +193,14 @@ fn rule(
         }
     }
     let mut ports: Ports = Vec::new();
-    let listed = fields.get("ports").or(fields.get("protocols"));
-    let items = listed.map_or(Some(&[][..]), |node| reader.list(node, "`ports`"))?;
+    let items = fields
+        .get(version.ports)
+        .map_or(Some(&[][..]), |node| bounded(reader, node, version.ports, PEERS))?;
     if items.is_empty() {
         ports.push((None, PortSet::all()));
     }
     for item in items {
-        match port(reader, cluster, item) {
+        match port(reader, cluster, item, version) {
             Some(found) => ports.extend(found),
             None => whole = false,
         }
@@ -140,6 +216,7 @@ fn rule(
             ports = vec![(None, PortSet::all())];
         }
     }
+    let whom = without_whole_families(whom);
     let mut rects = Vec::new();
     for peer in &whom {
         for (condition, set) in &ports {
@@ -171,6 +248,10 @@ fn peer(reader: &mut Reader<'_>, cluster: &Cluster<'_>, node: &Node<'_>, way: us
     if fields.strange {
         return None;
     }
+    if fields.count() > 1 {
+        reader.error(node, "a peer has one field: who is meant by several is written as several peers");
+        return None;
+    }
     let member = |asked: Option<Conjunction>| asked.map(Who::member).into_iter().collect();
     if let Some(node) = fields.get("namespaces") {
         return Some(member(selector::read(reader, node, selector::pods(), true)?));
@@ -182,7 +263,7 @@ fn peer(reader: &mut Reader<'_>, cluster: &Cluster<'_>, node: &Node<'_>, way: us
         && let Some(node) = fields.get("networks")
     {
         let mut whom = Vec::new();
-        for item in reader.list(node, "`networks`")? {
+        for item in bounded(reader, node, "networks", BLOCKS)? {
             whom.extend(Block::new(reader.block(item, "a network")?, []).map(everywhere).unwrap_or_default());
         }
         return Some(whom);
@@ -212,10 +293,13 @@ fn peer(reader: &mut Reader<'_>, cluster: &Cluster<'_>, node: &Node<'_>, way: us
     None
 }
 
-fn port(reader: &mut Reader<'_>, cluster: &Cluster<'_>, node: &Node<'_>) -> Option<Ports> {
-    let known = ["portNumber", "portRange", "namedPort", "tcp", "udp", "sctp", "destinationNamedPort"];
-    let fields = reader.fields(node, "a port", &known)?;
+fn port(reader: &mut Reader<'_>, cluster: &Cluster<'_>, node: &Node<'_>, version: Version) -> Option<Ports> {
+    let fields = reader.fields(node, "a port", version.port)?;
     if fields.strange {
+        return None;
+    }
+    if fields.count() > 1 {
+        reader.error(node, "an entry of ports has one field: several are written as several entries");
         return None;
     }
     for (name, protocol) in [("tcp", 6), ("udp", 17), ("sctp", 132)] {
@@ -248,7 +332,8 @@ fn port(reader: &mut Reader<'_>, cluster: &Cluster<'_>, node: &Node<'_>) -> Opti
         return span(reader, node, None);
     }
     let Some(node) = fields.get("portNumber") else {
-        reader.error(node, "a port is a number, a range or a name");
+        let known: Vec<String> = version.port.iter().map(|field| format!("`{field}`")).collect();
+        reader.error(node, format!("an entry of `{}` has one of {}", version.ports, known.join(", ")));
         return None;
     };
     let inner = reader.fields(node, "`portNumber`", &["protocol", "port"])?;

@@ -2,6 +2,7 @@
 
 use super::admin::{Admin, Ordered, assemble};
 use super::model::{Model, Rule};
+use super::parts::Parts;
 use super::reader::{Findings, Reader, beginning};
 use super::{Imported, cluster, lower, network_policy, selector};
 use crate::algebra::{Block, Condition, Conjunction, PortSet, Rect, Who};
@@ -12,7 +13,7 @@ use enforcer_policy::model::{
 };
 use enforcer_policy::source::{Source, Span};
 use enforcer_policy::yaml::{Node, Value, documents};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Everything read so far.
 pub(super) struct Cluster<'i> {
@@ -27,8 +28,24 @@ pub(super) struct Cluster<'i> {
     /// Rules of last resort, ingress and egress.
     pub(super) baseline: [Vec<Ordered>; 2],
     names: BTreeSet<(String, String)>,
+    /// Named ports of the inventory's pods, by label key: the values that there are.
+    ports: BTreeMap<&'i str, BTreeSet<&'i str>>,
+    /// Kinds of other systems, by name and group: the first of each, and how many there are.
+    foreign: BTreeMap<(String, String), (Source, Span, usize)>,
     read: usize,
 }
+
+/// Groups of the Kubernetes API without policies for networks: pods, workloads, roles, and so on.
+const SILENT: [&str; 8] = [
+    "",
+    "apps",
+    "batch",
+    "autoscaling",
+    "discovery.k8s.io",
+    "events.k8s.io",
+    "rbac.authorization.k8s.io",
+    "storage.k8s.io",
+];
 
 /// Which end a rule speaks for; an index into pairs.
 pub(super) const INGRESS: usize = 0;
@@ -57,9 +74,17 @@ pub(super) fn import(sources: &[Source], inventory: Option<&Inventory>) -> Resul
         admin: Default::default(),
         baseline: Default::default(),
         names: BTreeSet::new(),
+        ports: BTreeMap::new(),
+        foreign: BTreeMap::new(),
         read: 0,
     };
-    for source in sources {
+    let labels =
+        inventory.into_iter().flat_map(|inventory| &inventory.entries).flat_map(|entry| &entry.labels);
+    for (key, value) in labels.filter(|(key, _)| key.starts_with(labels::PORT)) {
+        cluster.ports.entry(key).or_default().insert(value);
+    }
+    let parts = Parts::of(sources);
+    for source in parts.sources() {
         let before = cluster.read;
         let mut reader = Reader { source, findings: &mut findings };
         let broken = documents(source, |root, _| object(&mut reader, &mut cluster, &root, None));
@@ -74,18 +99,19 @@ pub(super) fn import(sources: &[Source], inventory: Option<&Inventory>) -> Resul
         }
     }
     if !findings.errors.is_empty() {
-        return Err(findings.errors);
+        return Err(parts.whole(findings.errors));
     }
+    findings.losses.extend(cluster.strangers());
+    findings.losses.sort_by(|a, b| place(a).cmp(&place(b)));
     let model = match model(cluster) {
         Ok(model) => Model { v6: findings.v6, ..model },
-        Err(object) => {
-            let at =
-                sources.first().map(|source| {
-                    Diagnostic::error(source, beginning(), format!(
-                "{object} cuts the rules after it into more pieces than can be written down"
-            )).help("import fewer policies at a time, or with fewer rules that deny or pass before others")
-                });
-            return Err(at.into_iter().collect());
+        Err(rule) => {
+            let place = rule.at.or_else(|| Some((sources.first()?.clone(), beginning())));
+            let message =
+                format!("{} leaves more pieces of other rules than can be written down", rule.object);
+            let help = "import fewer policies at a time, or with fewer rules that deny or pass before others";
+            let told = |(source, span)| Diagnostic::error(&source, span, message).help(help);
+            return Err(parts.whole(place.map(told).into_iter().collect()));
         }
     };
     if model.rules.iter().any(|rule| rule.object.starts_with("ClusterNetworkPolicy")) {
@@ -98,12 +124,24 @@ pub(super) fn import(sources: &[Source], inventory: Option<&Inventory>) -> Resul
         .notes
         .push("pods and their node reach each other whatever policies say, as in Kubernetes".to_owned());
     let mut imported = lower::lower(&model, inventory, findings);
+    imported.losses = parts.whole(imported.losses);
     imported.policies.push(own_node());
     Ok(imported)
 }
 
+fn place(found: &Diagnostic) -> (&str, u32, u32) {
+    let span = found.primary.span;
+    (&found.primary.source.name, span.line, span.column)
+}
+
 /// One object, or a list of them.
-fn object(reader: &mut Reader<'_>, cluster: &mut Cluster<'_>, node: &Node<'_>, listed: Option<&str>) {
+///
+/// What a list says of its items' kind and version holds where they don't.
+fn object(reader: &mut Reader<'_>, cluster: &mut Cluster<'_>, node: &Node<'_>, listed: Option<(&str, &str)>) {
+    if let Value::Sequence(items) = &node.value {
+        items.iter().for_each(|item| object(reader, cluster, item, listed));
+        return;
+    }
     let Value::Mapping(entries) = &node.value else {
         reader.error(node, format!("an object is a mapping, and this is {}", node.describe()));
         return;
@@ -115,31 +153,33 @@ fn object(reader: &mut Reader<'_>, cluster: &mut Cluster<'_>, node: &Node<'_>, l
             .map(|entry| &entry.value)
             .filter(|node| !node.is_null())
     };
-    let kind = get("kind").and_then(Node::text).or(listed).unwrap_or_default();
-    if let (Some(of), Some(items)) = (kind.strip_suffix("List"), get("items")) {
-        for item in reader.list(items, "`items`").unwrap_or_default() {
-            object(reader, cluster, item, Some(of));
+    let kind = get("kind").and_then(Node::text).or(listed.map(|(kind, _)| kind)).unwrap_or_default();
+    let version =
+        get("apiVersion").and_then(Node::text).or(listed.map(|(_, version)| version)).unwrap_or_default();
+    if let Some(of) = kind.strip_suffix("List") {
+        let items = get("items").map_or(Some(&[][..]), |items| reader.list(items, "`items`"));
+        for item in items.unwrap_or_default() {
+            object(reader, cluster, item, Some((of, version)).filter(|(of, _)| !of.is_empty()));
         }
         cluster.read += 1;
         return;
     }
+    let (group, _) = version.split_once('/').unwrap_or(("", version));
     let short = match kind {
         "NetworkPolicy" => "networkpolicy",
         "AdminNetworkPolicy" => "adminnetworkpolicy",
         "BaselineAdminNetworkPolicy" => "baselineadminnetworkpolicy",
         "ClusterNetworkPolicy" => "clusternetworkpolicy",
+        // What these groups hold says nothing of who may reach whom.
+        _ if !version.is_empty() && SILENT.contains(&group) => return,
         other => {
-            let message = format!("an object of the kind `{}` is no policy that is known here", shown(other));
-            reader.loss(node, message, "");
+            cluster.foreign(node, reader.source, other, group);
             return;
         }
     };
-    let version = get("apiVersion").and_then(Node::text).unwrap_or_default();
-    let (group, _) = version.split_once('/').unwrap_or((version, ""));
     let expected = if short == "networkpolicy" { "networking.k8s.io" } else { "policy.networking.k8s.io" };
     if !version.is_empty() && group != expected {
-        let message = format!("`{}` isn't the `{kind}` of `{expected}`", shown(version));
-        reader.loss(node, message, "a resource of another system, with rules of its own");
+        cluster.foreign(node, reader.source, kind, group);
         return;
     }
     cluster.read += 1;
@@ -170,6 +210,9 @@ fn object(reader: &mut Reader<'_>, cluster: &mut Cluster<'_>, node: &Node<'_>, l
     let namespaced = short == "networkpolicy";
     let namespace = if namespaced { namespace.unwrap_or("default") } else { "" };
     let full = if namespaced { format!("{namespace}.{name}") } else { name.to_owned() };
+    if !selector::valid(reader, metadata.unwrap_or(node), labels::NAMESPACE, namespace) {
+        return;
+    }
     if !cluster.names.insert((kind.to_owned(), full.clone())) {
         reader.error(node, format!("a {kind} `{}` was read before", shown(&full.replacen('.', "/", 1))));
         return;
@@ -192,6 +235,28 @@ fn object(reader: &mut Reader<'_>, cluster: &mut Cluster<'_>, node: &Node<'_>, l
 }
 
 impl Cluster<'_> {
+    /// An object of a kind that isn't known: there may be thousands, and one place is enough to find them.
+    fn foreign(&mut self, node: &Node<'_>, source: &Source, kind: &str, group: &str) {
+        let first = || (source.clone(), node.span, 0);
+        self.foreign.entry((kind.to_owned(), group.to_owned())).or_insert_with(first).2 += 1;
+    }
+
+    /// What is said of those.
+    fn strangers(&self) -> impl Iterator<Item = Diagnostic> + '_ {
+        self.foreign.iter().map(|((kind, group), (source, span, count))| {
+            let of = if group.is_empty() { String::new() } else { format!(" of `{}`", shown(group)) };
+            let message = match count {
+                1 => format!("an object of the kind `{}`{of} is no policy that is known here", shown(kind)),
+                _ => format!(
+                    "{count} objects of the kind `{}`{of} are no policies that are known here",
+                    shown(kind)
+                ),
+            };
+            Diagnostic::warning(source, *span, message)
+                .help("where it says who may reach whom, write that by hand")
+        })
+    }
+
     pub(super) fn rule(&mut self, object: &Object<'_, '_>, part: String) -> usize {
         self.rules.push(Rule {
             base: object.base.clone(),
@@ -207,10 +272,7 @@ impl Cluster<'_> {
     /// Pods with a port of this name, and the numbers it stands for: conditions on the destination.
     pub(super) fn named(&self, name: &str, protocol: Option<u8>) -> Option<Vec<(Conjunction, PortSet)>> {
         let key = labels::of_port(name);
-        let values = super::universe::Universe::values(self.inventory?, &key);
-        if values.is_empty() {
-            return None;
-        }
+        let values = self.ports.get(&*key)?;
         let mut by_ports: Vec<(PortSet, BTreeSet<String>)> = Vec::new();
         for value in values {
             let mut ports = PortSet::default();
@@ -228,10 +290,10 @@ impl Cluster<'_> {
             }
             match by_ports.iter_mut().find(|(known, _)| *known == ports) {
                 Some((_, values)) => {
-                    values.insert(value);
+                    values.insert((*value).to_owned());
                 }
                 None if ports.is_empty() => {}
-                None => by_ports.push((ports, BTreeSet::from([value]))),
+                None => by_ports.push((ports, BTreeSet::from([(*value).to_owned()]))),
             }
         }
         let condition = |values| Conjunction::of(&*key, Condition::In(values));
@@ -255,7 +317,8 @@ impl Cluster<'_> {
     }
 }
 
-fn model(cluster: Cluster<'_>) -> Result<Model, String> {
+/// `Err` is the rule that comes apart into too many pieces.
+fn model(cluster: Cluster<'_>) -> Result<Model, Box<Rule>> {
     let Cluster { mut rules, isolated, allowed, admin, baseline, .. } = cluster;
     let everyone = [Who::member(selector::pods()), Who::outside()];
     let mut model = Model {
@@ -276,7 +339,7 @@ fn model(cluster: Cluster<'_>) -> Result<Model, String> {
         });
         let open = rules.len() - 1;
         let found = assemble(Admin { isolated, allowed, admin, baseline, everyone: &everyone, open })
-            .map_err(|rule| rules[rule].object.clone())?;
+            .map_err(|rule| Box::new(rules[rule].clone()))?;
         model.guardrails.extend(found.guardrails.into_iter().map(|rect| (rect, way == INGRESS)));
         if way == INGRESS { model.ingress = found.passes } else { model.egress = found.passes }
     }

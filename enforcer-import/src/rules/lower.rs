@@ -6,45 +6,28 @@
 
 use super::Imported;
 use super::model::{Model, Rule};
+use super::pairs::{Flow, Gathered, Pairs, merge, pairs};
 use super::reader::Findings;
 use super::universe::Universe;
-use crate::algebra::{PortSet, Rect, Who};
+use crate::algebra::{PortSet, Who};
 use crate::inventory::Inventory;
 use crate::inventory::names::Names;
 use enforcer_policy::diagnostic::{Diagnostic, shown};
 use enforcer_policy::model::{Action, FlowEntry, FlowPolicy, Origin, PolicyMode, PortSpec, Selector, Tier};
 use std::collections::{BTreeMap, BTreeSet};
 
-/// Flows of one rule: sources, destinations, ports, and the rules of the other end that they need.
-type Flow = (BTreeSet<Who>, BTreeSet<Who>, PortSet, BTreeSet<usize>);
-
-/// Sources and other ends' rules, by rule, destination and ports.
-type Gathered = BTreeMap<(usize, Who, PortSet), (BTreeSet<Who>, BTreeSet<usize>)>;
-
 pub(super) fn lower(model: &Model, inventory: Option<&Inventory>, findings: Findings) -> Imported {
     let mut universe = Universe::new(model, inventory);
-    let mut pairs = Gathered::new();
+    let Pairs { gathered, cut } = pairs(model, &universe);
     let mut outside = Gathered::new();
-    let put = |into: &mut Gathered, rule: usize, from: Who, to: Who, ports: PortSet, other: Option<usize>| {
-        let (sources, others) = into.entry((rule, to, ports)).or_default();
-        sources.insert(from);
-        others.extend(other);
+    let mut put = |rule: usize, from: Who, to: Who, ports: &PortSet| {
+        outside.entry((rule, to, ports.clone())).or_default().0.insert(from);
     };
-    for inward in &model.ingress {
-        if inward.peer.member.is_none() {
-            let to = Who::member(inward.subject.clone());
-            put(&mut outside, inward.rule, inward.peer.clone(), to, inward.ports.clone(), None);
-            continue;
-        }
-        for outward in model.egress.iter().filter(|outward| outward.peer.member.is_some()) {
-            if let Some((from, to, ports)) = meet(inward, outward, &universe) {
-                put(&mut pairs, inward.rule, from, to, ports, Some(outward.rule));
-            }
-        }
+    for inward in model.ingress.iter().filter(|inward| inward.peer.member.is_none()) {
+        put(inward.rule, inward.peer.clone(), Who::member(inward.subject.clone()), &inward.ports);
     }
     for outward in model.egress.iter().filter(|outward| outward.peer.member.is_none()) {
-        let from = Who::member(outward.subject.clone());
-        put(&mut outside, outward.rule, from, outward.peer.clone(), outward.ports.clone(), None);
+        put(outward.rule, Who::member(outward.subject.clone()), outward.peer.clone(), &outward.ports);
     }
     let mut documents = Documents {
         model,
@@ -54,7 +37,7 @@ pub(super) fn lower(model: &Model, inventory: Option<&Inventory>, findings: Find
         policies: Vec::new(),
     };
     documents.guardrails(&mut universe);
-    documents.flows(merge(pairs), Tier::Application, "", &mut universe);
+    documents.flows(merge(gathered), Tier::Application, "", &mut universe);
     if !outside.is_empty() {
         documents.wall();
         documents.flows(merge(outside), Tier::Baseline, ".outside", &mut universe);
@@ -68,59 +51,28 @@ pub(super) fn lower(model: &Model, inventory: Option<&Inventory>, findings: Find
                 .to_owned(),
         );
     }
-    for rule in blind.into_iter().map(|index| &model.rules[index]) {
-        let Some((source, span)) = &rule.at else { continue };
-        let message = format!(
-            "which {} the address blocks of this hold isn't known; they are taken to hold none",
-            model.called
-        );
-        let loss = Diagnostic::warning(source, *span, message).help("give `--inventory`");
-        if !losses.contains(&loss) {
-            losses.push(loss);
+    let unseen = format!(
+        "which {} the address blocks of this hold isn't known; they are taken to hold none",
+        model.called
+    );
+    let cut_off = "this meets more rules of the other end than can be written down: part of what both allow isn't carried over";
+    let told = [
+        (blind, unseen.as_str(), "give `--inventory`"),
+        (
+            cut,
+            cut_off,
+            "import fewer policies at a time, or say the same in the same words in every namespace",
+        ),
+    ];
+    for (rules, message, help) in told {
+        let mut places = BTreeSet::new();
+        for (source, span) in rules.into_iter().filter_map(|index| model.rules[index].at.as_ref()) {
+            if places.insert((source.name.clone(), span.start)) {
+                losses.push(Diagnostic::warning(source, *span, message).help(help));
+            }
         }
     }
     Imported { policies, losses, notes }
-}
-
-fn meet(inward: &Rect, outward: &Rect, universe: &Universe) -> Option<(Who, Who, PortSet)> {
-    let meets = |who: &Who, subject| who.member.as_ref().is_some_and(|member| member.meets(subject));
-    if !meets(&inward.peer, &outward.subject) || !meets(&outward.peer, &inward.subject) {
-        return None;
-    }
-    let from = Who::member(outward.subject.clone()).and(&inward.peer)?;
-    let to = Who::member(inward.subject.clone()).and(&outward.peer)?;
-    let ports = inward.ports.and(&outward.ports);
-    let possible = |who: &Who| who.member.as_ref().is_none_or(|member| universe.possible(member));
-    (!ports.is_empty() && possible(&from) && possible(&to)).then_some((from, to, ports))
-}
-
-/// Puts flows together that differ in one thing only.
-fn merge(gathered: Gathered) -> Vec<(usize, Flow)> {
-    type ByPorts = BTreeMap<(usize, BTreeSet<Who>, Who), (PortSet, BTreeSet<usize>)>;
-    type ByPlace = BTreeMap<(usize, BTreeSet<Who>, PortSet), (BTreeSet<Who>, BTreeSet<usize>)>;
-    let mut by_ports = ByPorts::new();
-    for ((rule, to, ports), (from, others)) in gathered {
-        let (all, needed) = by_ports.entry((rule, narrowest(from), to)).or_default();
-        *all = all.or(&ports);
-        needed.extend(others);
-    }
-    let mut by_place = ByPlace::new();
-    for ((rule, from, to), (ports, others)) in by_ports {
-        let (places, needed) = by_place.entry((rule, from, ports)).or_default();
-        places.insert(to);
-        needed.extend(others);
-    }
-    let flow = |((rule, from, ports), (to, others))| (rule, (from, narrowest(to), ports, others));
-    by_place.into_iter().map(flow).collect()
-}
-
-/// Without what lies in another entry.
-fn narrowest(set: BTreeSet<Who>) -> BTreeSet<Who> {
-    if set.len() > 256 {
-        return set;
-    }
-    let kept = set.iter().filter(|who| !set.iter().any(|other| other != *who && who.implies(other)));
-    kept.cloned().collect()
 }
 
 struct Documents<'m> {

@@ -6,6 +6,8 @@ mod kubernetes;
 mod lower;
 mod model;
 mod network_policy;
+mod pairs;
+mod parts;
 mod reader;
 mod security_groups;
 mod selector;

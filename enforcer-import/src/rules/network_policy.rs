@@ -3,7 +3,7 @@
 use super::kubernetes::{Cluster, EGRESS, INGRESS, Object};
 use super::reader::Reader;
 use super::selector;
-use crate::algebra::{Block, Condition, Conjunction, PortSet, Rect, Who};
+use crate::algebra::{Block, Condition, Conjunction, PortSet, Rect, Who, without_whole_families};
 use crate::inventory::labels;
 use enforcer_policy::diagnostic::shown;
 use enforcer_policy::yaml::Node;
@@ -95,6 +95,7 @@ impl Reading<'_> {
         for node in peer_nodes {
             whom.extend(self.peer(reader, node).unwrap_or_default());
         }
+        let whom = without_whole_families(whom);
         let mut ports: Ports = Vec::new();
         if port_nodes.is_empty() {
             ports.push((None, PortSet::all()));

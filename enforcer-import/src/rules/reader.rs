@@ -34,6 +34,19 @@ impl<'n, 's> Fields<'n, 's> {
     }
 }
 
+impl Fields<'_, '_> {
+    /// How many known fields say something.
+    pub(super) fn count(&self) -> usize {
+        self.entries.len()
+    }
+}
+
+/// Whether a mapping has a field that says something.
+pub(super) fn has(node: &Node<'_>, name: &str) -> bool {
+    let Value::Mapping(entries) = &node.value else { return false };
+    entries.iter().any(|entry| entry.key.text() == Some(name) && !entry.value.is_null())
+}
+
 impl Reader<'_> {
     pub(super) fn error(&mut self, node: &Node<'_>, message: impl Into<String>) {
         self.findings.errors.push(Diagnostic::error(self.source, node.span, message));

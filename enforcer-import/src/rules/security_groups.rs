@@ -4,13 +4,14 @@
 //! group of an end allows is denied there. Both ends' groups have a say, and what is in no group agrees to everything.
 
 use super::model::{Model, Rule};
-use super::reader::{Fields, Findings, Reader, beginning};
-use super::{Imported, lower};
-use crate::algebra::{Block, Condition, Conjunction, PortSet, Rect, Who};
+use super::parts::Parts;
+use super::reader::{Fields, Findings, Reader, beginning, has};
+use super::{Imported, lower, selector};
+use crate::algebra::{Block, Condition, Conjunction, PortSet, Rect, Who, without_whole_families};
 use crate::inventory::{Inventory, labels};
 use enforcer_policy::diagnostic::{Diagnostic, shown};
 use enforcer_policy::source::Source;
-use enforcer_policy::yaml::{Node, documents};
+use enforcer_policy::yaml::{Node, Value, documents};
 use ipnet::IpNet;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -32,16 +33,19 @@ pub(super) fn import(sources: &[Source], inventory: Option<&Inventory>) -> Resul
     let mut findings = Findings::default();
     let mut groups = Groups { inventory, ..Groups::default() };
     // Lists and the names of groups first: rules refer to both wherever they stand.
-    for source in sources {
+    let parts = Parts::of(sources);
+    for source in parts.sources() {
         let mut reader = Reader { source, findings: &mut findings };
-        let broken = documents(source, |root, _| groups.survey(&mut reader, &root));
+        let broken = documents(source, |root, _| {
+            each(&root, &mut |root| groups.survey(&mut reader, root));
+        });
         findings.errors.extend(broken);
     }
-    for source in sources {
+    for source in parts.sources() {
         let mut reader = Reader { source, findings: &mut findings };
         let before = groups.read;
         documents(source, |root, _| {
-            groups.document(&mut reader, &root);
+            each(&root, &mut |root| groups.document(&mut reader, root));
         });
         if groups.read == before && findings.errors.is_empty() {
             let message = "neither security groups nor prefix lists stand here";
@@ -50,7 +54,7 @@ pub(super) fn import(sources: &[Source], inventory: Option<&Inventory>) -> Resul
         }
     }
     if !findings.errors.is_empty() {
-        return Err(findings.errors);
+        return Err(parts.whole(findings.errors));
     }
     groups.strangers(&mut findings);
     findings.notes.push(
@@ -67,7 +71,22 @@ pub(super) fn import(sources: &[Source], inventory: Option<&Inventory>) -> Resul
         wall: "groups-only-as-allowed".to_owned(),
         called: "members of security groups",
     };
-    Ok(lower::lower(&model, inventory, findings))
+    let mut imported = lower::lower(&model, inventory, findings);
+    imported.losses = parts.whole(imported.losses);
+    Ok(imported)
+}
+
+/// An answer, or each of a list of them.
+fn each(node: &Node<'_>, take: &mut dyn FnMut(&Node<'_>)) {
+    match &node.value {
+        Value::Sequence(items) => items.iter().for_each(|item| each(item, take)),
+        _ => take(node),
+    }
+}
+
+/// A group by itself, as `--query 'SecurityGroups'` leaves it.
+fn is_group(node: &Node<'_>) -> bool {
+    has(node, "GroupId") && (has(node, "IpPermissions") || has(node, "IpPermissionsEgress"))
 }
 
 /// Everything in some group.
@@ -92,13 +111,14 @@ struct Groups<'i> {
 
 impl Groups<'_> {
     fn items<'n, 's>(reader: &mut Reader<'_>, root: &'n Node<'s>, name: &str) -> Option<&'n [Node<'s>]> {
-        let enforcer_policy::yaml::Value::Mapping(entries) = &root.value else { return None };
+        let Value::Mapping(entries) = &root.value else { return None };
         let found = entries.iter().find(|entry| entry.key.text() == Some(name))?;
         reader.list(&found.value, name)
     }
 
     fn survey(&mut self, reader: &mut Reader<'_>, root: &Node<'_>) {
-        for group in Self::items(reader, root, "SecurityGroups").unwrap_or_default() {
+        let alone = if is_group(root) { std::slice::from_ref(root) } else { &[] };
+        for group in Self::items(reader, root, "SecurityGroups").unwrap_or(alone) {
             if let Some(id) = scalar(group, "GroupId")
                 && !self.known.insert(id.to_owned())
             {
@@ -127,7 +147,7 @@ impl Groups<'_> {
                 return;
             };
             let blocks = entries.iter().filter_map(|entry| {
-                let enforcer_policy::yaml::Value::Mapping(fields) = &entry.value else { return None };
+                let Value::Mapping(fields) = &entry.value else { return None };
                 let cidr = fields.iter().find(|field| field.key.text() == Some("Cidr"))?;
                 reader.block(&cidr.value, "`Cidr`")
             });
@@ -137,11 +157,12 @@ impl Groups<'_> {
     }
 
     fn document(&mut self, reader: &mut Reader<'_>, root: &Node<'_>) {
-        for other in ["PrefixLists", "Entries"] {
-            self.read += usize::from(Self::items(reader, root, other).is_some());
+        for one in ["SecurityGroups", "PrefixLists", "Entries"] {
+            self.read += usize::from(Self::items(reader, root, one).is_some());
         }
-        for group in Self::items(reader, root, "SecurityGroups").unwrap_or_default() {
-            self.read += 1;
+        let alone = if is_group(root) { std::slice::from_ref(root) } else { &[] };
+        self.read += alone.len();
+        for group in Self::items(reader, root, "SecurityGroups").unwrap_or(alone) {
             self.group(reader, group);
         }
     }
@@ -152,6 +173,9 @@ impl Groups<'_> {
             reader.error(node, "a security group has a `GroupId`");
             return None;
         };
+        if !selector::valid(reader, node, &labels::of_group(id), "member") {
+            return None;
+        }
         let name = fields.get("GroupName").and_then(Node::text).unwrap_or_default();
         let description = fields.get("Description").and_then(Node::text);
         for (section, inward) in [("IpPermissions", true), ("IpPermissionsEgress", false)] {
@@ -201,6 +225,7 @@ impl Groups<'_> {
         }
         words.dedup();
         words.truncate(3);
+        let peers = without_whole_families(peers);
         Some((peers, ports, (!words.is_empty()).then(|| words.join(", "))))
     }
 
@@ -221,7 +246,11 @@ impl Groups<'_> {
         };
         let fields = reader.fields(node, "a peer", known)?;
         let Some(field) = fields.get(known[0]).filter(|_| !fields.strange) else {
-            if !fields.strange {
+            if section == "UserIdGroupPairs" && !fields.strange {
+                // Groups of services of AWS are named and have no id.
+                let help = "add a rule for the addresses of what it names";
+                reader.loss(node, "a group that is referred to by its name only isn't known", help);
+            } else if !fields.strange {
                 reader.error(node, format!("an entry of `{section}` has a `{}`", known[0]));
             }
             return None;
@@ -233,6 +262,8 @@ impl Groups<'_> {
                 .collect()
         };
         match section {
+            // A reference over a peering that has ended is stale: nobody fits it.
+            "UserIdGroupPairs" if stale(&fields) => Some(Vec::new()),
             "UserIdGroupPairs" => self.reference(reader, field),
             "PrefixListIds" => {
                 let id = reader.text(field, "`PrefixListId`")?;
@@ -287,8 +318,13 @@ impl Groups<'_> {
     }
 }
 
+fn stale(pair: &Fields<'_, '_>) -> bool {
+    let status = pair.get("PeeringStatus").and_then(Node::text);
+    matches!(status, Some("deleted" | "expired" | "failed" | "rejected"))
+}
+
 fn scalar<'n>(node: &'n Node<'_>, name: &str) -> Option<&'n str> {
-    let enforcer_policy::yaml::Value::Mapping(entries) = &node.value else { return None };
+    let Value::Mapping(entries) = &node.value else { return None };
     entries.iter().find(|entry| entry.key.text() == Some(name) && !entry.value.is_null())?.value.text()
 }
 

@@ -41,6 +41,7 @@ pub(super) fn read(
                 return None;
             };
             match key_of(reader, &entry.key, key, namespaces) {
+                Some(key) if !valid(reader, &entry.value, &key, value) => sound = false,
                 Some(key) => asked = asked.and_then(|all| all.with(&key, &Condition::is(value))),
                 None => sound = false,
             }
@@ -71,6 +72,15 @@ fn key_of(reader: &mut Reader<'_>, node: &Node<'_>, key: &str, namespaces: bool)
     Some(key.to_owned())
 }
 
+/// Whether a label can be like this; else nothing fits, and the API wouldn't have taken it.
+pub(super) fn valid(reader: &mut Reader<'_>, node: &Node<'_>, key: &str, value: &str) -> bool {
+    let why = labels::check(key, value).err();
+    if let Some(why) = why {
+        reader.error(node, format!("`{}: {}` is no label: {why}", shown(key), shown(value)));
+    }
+    why.is_none()
+}
+
 fn expression(reader: &mut Reader<'_>, node: &Node<'_>, namespaces: bool) -> Option<(String, Condition)> {
     let fields = reader.fields(node, "an expression", &["key", "operator", "values"])?;
     let (Some(key), Some(operator)) = (fields.get("key"), fields.get("operator")) else {
@@ -84,7 +94,11 @@ fn expression(reader: &mut Reader<'_>, node: &Node<'_>, namespaces: bool) -> Opt
         }
     }
     let text = reader.text(key, "`key`")?;
-    let key = key_of(reader, key, text, namespaces)?;
+    let (place, key) = (key, key_of(reader, key, text, namespaces)?);
+    let nothing = String::new();
+    if !values.iter().chain([&nothing]).all(|value| valid(reader, place, &key, value)) {
+        return None;
+    }
     let condition = match (reader.text(operator, "`operator`")?, values.is_empty()) {
         ("In", false) => Condition::In(values),
         ("NotIn", false) => Condition::NotIn(values),

@@ -5,7 +5,8 @@ use crate::algebra::{Block, Condition, Conjunction, Who};
 use crate::inventory::{Inventory, labels};
 use enforcer_policy::model::{Labels, Selector};
 use ipnet::IpNet;
-use std::collections::BTreeMap;
+use std::cell::RefCell;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::IpAddr;
 
 /// The members.
@@ -14,6 +15,8 @@ pub(super) struct Universe {
     members: Option<Vec<(Labels, Vec<IpAddr>)>>,
     /// Labels of namespaces as pods carry them.
     namespaces: BTreeMap<String, Labels>,
+    /// Blocks, and whether some member is there.
+    held: RefCell<HashMap<Block, bool>>,
     /// No rule mentions IPv6: a block that holds all of IPv4 is taken to hold every member.
     only_v4: bool,
     /// Somebody asked for members by address, and nobody could say.
@@ -47,21 +50,48 @@ impl Universe {
                 })
                 .collect()
         });
-        Self { members, namespaces, only_v4: !model.v6, blind: false }
+        Self { members, namespaces, held: RefCell::default(), only_v4: !model.v6, blind: false }
     }
 
-    /// Whether some pod of a namespace that is known, or of one that isn't, could fulfil this.
-    pub(super) fn possible(&self, conjunction: &Conjunction) -> bool {
-        let Some(Condition::In(names)) = conjunction.get(labels::NAMESPACE) else { return true };
+    /// The same, without namespaces whose labels, as far as they are known, contradict it. `None` where that leaves nothing.
+    pub(super) fn narrowed(&self, who: Who) -> Option<Who> {
+        let Some(member) = &who.member else { return Some(who) };
         let prefix = labels::of_namespace("");
-        names.iter().any(|name| {
-            self.namespaces.get(name).is_none_or(|own| {
-                conjunction
-                    .iter()
-                    .filter(|(key, _)| key.starts_with(&prefix))
-                    .all(|(key, condition)| condition.holds(own.get(key).map(String::as_str)))
+        let asked: Vec<(&str, &Condition)> =
+            member.iter().filter(|(key, _)| key.starts_with(&prefix)).collect();
+        if asked.is_empty() || self.namespaces.is_empty() {
+            return Some(who);
+        }
+        let possible = |name: &&String| {
+            self.namespaces.get(*name).is_none_or(|own| {
+                asked.iter().all(|(key, condition)| condition.holds(own.get(*key).map(String::as_str)))
             })
-        })
+        };
+        let fewer =
+            |names: &BTreeSet<String>| names.iter().filter(possible).cloned().collect::<BTreeSet<_>>();
+        let condition = match member.get(labels::NAMESPACE) {
+            Some(Condition::In(names)) => {
+                let names = fewer(names);
+                if names.is_empty() {
+                    return None;
+                }
+                Condition::In(names)
+            }
+            // A name that is left out needs no mention where its namespace isn't meant anyway.
+            Some(Condition::Present(names)) => Condition::Present(fewer(names)),
+            _ => return Some(who),
+        };
+        Some(Who { member: Some(member.clone().asking(labels::NAMESPACE, condition)), block: who.block })
+    }
+
+    /// Whether this can name members: not where an inventory has none at its addresses.
+    pub(super) fn some_at(&self, who: &Who) -> bool {
+        let (Some(_), Some(block), Some(members)) = (&who.member, &who.block, &self.members) else {
+            return true;
+        };
+        let some = || members.is_empty() || members.iter().flat_map(|(_, at)| at).any(|at| block.holds(*at));
+        // Every namespace names the same few blocks.
+        *self.held.borrow_mut().entry(block.clone()).or_insert_with(some)
     }
 
     /// The entries of `from` or `to` that mean this.
@@ -107,15 +137,6 @@ impl Universe {
         held.sort_unstable();
         held.dedup();
         Part::Some(held)
-    }
-
-    /// How many members there are that fit, and their values of a key; nothing without an inventory.
-    pub(super) fn values(inventory: &Inventory, key: &str) -> Vec<String> {
-        let mut values: Vec<String> =
-            inventory.entries.iter().filter_map(|entry| entry.labels.get(key).cloned()).collect();
-        values.sort_unstable();
-        values.dedup();
-        values
     }
 }
 

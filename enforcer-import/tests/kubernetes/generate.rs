@@ -111,7 +111,7 @@ fn admin_rule(egress: bool) -> impl Strategy<Value = AdminRule> {
     } else {
         inside.boxed()
     };
-    let protocol = || words(&["TCP", "UDP"]);
+    let protocol = || words(&["TCP", "UDP", "SCTP"]);
     let port = prop_oneof![
         3 => (protocol(), select(&[80u16, 443, 53][..])).prop_map(|(protocol, port)| AdminPort::Number(protocol, port)),
         2 => protocol().prop_map(|protocol| AdminPort::Range(protocol, 80, 8080)),
@@ -124,16 +124,29 @@ fn admin_rule(egress: bool) -> impl Strategy<Value = AdminRule> {
 fn cluster_policy() -> impl Strategy<Value = ClusterPolicy> {
     let rules = |egress| vec(admin_rule(egress), 0..3);
     (any::<bool>(), any::<bool>(), group(), rules(false), rules(true)).prop_map(
-        |(admin, old, subject, mut ingress, mut egress)| {
-            // Only one BaselineAdminNetworkPolicy may exist, and it can't pass.
-            let old = old && admin;
-            if !admin && old {
-                ingress.retain(|rule| rule.action != "Pass");
-                egress.retain(|rule| rule.action != "Pass");
-            }
-            ClusterPolicy { admin, old, subject, ingress, egress }
+        |(admin, old, subject, ingress, egress)| ClusterPolicy {
+            admin,
+            old: old && admin,
+            subject,
+            ingress,
+            egress,
         },
     )
+}
+
+/// Leaves one policy of last resort, in the older words: of these a cluster has one, which can't pass.
+fn one_baseline(policies: &mut Vec<ClusterPolicy>) {
+    let mut first = true;
+    policies.retain_mut(|policy| {
+        if policy.admin {
+            return true;
+        }
+        policy.old = true;
+        for rules in [&mut policy.ingress, &mut policy.egress] {
+            rules.retain(|rule| rule.action != "Pass");
+        }
+        std::mem::take(&mut first)
+    });
 }
 
 fn pods() -> impl Strategy<Value = Vec<Pod>> {
@@ -178,12 +191,12 @@ pub(crate) fn clusters(administrators: bool) -> impl Strategy<Value = Cluster> {
         nodes,
         vec(network_policy(), 0..5),
         vec(cluster_policy(), 0..=most),
+        any::<bool>(),
     )
-        .prop_map(|(namespaces, pods, nodes, policies, cluster_policies)| Cluster {
-            namespaces,
-            pods,
-            nodes,
-            policies,
-            cluster_policies,
+        .prop_map(|(namespaces, pods, nodes, policies, mut cluster_policies, old)| {
+            if old {
+                one_baseline(&mut cluster_policies);
+            }
+            Cluster { namespaces, pods, nodes, policies, cluster_policies }
         })
 }

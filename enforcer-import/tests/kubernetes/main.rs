@@ -4,6 +4,9 @@ mod cluster;
 mod compare;
 mod evaluate;
 mod generate;
+#[path = "../judged/mod.rs"]
+mod judged;
+mod scale;
 mod text;
 
 use compare::{compare, keep};

@@ -138,10 +138,12 @@ fn cluster_policy(index: usize, policy: &ClusterPolicy) -> Value {
         spec.insert("tier".into(), json!(if policy.admin { "Admin" } else { "Baseline" }));
     }
     if kind != "BaselineAdminNetworkPolicy" {
-        spec.insert("priority".into(), json!(index));
+        // Of two with one number the first that is read goes before.
+        spec.insert("priority".into(), json!(index / 2));
     }
+    let name = if kind.starts_with("Baseline") { "default".to_owned() } else { format!("policy-{index}") };
     json!({"apiVersion": format!("policy.networking.k8s.io/{version}"), "kind": kind,
-        "metadata": {"name": format!("policy-{index}")}, "spec": spec})
+        "metadata": {"name": name}, "spec": spec})
 }
 
 /// All policies in one list.
