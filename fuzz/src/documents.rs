@@ -37,7 +37,7 @@ pub(crate) fn run(bytes: &[u8]) {
 }
 
 /// A place is in its file, and its line and column are those of its first byte.
-fn inside(label: &Label, sources: &[Source]) {
+pub(crate) fn inside(label: &Label, sources: &[Source]) {
     assert!(sources.contains(&label.source));
     let (text, span) = (&label.source.text, label.span);
     let (start, end) = (span.start as usize, span.end as usize);

@@ -8,6 +8,7 @@ mod control;
 mod documents;
 mod flows;
 mod headers;
+mod import;
 mod input;
 pub mod kept;
 pub mod mutate;
@@ -28,12 +29,13 @@ pub struct Target {
 }
 
 /// Every target.
-pub const TARGETS: [Target; 6] = [
+pub const TARGETS: [Target; 7] = [
     Target { name: "verdict", run: verdict::run, longest: 2048, brief: 50_000 },
     Target { name: "headers", run: headers::run, longest: 512, brief: 500_000 },
     Target { name: "documents", run: documents::run, longest: 4096, brief: 10_000 },
     Target { name: "records", run: records::run, longest: 2048, brief: 200_000 },
     Target { name: "flows", run: flows::run, longest: 4096, brief: 20_000 },
+    Target { name: "import", run: import::run, longest: 8192, brief: 5_000 },
     Target { name: "control", run: control::run, longest: 4096, brief: 5_000 },
 ];
 

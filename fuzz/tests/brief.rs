@@ -53,6 +53,11 @@ fn flows() {
 }
 
 #[test]
+fn import() {
+    brief("import");
+}
+
+#[test]
 fn control() {
     brief("control");
 }
