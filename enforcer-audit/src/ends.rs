@@ -79,7 +79,11 @@ impl Ends {
             .collect();
         let mut fresh: FxHashMap<&str, u32> = FxHashMap::default();
         for known in &setting.known {
-            let index = match ground.named(&known.name).or_else(|| fresh.get(known.name.as_str()).copied()) {
+            let document = ground.named(&known.name);
+            if let Some(document) = document.filter(|_| known.managed) {
+                ground.manage(document);
+            }
+            let index = match document.or_else(|| fresh.get(known.name.as_str()).copied()) {
                 Some(index) => index,
                 None if known.labels.is_empty() => continue,
                 None => {

@@ -39,16 +39,25 @@ fn found_here(workload: &Workload) -> bool {
     workload.matches.iter().any(|entry| matches!(entry, WorkloadMatch::Interface(_)))
 }
 
+/// Whether workloads are known and nothing says where any of them runs.
+pub(crate) fn nobody_runs(setting: &Setting) -> bool {
+    let workloads = &setting.set.workloads;
+    !workloads.is_empty()
+        && workloads.iter().all(|workload| workload.matches.is_empty())
+        && !setting.known.iter().any(|known| known.managed)
+}
+
 impl Ground {
     /// Compiles a setting. The workloads that an inventory knows stand without the addresses that aren't always theirs.
     pub(crate) fn new(setting: &Setting) -> Result<Self, CompileError> {
         let mut set = setting.set.clone();
         let mut hooked: Vec<bool> = Vec::with_capacity(set.workloads.len());
+        let all = setting.managed == Managed::All || nobody_runs(setting);
         for workload in &mut set.workloads {
-            if setting.managed == Managed::All && workload.matches.is_empty() {
+            if all && workload.matches.is_empty() {
                 workload.matches = anywhere();
             }
-            hooked.push(setting.managed == Managed::All || found_here(workload));
+            hooked.push(all || found_here(workload));
         }
         let clock = match setting.at {
             At::Instant(now) => Clock { now, boot_ns: since_epoch(now) },
@@ -86,6 +95,15 @@ impl Ground {
             self.hooked.push(managed);
         }
         self.recompile()
+    }
+
+    /// Gives a hook to a workload that a document names and an inventory knows to run. Takes effect when the set is compiled next.
+    pub(crate) fn manage(&mut self, workload: u32) {
+        let matches = &mut self.set.workloads[workload as usize].matches;
+        if matches.is_empty() {
+            *matches = anywhere();
+        }
+        self.hooked[workload as usize] = true;
     }
 
     /// The workload called so.

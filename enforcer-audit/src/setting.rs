@@ -74,7 +74,7 @@ pub struct Tenure {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Managed {
     /// Those with a match that this build finds (an interface), those that the inventory says are managed, and those that the recording
-    /// itself names.
+    /// itself names. Where no document has a match and no inventory manages any, all that documents name: else nothing would be judged.
     #[default]
     AsDeployed,
     /// Every workload, as if the enforcer ran on all of their hosts.

@@ -394,3 +394,33 @@ fn flows_come_by_their_times() {
     assert_eq!(ports, [9, 2, 1, 3]);
     assert_eq!(audit.flows().count(), 4);
 }
+
+#[test]
+fn where_nothing_says_what_runs_everything_is_judged() {
+    let mut bare = SHOP.to_owned();
+    for name in ["web", "db", "idle"] {
+        bare = bare.replace(&format!("match: [{{interface: veth-{name}}}], "), "");
+    }
+    let mut run = Audit::new(Setting::new(parsed(&bare), enforcer_policy::testing::NOW)).unwrap();
+    run.take(Item::Flow(&flow("10.0.0.1", 50_000, "10.0.0.2", 443, Opener::Source)));
+    let report = run.report().unwrap();
+    assert_eq!(lines(&report), ["allowed shop#0 web -> db tcp/443 1/10"]);
+    assert!(report.notes.iter().any(|note| note.contains("as if the enforcer ran")), "{:?}", report.notes);
+}
+
+#[test]
+fn a_document_without_a_match_has_a_hook_where_the_inventory_knows_it_to_run() {
+    let elsewhere = "---\napiVersion: enforcer.dev/v1alpha1\nkind: Workload\nmetadata: {name: cache}\nspec: {labels: {app: cache}, addresses: [10.0.0.9]}\n";
+    let mut setting = Setting::new(parsed(&format!("{SHOP}{elsewhere}")), enforcer_policy::testing::NOW);
+    let verdict = |setting: &Setting| {
+        let mut run = Audit::new(setting.clone()).unwrap();
+        run.take(Item::Flow(&flow("10.0.0.9", 50_000, "192.0.2.1", 443, Opener::Source)));
+        run.report().unwrap().groups[0].verdict
+    };
+    assert_eq!(verdict(&setting), "unjudged");
+    let addresses = Vec::new();
+    let known =
+        Known { name: "cache".into(), labels: [("app".into(), "x".into())].into(), managed: true, addresses };
+    setting.known.push(known);
+    assert_eq!(verdict(&setting), "denied");
+}

@@ -7,9 +7,10 @@ use super::{
     Sample, SourceLine, Verdicts, Window,
 };
 use crate::audit::{Audit, Source};
+use crate::ground::nobody_runs;
 use crate::groups;
 use crate::judge::Ruling;
-use crate::setting::At;
+use crate::setting::{At, Managed};
 use crate::suggest::Universe;
 use enforcer_common::{Reason, Word};
 use enforcer_flows::Time;
@@ -335,6 +336,12 @@ fn coverage(audit: &Audit) -> Vec<Coverage> {
 pub(crate) fn notes(audit: &Audit, verdicts: &Verdicts) -> Vec<String> {
     let totals = &audit.totals;
     let mut notes = Vec::new();
+    if audit.setting.managed == Managed::AsDeployed && nobody_runs(&audit.setting) {
+        notes.push(
+            "no Workload says where it runs (`match`), so each is judged as if the enforcer ran on its host"
+                .to_owned(),
+        );
+    }
     let mut say = |number: u64, what: &str, why: &str| {
         if number > 0 {
             notes.push(format!("{what}: {number}. {why}"));
