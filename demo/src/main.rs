@@ -5,6 +5,7 @@
 mod causes;
 mod expect;
 mod matrix;
+mod open;
 mod print;
 mod revoke;
 mod shop;
@@ -37,10 +38,15 @@ struct Args {
     /// Leave the network namespaces and the daemon up, and say how to enter them
     #[arg(long)]
     keep: bool,
+    /// Open a busy shop without any policy, and a shell on its host, for docs/WALKTHROUGH.md
+    #[arg(long, conflicts_with = "keep")]
+    open: bool,
 }
 
 fn main() -> ExitCode {
-    match run(&Args::parse()) {
+    let args = Args::parse();
+    let ran = if args.open { open::run(KIND, args.enforcer).map(|()| 0) } else { run(&args) };
+    match ran {
         Ok(0) => ExitCode::SUCCESS,
         Ok(_) => ExitCode::FAILURE,
         Err(error) => {

@@ -128,6 +128,20 @@ fn a_failing_test_is_a_no() {
 }
 
 #[test]
+fn a_deny_on_trial_says_how_to_expect_it() {
+    let (_dir, path) = file(&format!(
+        "{HEAD}kind: Workload\nmetadata: {{name: web}}\nspec: {{labels: {{app: web}}, match: [{{interface: web0}}]}}\n---\n\
+         {HEAD}kind: Segment\nmetadata: {{name: s}}\nspec: {{select: [{{labels: {{app: web}}}}], mode: audit}}\n---\n\
+         {HEAD}kind: FlowTest\nmetadata: {{name: t}}\nspec:\n  cases:\n    \
+         - {{from: {{entity: world}}, to: {{workload: web}}, port: tcp/81, expect: deny}}\n"
+    ));
+    let ran = run(&["test", &path]);
+    assert_eq!(ran.code, 1);
+    assert!(ran.stdout.contains("expected deny, saw audited"), "{}", ran.stdout);
+    assert!(ran.stdout.contains("help: ") && ran.stdout.contains("`expect: audit`"), "{}", ran.stdout);
+}
+
+#[test]
 fn a_property_that_fails_shows_its_path_rule_by_rule() {
     let test = "spec: {properties: [{only: {to: [{labels: {app: ledger}}], port: tcp/5432, from: [{labels: {app: checkout}}]}}, \
                 {unreachable: {from: [{labels: {app: web}}], to: [{labels: {app: ledger}}]}}]}";

@@ -52,6 +52,40 @@ fn what_appears_and_what_disappears_is_told_to_the_port() {
 }
 
 #[test]
+fn who_is_held_otherwise_is_told_before_what_rules_change() {
+    let place = tempfile::tempdir().unwrap();
+    let at = place.path();
+    set(at, "enforced.yaml", "tcp/80");
+    let text = fs::read_to_string(at.join("enforced.yaml")).unwrap();
+    let segment = "---\napiVersion: enforcer.dev/v1alpha1\nkind: Segment\nmetadata: {name: trial}\n\
+                   spec: {select: [{labels: {app: db}}], mode: audit}\n";
+    fs::write(at.join("trial.yaml"), format!("{text}{segment}")).unwrap();
+    fs::write(at.join("none.yaml"), "# nobody yet\n").unwrap();
+    let ran = diff(at, &["none.yaml", "trial.yaml"]);
+    let lines: Vec<&str> = ran.stdout.lines().collect();
+    assert_eq!(
+        lines,
+        [
+            "db: not judged -> audit: what no rule allows passes and is reported as audited",
+            "web: not judged -> enforce: what no rule allows is denied from then on",
+            "+ web -> db  tcp/80  not judged -> allowed  (shop#0)",
+        ],
+        "{}",
+        ran.stdout
+    );
+    let ran = diff(at, &["trial.yaml", "enforced.yaml"]);
+    let only = "db: audit -> enforce: what no rule allows is denied from then on\n";
+    assert_eq!((ran.code, &*ran.stdout), (1, only), "what no rule decides is said once");
+    let ran = diff(at, &["-o", "json", "trial.yaml", "enforced.yaml"]);
+    let report: serde_json::Value = serde_json::from_str(&ran.stdout).unwrap();
+    assert_eq!(report["held"][0]["workloads"], serde_json::json!(["db"]));
+    assert_eq!(
+        (&report["held"][0]["before"], &report["held"][0]["after"]),
+        (&"audit".into(), &"enforce".into())
+    );
+}
+
+#[test]
 fn a_set_in_error_is_invalid_and_named() {
     let place = tempfile::tempdir().unwrap();
     let at = place.path();

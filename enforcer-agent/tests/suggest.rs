@@ -31,6 +31,7 @@ fn what_is_suggested_passes_the_check_and_allows_what_was_used() {
     assert!(text.contains("# 1 flow, 38 packets, 2014-12-14T04:06:50Z to 2014-12-14T04:07:50Z"), "{text}");
     assert!(text.contains("#   web (app=web) -> db (app=db)  tcp/22: 1 flow"), "{text}");
     assert!(text.contains("ports: [tcp/23]}"), "an entry to judge: {text}");
+    assert!(text.contains("why: seen in vpc.log"), "{text}");
     fs::write(dir.join("suggested.yaml"), &ran.stdout).unwrap();
     assert!(enforcer(dir, &["check", "identities.yaml", "suggested.yaml"]).status.success());
     let args = ["audit", "-f", "identities.yaml", "suggested.yaml", "--flows", "vpc.log", "-o", "json"];
@@ -43,6 +44,16 @@ fn what_is_suggested_passes_the_check_and_allows_what_was_used() {
     assert!(!text.contains("kind: FlowPolicy") && text.contains("decide 1 flow"), "{text}");
     let anew = ["suggest", "--anew", "-f", "identities.yaml", "suggested.yaml", "--flows", "vpc.log"];
     assert!(String::from_utf8(enforcer(dir, &anew).stdout).unwrap().contains("kind: FlowPolicy"));
+}
+
+#[test]
+fn without_an_inventory_the_way_to_one_is_shown() {
+    let dir = tempfile::tempdir().unwrap();
+    fs::write(dir.path().join("vpc.log"), VPC).unwrap();
+    let ran = enforcer(dir.path(), &["suggest", "--flows", "vpc.log"]);
+    let said = String::from_utf8(ran.stderr).unwrap();
+    assert!(said.contains("no address is known to be a workload's"), "{said}");
+    assert!(said.contains("enforcer import host") && said.contains("--inventory"), "{said}");
 }
 
 #[test]

@@ -40,7 +40,7 @@ impl<'a> Captured<'a> {
         let mut head = [0; ETHERNET];
         if made {
             head[..6].copy_from_slice(if grouped { &EVERYBODY } else { &NOWHERE });
-            head[6..12].copy_from_slice(&NOWHERE);
+            head[6..12].copy_from_slice(sender(packet).unwrap_or(&NOWHERE));
             head[12..].copy_from_slice(&ethertype.to_be_bytes());
         } else {
             head.copy_from_slice(bytes.get(..ETHERNET)?);
@@ -159,6 +159,16 @@ impl Packet for Captured<'_> {
     }
 }
 
+/// Who sent the frame: cooked headers say it, and address resolution and neighbour discovery are held against it.
+fn sender<'a>(packet: &flows::Packet<'a>) -> Option<&'a [u8]> {
+    let bytes = packet.bytes;
+    match packet.link {
+        Link::Cooked1 if bytes.get(4..6) == Some(&[0, 6]) => bytes.get(6..12),
+        Link::Cooked2 if bytes.get(11) == Some(&6) => bytes.get(12..18),
+        _ => None,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -196,6 +206,9 @@ mod tests {
             assert_eq!(captured.len(), frame.len() as u32, "{link:?}");
             assert_eq!(captured.datagram(), ip, "{link:?}");
             assert!(!captured.missed());
+            if matches!(link, Link::Cooked1 | Link::Cooked2) {
+                assert_eq!(captured.head[6..12], [2, 0, 0, 0, 0, 1], "{link:?} says who sent the frame");
+            }
         }
     }
 

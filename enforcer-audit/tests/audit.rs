@@ -68,6 +68,17 @@ fn what_follows_a_denied_opening_is_counted_with_it() {
 }
 
 #[test]
+fn the_top_says_whether_it_is_safe_to_enforce() {
+    let mut recording = Recording::new();
+    recording.send("10.0.0.1", "10.0.0.2", 6, &tcp(40_000, 443, SYN));
+    let text = enforcer_audit::render::human(&recording.report(SHOP), false);
+    assert!(text.contains("  nothing of it would be denied; what isn't in the recording may be"), "{text}");
+    recording.send("10.0.0.2", "10.0.0.1", 17, &ports(17, 50_000, 161));
+    let text = enforcer_audit::render::human(&recording.report(SHOP), false);
+    assert!(text.contains("  what is DENIED below stops working"), "{text}");
+}
+
+#[test]
 fn a_flow_that_was_open_before_is_judged_by_who_opened_it() {
     let mut recording = Recording::new();
     // The server's packets come first; nobody sees a SYN.
@@ -79,7 +90,7 @@ fn a_flow_that_was_open_before_is_judged_by_who_opened_it() {
     assert_eq!(
         lines(&report),
         [
-            "denied no-rule web -> db icmp/8 1/1",
+            "denied no-rule web -> db icmp/echo-request 1/1",
             "allowed shop#0 web -> db tcp/443 1/2",
             "allowed shop#1 web -> db udp/53 1/1",
         ]
@@ -118,7 +129,7 @@ fn errors_follow_the_flows_that_they_are_about() {
     let report = recording.report(SHOP);
     assert_eq!(
         lines(&report),
-        ["denied no-rule db -> web udp/99 1/2", "allowed shop#1 db -> web icmp/3/3 1/1"]
+        ["denied no-rule db -> web udp/99 1/2", "allowed shop#1 db -> web icmp/port-unreachable 1/1"]
     );
     let strict = recording.report_with(SHOP, |setting| setting.from_start = true);
     assert_eq!(strict.verdicts.denied.flows, 3, "{:?}", lines(&strict));

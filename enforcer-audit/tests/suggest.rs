@@ -209,7 +209,7 @@ fn scans_and_probes_are_set_apart() {
     let (suggestion, report) = captured(&recording);
     let text = suggestion.yaml();
     assert_eq!(suggestion.policies.len(), 1, "{text}");
-    assert!(text.contains("ports: [icmp/8/0, tcp/5432, tcp/50051]"), "{text}");
+    assert!(text.contains("ports: [icmp/echo-request/0, tcp/5432, tcp/50051]"), "{text}");
     assert!(text.contains("ports: [udp/53, udp/514]"), "{text}");
     assert_eq!(
         apart(&suggestion),
@@ -274,6 +274,7 @@ fn names_break_out_of_nothing() {
             "    - from: [",
             "      to: [",
             "      ports: [",
+            "      why: ",
         ];
         for line in lines {
             assert!(known.iter().any(|known| line.starts_with(known)), "{line}\n{text}");

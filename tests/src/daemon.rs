@@ -27,7 +27,7 @@ pub struct DaemonOptions {
     pub documents: Vec<(String, String)>,
     /// A directory whose files are copied in as documents as well.
     pub copy_from: Option<PathBuf>,
-    /// More fields for `AgentConfig.spec`, for instance `("defaultMode", "audit".into())`.
+    /// More fields for `AgentConfig.spec`, for instance `("defaultMode", "audit".into())`; null takes one away.
     pub settings: Vec<(String, serde_yaml::Value)>,
     /// Environment variables, for instance `RUST_LOG`.
     pub environment: Vec<(String, String)>,
@@ -323,7 +323,11 @@ fn config(
     spec.insert("cgroupRoot".into(), path(cgroup));
     spec.insert("state".into(), path(&daemon.dir.join("state")));
     for (name, value) in settings {
-        spec.insert(name.as_str().into(), value.clone());
+        if value.is_null() {
+            spec.remove(name.as_str());
+        } else {
+            spec.insert(name.as_str().into(), value.clone());
+        }
     }
     let mut metadata = serde_yaml::Mapping::new();
     metadata.insert("name".into(), "agent".into());

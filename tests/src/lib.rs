@@ -17,6 +17,7 @@
 //! What can only go wrong when the machine isn't fit (no root, no `ip`) panics with the reason: these are tests.
 //! What a caller may want to see fail (the daemon's start, a command's result) is returned.
 
+pub mod console;
 mod crowd;
 mod daemon;
 pub mod evasion;
@@ -35,6 +36,7 @@ pub mod release;
 pub mod revocation;
 mod ring;
 mod serve;
+pub mod shop;
 mod stream;
 mod trial;
 mod volley;

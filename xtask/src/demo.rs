@@ -9,7 +9,7 @@ use crate::shell::{Root, cargo, root, run as run_command, target_dir};
 use crate::{needs, shell};
 
 /// Runs the demo; its exit code is ours.
-pub(crate) fn run(keep: bool) -> Result<ExitCode> {
+pub(crate) fn run(keep: bool, open: bool) -> Result<ExitCode> {
     let obstacles = needs::obstacles(setup::run(Scope::Run).err());
     if !obstacles.is_empty() {
         eprintln!("the demo makes network namespaces and loads kernel programs; this machine lacks:");
@@ -26,8 +26,8 @@ pub(crate) fn run(keep: bool) -> Result<ExitCode> {
     let mut command = root_access.command(&release.join("enforcer-demo"));
     command.arg("--enforcer").arg(release.join("enforcer"));
     command.arg("--policies").arg(root().join("policies/demo"));
-    if keep {
-        command.arg("--keep");
+    for (flag, _) in [("--keep", keep), ("--open", open)].iter().filter(|(_, given)| *given) {
+        command.arg(flag);
     }
     let status = command.status().context("cannot run the demo")?;
     Ok(shell::exit_code(status))

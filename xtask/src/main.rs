@@ -58,6 +58,9 @@ enum Task {
         /// Leave the shop's network namespaces and the daemon up, and say how to enter them
         #[arg(long)]
         keep: bool,
+        /// Open a busy shop without any policy, and a shell on its host: docs/WALKTHROUGH.md goes on from there
+        #[arg(long, conflicts_with = "keep")]
+        open: bool,
     },
     /// Measure: criterion's benches, then the kernel programs beside an empty one
     Bench {
@@ -113,7 +116,7 @@ fn run(args: Args) -> Result<ExitCode> {
             setup::run(setup::Scope::Build).and_then(|()| kernel_programs::build_agent(release)).map(done)
         }
         Task::Test { filter } => test::run(filter.as_deref()),
-        Task::Demo { keep } => demo::run(keep),
+        Task::Demo { keep, open } => demo::run(keep, open),
         Task::Bench { rest } => bench::run(&rest).map(done),
         Task::TestKernels { kernels, write } => kernels::run(&kernels, write),
         Task::Fuzz { target, seconds } => fuzz::run(target.as_deref(), seconds),

@@ -85,8 +85,9 @@ pub(super) fn run(args: Args) -> Result<Exit, Failure> {
     } else {
         (verdicts::changes(Some(&old.compiled), &new.compiled, now), None)
     };
-    let changes =
-        !connectivity.changes.is_empty() || flows.as_ref().is_some_and(|flows| !flows.groups.is_empty());
+    let changes = !connectivity.changes.is_empty()
+        || !connectivity.held.is_empty()
+        || flows.as_ref().is_some_and(|flows| !flows.groups.is_empty());
     let mut out = Printer::new(args.output.format);
     match args.output.format {
         Format::Human => {
@@ -126,6 +127,7 @@ fn recorded(
     around: &Surroundings,
     now: Instants,
 ) -> Result<(Connectivity, FlowChanges), Failure> {
+    let held = verdicts::held(Some(&old.compiled), &new.compiled);
     let mut setting = Setting::new(old.set, now.wall);
     setting.default_mode = around.default_mode;
     setting.host.clone_from(&around.host);
@@ -136,19 +138,26 @@ fn recorded(
     let mut comparison = Comparison::new(old, new);
     recordings::take(&args.recordings, &mut comparison)?;
     let connectivity = comparison.connectivity(now.wall).map_err(uncompiled)?;
-    let connectivity = verdicts::tell(&connectivity.difference, &connectivity.touched);
+    let told = verdicts::tell(&connectivity.difference, &connectivity.touched);
+    let connectivity = Connectivity { held, ..told };
     Ok((connectivity, comparison.flows().map_err(uncompiled)?))
 }
 
 /// What changes, for people; shared with the plan of `apply`.
 pub(super) fn show(connectivity: &Connectivity, out: &mut Printer) -> anyhow::Result<()> {
-    for change in &connectivity.changes {
+    connectivity.held.iter().try_for_each(|held| out.line(&held.text))?;
+    // What no rule decides, before or after, changes with the modes above, and in every port that rules leave.
+    let told = |change: &&Change| {
+        connectivity.held.is_empty() || change.rule_before.is_some() || change.rule_after.is_some()
+    };
+    for change in connectivity.changes.iter().filter(told) {
         let code = if change.opens { "32" } else { "31" };
         let text = &change.text;
         if out.colour { out.line(format_args!("\u{1b}[{code}m{text}\u{1b}[0m"))? } else { out.line(text)? }
     }
     match (connectivity.changes.len(), connectivity.more) {
-        (0, 0) => out.line("no connectivity changes")?,
+        (0, 0) if connectivity.held.is_empty() => out.line("no connectivity changes")?,
+        (0, 0) => out.line("no rule changes")?,
         (_, 0) => {}
         (_, more) => out.line(format_args!("… and {more} more changes"))?,
     }

@@ -1,9 +1,12 @@
 //! `enforcer import`.
 
+use super::host::{self, HostInventory};
 use super::{Failure, findings, input};
 use crate::exit::Exit;
+use crate::links::tenants;
 use crate::output::{Format, OutputArgs, Printer, note};
 use crate::protocol::Finding;
+use anyhow::Context;
 use clap::Subcommand;
 use enforcer_import::inventory::{Hooks, Inventory};
 use enforcer_import::rules::{Imported, network_policies, security_groups};
@@ -22,7 +25,7 @@ use std::path::PathBuf;
     after_help = "Examples:\n  kubectl get networkpolicies,pods,nodes,namespaces -A -o json > cluster.json\n  \
                         enforcer import inventory pods.json > workloads.yaml\n  \
                         enforcer import networkpolicy policies.yaml --inventory pods.json > policies.d/cluster.yaml\n  \
-                        enforcer import security-groups groups.json --inventory instances.json\n\n\
+                        enforcer import security-groups groups.json --inventory instances.json\n  enforcer import host > workloads.yaml\n\n\
                         Exit codes: 0 all of it; 1 something isn't carried over; 2 could not read; 3 the input is invalid."
 )]
 pub(super) struct Args {
@@ -55,6 +58,19 @@ enum What {
     /// `describe-network-interfaces`, and `docker inspect`, told apart by content.
     #[command(after_help = "Example:\n  docker inspect $(docker ps -q) | enforcer import inventory -")]
     Inventory(Things),
+    /// Who runs behind this host's devices, as Workload documents to begin with
+    ///
+    /// Looked at are veth and netkit devices whose other end is in another network namespace, and taps; and of each, the addresses that
+    /// have a route of their own through it or were met behind it. Names and labels are made from the devices' names, for a person to put
+    /// right. Nothing is changed.
+    #[command(after_help = "Example:\n  enforcer import host > workloads.yaml")]
+    Host(Host),
+}
+
+#[derive(Debug, clap::Args)]
+struct Host {
+    #[command(flatten)]
+    output: OutputArgs,
 }
 
 #[derive(Debug, clap::Args)]
@@ -104,6 +120,7 @@ pub(super) fn run(args: Args) -> Result<Exit, Failure> {
         }
         What::SecurityGroups(args) => rules(&args, "Imported from AWS security groups.", security_groups),
         What::Inventory(args) => things(&args),
+        What::Host(args) => this_host(&args),
     }
 }
 
@@ -150,6 +167,23 @@ fn things(args: &Things) -> Result<Exit, Failure> {
         yaml: write::identities(&set),
     };
     print(args.output, &report)?;
+    Ok(Exit::Yes)
+}
+
+fn this_host(args: &Host) -> Result<Exit, Failure> {
+    let found = tenants().context("could not ask the kernel for this host's devices")?;
+    let HostInventory { yaml, workloads, notes } = host::inventory(&found);
+    if workloads == 0 {
+        note(
+            "warning: behind none of this host's devices an address was seen\n\
+             help: workloads are found behind veth, netkit and tap devices; for others, `enforcer import inventory`, or write Workload documents",
+        );
+    }
+    let not_carried_over = Vec::new();
+    print(
+        args.output,
+        &Report { schema: "enforcer.import/v1", policies: 0, workloads, not_carried_over, notes, yaml },
+    )?;
     Ok(Exit::Yes)
 }
 

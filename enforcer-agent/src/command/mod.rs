@@ -9,6 +9,7 @@ mod diff;
 mod explain;
 mod failure;
 mod findings;
+mod host;
 mod import;
 mod input;
 mod man;
@@ -32,7 +33,15 @@ pub use failure::Failure;
 #[derive(Debug, Parser)]
 #[command(name = "enforcer", version, propagate_version = true, disable_help_subcommand = true)]
 #[command(
-    after_help = "Exit codes: 0 yes or clean; 1 the answer is no; 2 could not answer; 3 policy invalid."
+    after_help = "From what works today to policies that hold it (docs/WALKTHROUGH.md goes through it):\n  \
+                  tcpdump -i any -w today.pcap                  record\n  \
+                  enforcer import host > workloads.yaml         who runs here\n  \
+                  enforcer suggest -f workloads.yaml --flows today.pcap > suggested.yaml\n  \
+                  enforcer check .                              is it sound? what is left to do?\n  \
+                  enforcer audit -f . --flows today.pcap        what would break?\n  \
+                  enforcer apply -f . --dry-run                 what would change? then without --dry-run\n  \
+                  enforcer rollback                             back again\n\n\
+                  Exit codes: 0 yes or clean; 1 the answer is no; 2 could not answer; 3 policy invalid."
 )]
 pub struct Cli {
     #[command(subcommand)]

@@ -71,6 +71,7 @@ pub(super) fn run(args: Args) -> Result<Exit, Failure> {
         tampering: Vec::new(),
         missed: Missed::default(),
     };
+    let mut nothing = true;
     let ended = daemon::converse(async {
         let mut lines = Lines::open(&socket, Method::GET, &path, None::<&()>).await?;
         let mut interrupted = std::pin::pin!(tokio::signal::ctrl_c());
@@ -90,11 +91,14 @@ pub(super) fn run(args: Args) -> Result<Exit, Failure> {
                     Format::Jsonl => out.document(&record)?,
                     Format::Json => report.tampering.push(*record),
                 },
-                Some(ObserveLine::Flow(record)) => match args.output.format {
-                    Format::Human => out.line(flow_line(&record, out.colour))?,
-                    Format::Jsonl => out.document(&record)?,
-                    Format::Json => report.flows.push(*record),
-                },
+                Some(ObserveLine::Flow(record)) => {
+                    nothing = false;
+                    match args.output.format {
+                        Format::Human => out.line(flow_line(&record, out.colour))?,
+                        Format::Jsonl => out.document(&record)?,
+                        Format::Json => report.flows.push(*record),
+                    }
+                }
             }
             if args.follow {
                 out.flush()?;
@@ -107,6 +111,13 @@ pub(super) fn run(args: Args) -> Result<Exit, Failure> {
     out.flush()?;
     ended?;
     let Missed { lost, suppressed } = report.missed;
-    note(format_args!("{lost} events were lost, {suppressed} denied packets were counted without an event"));
+    if lost + suppressed > 0 {
+        note(format_args!(
+            "{lost} events were lost, {suppressed} denied packets were counted without an event"
+        ));
+    }
+    if !args.follow && nothing {
+        note("no such flow among those judged lately; `observe -f` waits for the next");
+    }
     Ok(Exit::Yes)
 }

@@ -47,7 +47,7 @@ fn show(status: &Status, out: &mut Printer) -> anyhow::Result<()> {
         (State::Degraded, None) => "degraded: nothing is in force".to_owned(),
     };
     out.line(state)?;
-    let since = status.since.as_deref().unwrap_or("-");
+    let since = status.since.as_deref().map_or_else(|| "-".to_owned(), seconds);
     out.line(format_args!(
         "epoch {}, generation {}, in force since {since}; policies: {}, applied files: {}",
         status.epoch, status.generation, status.policies, status.applied_files
@@ -78,7 +78,8 @@ fn show(status: &Status, out: &mut Printer) -> anyhow::Result<()> {
     for reason in &status.reasons {
         let counts = [reason.counts.packets, reason.counts.bytes, reason.counts.audited]
             .map(|count| count.to_string());
-        reasons.add_row([vec![shown(&reason.reason), shown(&reason.detail)], counts.to_vec()].concat());
+        let detail = if reason.detail == reason.reason { "-".to_owned() } else { shown(&reason.detail) };
+        reasons.add_row([vec![shown(&reason.reason), detail], counts.to_vec()].concat());
     }
     section(&reasons, out)?;
     let mut tables = table(&["TABLE", "USED", "LIMIT"]);
@@ -86,6 +87,12 @@ fn show(status: &Status, out: &mut Printer) -> anyhow::Result<()> {
         tables.add_row([shown(&usage.table), usage.used.to_string(), usage.limit.to_string()]);
     }
     section(&tables, out)
+}
+
+/// A time without its fraction.
+fn seconds(time: &str) -> String {
+    time.parse::<jiff::Timestamp>()
+        .map_or_else(|_| shown(time), |time| time.strftime("%Y-%m-%dT%H:%M:%SZ").to_string())
 }
 
 fn workloads(status: &Status, out: &mut Printer) -> anyhow::Result<()> {

@@ -7,7 +7,7 @@ use crate::exit::Exit;
 use crate::output::{Format, OutputArgs, Printer, note};
 use crate::pipeline::check;
 use enforcer_audit::suggest::narrow::{Narrowing, PolicyAdvice};
-use enforcer_audit::suggest::{Options, Suggestion};
+use enforcer_audit::suggest::{Apart, Options, Suggestion, Why};
 use enforcer_audit::{Audit, Managed, Setting};
 use enforcer_policy::model::{FlowPolicy, PolicySet};
 use serde::Serialize;
@@ -89,7 +89,14 @@ pub(super) fn run(args: Args) -> Result<Exit, Failure> {
     if args.narrow.is_empty() {
         let suggestion = audit.suggest(&options);
         suggested(&suggestion, &mut out)?;
-        if suggestion.policies.is_empty() && totals.flows > 0 {
+        let unknown = |apart: &Apart| apart.why == Why::NoHook;
+        if suggestion.policies.is_empty() && totals.flows > 0 && suggestion.apart.iter().all(unknown) {
+            note(
+                "warning: no policy is suggested, for no address is known to be a workload's\n\
+                 help: name who has which address: with -f, Workload documents (on the host itself `enforcer import host` writes them); \
+                 with --inventory, what Kubernetes, AWS or Docker say",
+            );
+        } else if suggestion.policies.is_empty() && totals.flows > 0 {
             note("warning: no policy is suggested; the comments on stdout say why");
         }
     } else {

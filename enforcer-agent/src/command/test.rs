@@ -79,7 +79,18 @@ pub(super) fn show(tests: &TestReport, out: &mut Printer) -> anyhow::Result<()> 
     for property in &tests.properties {
         out.line(property_lines(property, out.colour))?;
     }
+    if tests.cases.iter().any(on_trial) {
+        out.line(ON_TRIAL)?;
+    }
     Ok(())
+}
+
+/// A rollout begins like this, and the word alone doesn't say what to do.
+const ON_TRIAL: &str = "help: a segment or policy in `mode: audit` lets these pass and reports them: write `expect: audit` for as long as it does, \
+                        and `deny` when it is taken to `enforce`";
+
+fn on_trial(case: &TestResult) -> bool {
+    !case.passed && case.expected == "deny" && case.seen == "audited"
 }
 
 fn word(passed: bool, colour: bool) -> String {

@@ -31,6 +31,14 @@ pub(crate) fn list(path: &Path) -> Listing {
         Ok(_) => listing.files.push(path.to_owned()),
         Err(error) => listing.unreadable.push(Unreadable::new(path, error)),
     }
+    // Of `.`, which says nothing, names are shown without it.
+    if path.as_os_str() == "." {
+        for file in &mut listing.files {
+            if let Ok(short) = file.strip_prefix(".") {
+                *file = short.to_owned();
+            }
+        }
+    }
     listing
 }
 

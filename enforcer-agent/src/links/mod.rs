@@ -10,6 +10,7 @@ mod filters;
 mod message;
 mod session;
 mod state;
+mod tenants;
 mod xdp;
 
 use std::io;
@@ -18,6 +19,7 @@ use std::net::IpAddr;
 use tokio::sync::mpsc;
 
 pub use filters::{Filter, Filters};
+pub use tenants::{Tenant, tenants};
 pub use xdp::XdpPrograms;
 
 /// A network device.

@@ -52,9 +52,27 @@ pub struct Change {
     pub flows: Option<u64>,
 }
 
+/// Workloads that are held otherwise than before.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Held {
+    /// The line for people.
+    pub text: String,
+    /// Names of Workload documents, sorted.
+    pub workloads: Vec<String>,
+    /// The mode they were held in; none where nothing judged their packets.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub before: Option<String>,
+    /// The mode that they are held in then.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub after: Option<String>,
+}
+
 /// What connectivity changes.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Connectivity {
+    /// Who is judged otherwise: by the first policies of all, by another mode, or not any more.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub held: Vec<Held>,
     /// What is lost first.
     pub changes: Vec<Change>,
     /// Changes beyond those listed.

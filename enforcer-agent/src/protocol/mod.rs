@@ -10,7 +10,7 @@ mod status;
 mod tamper;
 
 pub use apply::{
-    ApplyReply, ApplyRequest, Change, Connectivity, Outcome, PathHop, Plan, PolicyFile, PropertyResult,
+    ApplyReply, ApplyRequest, Change, Connectivity, Held, Outcome, PathHop, Plan, PolicyFile, PropertyResult,
     TestReport, TestResult,
 };
 pub use explain::{ExplainReply, ExplainRequest};

@@ -1,5 +1,6 @@
 //! What connectivity a new set changes.
 
+use super::held::held;
 use crate::daemon::clock::Instants;
 use crate::protocol::{Change, Connectivity};
 use enforcer_policy::compile::Compiled;
@@ -10,7 +11,7 @@ const TOLD: usize = 10_000;
 
 /// Compares what is in force with what is to be.
 pub(crate) fn changes(old: Option<&Compiled>, new: &Compiled, now: Instants) -> Connectivity {
-    tell(&connectivity(old, new, now.boot), &[])
+    Connectivity { held: held(old, new), ..tell(&connectivity(old, new, now.boot), &[]) }
 }
 
 /// Puts a difference into words, with how many recorded flows each change touches, where that is known.
@@ -18,7 +19,7 @@ pub(crate) fn tell(difference: &Difference, touched: &[u64]) -> Connectivity {
     let more = difference.changes.len().saturating_sub(TOLD);
     let changes = difference.changes.iter().take(TOLD).zip(0..);
     let changes = changes.map(|(change, at)| told(change, touched.get::<usize>(at).copied())).collect();
-    Connectivity { changes, more, complete: difference.complete }
+    Connectivity { held: Vec::new(), changes, more, complete: difference.complete }
 }
 
 fn told(change: &diff::Change, flows: Option<u64>) -> Change {

@@ -3,12 +3,14 @@
 
 mod changes;
 mod explain;
+mod held;
 mod lints;
 mod question;
 mod tests;
 
 pub(crate) use changes::{changes, tell};
 pub(crate) use explain::explain;
+pub(crate) use held::held;
 pub(crate) use lints::lints;
 pub(crate) use question::Question;
 pub(crate) use tests::run_tests;

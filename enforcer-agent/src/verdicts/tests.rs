@@ -8,6 +8,7 @@ use crate::selection;
 use enforcer_policy::diff::ports_text;
 use enforcer_policy::flowtests::{TestOutcome, run};
 use enforcer_policy::model::Claim;
+use enforcer_policy::model::PortSpec;
 use enforcer_policy::property::{self, Failure, Hop, PropertyOutcome};
 
 /// Runs every FlowTest of a set.
@@ -68,10 +69,20 @@ fn result(outcome: &TestOutcome<'_>) -> TestResult {
         line: case.origin.line,
         from: selection::text(&case.from),
         to: selection::text(&case.to),
-        port: case.port.to_string(),
+        port: port(case.port),
         expected: case.expect.word().to_owned(),
         seen: shown.map_or("nothing", |path| path.verdict.word.word()).to_owned(),
         cause: shown.map(|path| cause(&path.verdict)).unwrap_or_default(),
         passed: outcome.holds(),
+    }
+}
+
+/// As a person writes it: a ping's code goes without saying.
+fn port(port: PortSpec) -> String {
+    match port {
+        PortSpec::Icmp { protocol, kind: kind @ (8 | 128), code: Some(0) } => {
+            PortSpec::Icmp { protocol, kind, code: None }.to_string()
+        }
+        port => port.to_string(),
     }
 }

@@ -20,13 +20,15 @@ fn write(out: &mut String, report: &Report, colour: bool) -> std::fmt::Result {
     totals(out, report, colour)?;
     changes(out, report)?;
     denied(out, report, colour)?;
+    let clock = Clock::of(report);
     section(
         out,
         "AUDITED (passes or not today, and would not or would with what is in audit)",
         report.with("audited"),
+        clock,
     )?;
-    section(out, "ALLOWED", report.with("allowed"))?;
-    section(out, "UNJUDGED (neither end is a managed workload)", report.with("unjudged"))?;
+    section(out, "ALLOWED", report.with("allowed"), Clock::None)?;
+    section(out, "UNJUDGED (neither end is a managed workload)", report.with("unjudged"), clock)?;
     unused(out, report)?;
     untouched(out, report)?;
     gaps(out, report)?;
@@ -93,8 +95,20 @@ fn totals(out: &mut String, report: &Report, colour: bool) -> std::fmt::Result {
     Ok(())
 }
 
-/// What would be otherwise than the recording system had it.
+/// Whether it is safe to enforce, as far as the recording can tell; and what would be otherwise than the recording system had it.
 fn changes(out: &mut String, report: &Report) -> std::fmt::Result {
+    let safety = match (report.verdicts.denied.flows, report.verdicts.audited.flows) {
+        (0, 0) => "nothing of it would be denied; what isn't in the recording may be",
+        (0, _) => {
+            "nothing of it would be denied as the modes are; AUDITED below says what would be otherwise without `audit`"
+        }
+        _ => {
+            "what is DENIED below stops working once this is enforced: allow it first, or be sure that nobody needs it"
+        }
+    };
+    if report.totals.flows > 0 {
+        writeln!(out, "  {safety}")?;
+    }
     let changed =
         |change: &'static str| report.groups.iter().filter(move |group| group.change == Some(change));
     let breaks = changed("breaks").map(|group| group.recorded.passed).sum();
@@ -111,7 +125,8 @@ fn changes(out: &mut String, report: &Report) -> std::fmt::Result {
 fn denied(out: &mut String, report: &Report, colour: bool) -> std::fmt::Result {
     let groups: Vec<&Group> = report.with("denied").collect();
     let mut rows = rows(&groups);
-    rows_of(out, if colour { "\u{1b}[31mDENIED\u{1b}[0m" } else { "DENIED" }, &rows)?;
+    let title = if colour { "\u{1b}[31mDENIED\u{1b}[0m" } else { "DENIED" };
+    rows_of(out, title, &rows, Clock::of(report))?;
     rows.truncate(SHOWN);
     let alone = || rows.iter().zip(1..).filter(|(row, _)| !row.is_sweep()).map(|(row, n)| (row.first(), n));
     let mut entries = alone().filter(|(group, _)| group.allow.is_some()).peekable();
@@ -141,27 +156,62 @@ fn denied(out: &mut String, report: &Report, colour: bool) -> std::fmt::Result {
     Ok(())
 }
 
-fn section<'a>(out: &mut String, title: &str, groups: impl Iterator<Item = &'a Group>) -> std::fmt::Result {
-    let rows: Vec<Row<'_>> = groups.map(|group| Row { groups: vec![group] }).collect();
-    rows_of(out, title, &rows)
+/// How much of first and last times is shown.
+#[derive(Clone, Copy, PartialEq)]
+enum Clock {
+    /// Nothing: when what stays as it is was seen matters little, and takes a quarter of a line.
+    None,
+    /// The time of day, for the totals name the day.
+    Day,
+    /// All of it.
+    Whole,
 }
 
-fn rows_of(out: &mut String, title: &str, rows: &[Row<'_>]) -> std::fmt::Result {
+impl Clock {
+    fn of(report: &Report) -> Self {
+        let day = |at: jiff::Timestamp| at.to_zoned(jiff::tz::TimeZone::UTC).date();
+        match report.window {
+            Some(Window { first, last }) if day(first) == day(last) => Self::Day,
+            _ => Self::Whole,
+        }
+    }
+
+    fn show(self, at: jiff::Timestamp) -> String {
+        match self {
+            Self::Day => at.strftime("%H:%M:%SZ").to_string(),
+            Self::None | Self::Whole => instant(at),
+        }
+    }
+}
+
+fn section<'a>(
+    out: &mut String,
+    title: &str,
+    groups: impl Iterator<Item = &'a Group>,
+    clock: Clock,
+) -> std::fmt::Result {
+    let rows: Vec<Row<'_>> = groups.map(|group| Row { groups: vec![group] }).collect();
+    rows_of(out, title, &rows, clock)
+}
+
+fn rows_of(out: &mut String, title: &str, rows: &[Row<'_>], clock: Clock) -> std::fmt::Result {
     if rows.is_empty() {
         return Ok(());
     }
     writeln!(out, "\n{title}")?;
     let recorded = rows.iter().any(|row| !row.recorded().is_silent());
-    let mut header =
-        vec!["#", "FLOWS", "SOURCE", "DESTINATION", "PORT", "CAUSE", "FIRST SEEN", "LAST SEEN", "PACKETS"];
+    let mut header = vec!["#", "FLOWS", "PACKETS", "SOURCE", "DESTINATION", "PORT"];
+    if clock != Clock::None {
+        header.extend(["FIRST SEEN", "LAST SEEN"]);
+    }
     if recorded {
         header.push("RECORDED");
     }
+    // Last: it is the longest.
+    header.push("CAUSE");
     let mut lines = table(&header);
     for (row, number) in rows.iter().take(SHOWN).zip(1..) {
-        let (group, seen) = (row.first(), row.seen());
-        let seen =
-            |of: fn(Window) -> jiff::Timestamp| seen.map_or_else(|| "-".to_owned(), |seen| instant(of(seen)));
+        let group = row.first();
         let (destination, port) = match (row.is_sweep(), row.destinations()) {
             (true, 2..) => {
                 (counted(row.destinations() as u64, "identity"), counted(row.ports() as u64, "port"))
@@ -172,14 +222,15 @@ fn rows_of(out: &mut String, title: &str, rows: &[Row<'_>]) -> std::fmt::Result 
         let mut line = vec![
             number.to_string(),
             row.figures().flows.to_string(),
+            row.figures().packets.to_string(),
             end(&group.source, group, |sample| sample.source),
             destination,
             port,
-            group_cause(group),
-            seen(|window| window.first),
-            seen(|window| window.last),
-            row.figures().packets.to_string(),
         ];
+        if clock != Clock::None {
+            let none = || ["-".to_owned(), "-".to_owned()];
+            line.extend(row.seen().map_or_else(none, |seen| [clock.show(seen.first), clock.show(seen.last)]));
+        }
         if recorded {
             let recorded = row.recorded();
             line.push(match (recorded.passed, recorded.refused) {
@@ -189,6 +240,7 @@ fn rows_of(out: &mut String, title: &str, rows: &[Row<'_>]) -> std::fmt::Result 
                 (passed, refused) => format!("{passed} passed, {refused} refused"),
             });
         }
+        line.push(group_cause(group));
         lines.add_row(line);
     }
     print(out, &lines)?;

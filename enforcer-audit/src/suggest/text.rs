@@ -65,6 +65,12 @@ impl Suggestion {
             writeln!(out, "# Rules that are there already decide {}.", self.allowed_before)?;
         }
         writeln!(out, "# What wasn't used in that time isn't allowed: read it before it is enforced.")?;
+        // Shown wherever the rule decides, until a person knows better. Words need quotes only where one of them does.
+        let why = match &sources[..] {
+            [one] if scalar(one) == *one => format!("seen in {one}"),
+            [one] => scalar(&format!("seen in {one}")),
+            many => format!("seen in {} recordings", many.len()),
+        };
         for policy in &self.policies {
             writeln!(out, "---\napiVersion: enforcer.dev/v1alpha1\nkind: FlowPolicy")?;
             writeln!(out, "metadata: {{name: {}}}\nspec:\n  flows:", scalar(&policy.name))?;
@@ -89,6 +95,7 @@ impl Suggestion {
                 writeln!(out, "    - from: [{}]", selectors(&entry.from))?;
                 writeln!(out, "      to: [{}]", selectors(&entry.to))?;
                 writeln!(out, "      ports: [{}]", ports(&entry.ports))?;
+                writeln!(out, "      why: {why}")?;
             }
         }
         self.write_apart(out, true, "Set apart, for a person to judge. No rule above allows these.")?;

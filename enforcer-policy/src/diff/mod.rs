@@ -51,7 +51,8 @@ pub struct Difference {
     pub complete: bool,
 }
 
-/// Compares at one instant of the boot-time clock. An endpoint that one of the sets doesn't have has no connectivity in it; pairs without
+/// Compares at one instant of the boot-time clock. An endpoint that one of the sets doesn't have has no connectivity in it, or where
+/// that set has no hook at all, nobody judges it; pairs without
 /// a hook at either end are left out, for nobody judges them. `old` may be nothing.
 pub fn connectivity(old: Option<&Compiled>, new: &Compiled, boot_ns: u64) -> Difference {
     let points = points(old, new);
@@ -69,6 +70,16 @@ pub fn connectivity(old: Option<&Compiled>, new: &Compiled, boot_ns: u64) -> Dif
     }
     let mut changes: Vec<Change> =
         found.iter().flat_map(|(kind, pairs)| grouped(kind, pairs, &points, old, new)).collect();
+    // A set without hooks denies nothing, which is the first `apply` of all, and its rollback.
+    let judges = |set: &Compiled| !set.subjects.is_empty();
+    for change in &mut changes {
+        if !old.is_some_and(judges) {
+            change.before = Reach::Unjudged;
+        }
+        if !judges(new) {
+            change.after = Reach::Unjudged;
+        }
+    }
     changes.sort_by(|a, b| (a.after, &a.from, &a.to, &a.ports).cmp(&(b.after, &b.from, &b.to, &b.ports)));
     Difference { changes, complete }
 }
@@ -299,8 +310,9 @@ fn part_text(protocol: u8, low: u16, high: u16) -> String {
             match (kind == last_kind, code, last_code) {
                 (true, 0, u8::MAX) => icmp(kind, None),
                 (true, code, last) if code == last => icmp(kind, Some(code)),
-                (true, code, last) => format!("{}-{last}", icmp(kind, Some(code))),
-                (false, _, _) => format!("{}-{last_kind}", icmp(kind, None)),
+                (true, code, last) => format!("{}/{kind}/{code}-{last}", PortSpec::Protocol(protocol)),
+                // A stretch of types has no name.
+                (false, _, _) => format!("{}/{kind}-{last_kind}", PortSpec::Protocol(protocol)),
             }
         }
         6 | 17 | 132 => PortSpec::Ports { protocol, first: low, last: high }.to_string(),

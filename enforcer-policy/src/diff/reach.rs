@@ -9,6 +9,8 @@ use rustc_hash::FxHashMap;
 /// What becomes of a flow on its whole path.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Reach {
+    /// Nobody judges it: the set has no workload with a hook.
+    Unjudged,
     /// It is dropped.
     Denied,
     /// It is dropped, and audited policies would let it pass.
@@ -23,6 +25,7 @@ impl Reach {
     /// The word for it.
     pub const fn word(self) -> &'static str {
         match self {
+            Self::Unjudged => "not judged",
             Self::Denied => "denied",
             Self::AuditedDropped => "audited (dropped)",
             Self::Audited => "audited",

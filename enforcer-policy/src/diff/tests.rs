@@ -70,8 +70,8 @@ fn changes_read_like_this() {
     assert_eq!(
         difference(&old, &format!("{SHOP}{wide}")),
         [
-            "+ checkout -> ledger  icmp/3/4, tcp/5432  denied -> allowed  (books#0)",
-            "+ web -> ledger  icmp/3/4  denied -> allowed  (books#0)",
+            "+ checkout -> ledger  icmp/fragmentation-needed, tcp/5432  denied -> allowed  (books#0)",
+            "+ web -> ledger  icmp/fragmentation-needed  denied -> allowed  (books#0)",
         ]
     );
     assert_eq!(difference(&old, SHOP), ["- web -> ledger  tcp/5432  allowed -> denied  (was books#0)"]);
@@ -145,6 +145,7 @@ fn random_differences_are_exact() {
 
 fn word(reach: Reach) -> (Word, bool) {
     match reach {
+        Reach::Unjudged => unreachable!("a set without hooks judges no probe"),
         Reach::Denied => (Word::Denied, false),
         Reach::AuditedDropped => (Word::Audited, false),
         Reach::Audited => (Word::Audited, true),

@@ -75,7 +75,7 @@ impl FromStr for PortSpec {
 }
 
 impl fmt::Display for PortSpec {
-    /// The form that parses back: numbers for ICMP, the name for a protocol that has one.
+    /// The form that parses back: the name of a protocol and of an ICMP message that have one, else numbers.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let named = |f: &mut fmt::Formatter<'_>, number: u8| match PROTOCOLS
             .iter()
@@ -93,8 +93,18 @@ impl fmt::Display for PortSpec {
             }
             Self::Icmp { protocol, kind, code } => {
                 named(f, protocol)?;
-                write!(f, "/{kind}")?;
-                code.map_or(Ok(()), |code| write!(f, "/{code}"))
+                let name = |code| {
+                    icmp::names(protocol)
+                        .iter()
+                        .find(|(_, a, b)| (*a, *b) == (kind, code))
+                        .map(|(name, ..)| name)
+                };
+                match (name(code), name(None), code) {
+                    (Some(name), ..) | (None, Some(name), None) => write!(f, "/{name}"),
+                    (None, Some(name), Some(code)) => write!(f, "/{name}/{code}"),
+                    (None, None, Some(code)) => write!(f, "/{kind}/{code}"),
+                    (None, None, None) => write!(f, "/{kind}"),
+                }
             }
         }
     }
@@ -220,12 +230,14 @@ mod tests {
             ("sctp/38412", ports(132, 38412, 38412), "sctp/38412"),
             ("tcp/0-65535", ports(6, 0, 65535), "tcp/0-65535"),
             ("icmp", PortSpec::Protocol(1), "icmp"),
-            ("icmp/echo-request", icmp(1, 8, None), "icmp/8"),
-            ("icmp/3/4", icmp(1, 3, Some(4)), "icmp/3/4"),
-            ("icmp/fragmentation-needed", icmp(1, 3, Some(4)), "icmp/3/4"),
-            ("icmp/destination-unreachable/4", icmp(1, 3, Some(4)), "icmp/3/4"),
-            ("icmpv6/echo-request", icmp(58, 128, None), "icmpv6/128"),
-            ("icmpv6/neighbour-solicitation", icmp(58, 135, None), "icmpv6/135"),
+            ("icmp/echo-request", icmp(1, 8, None), "icmp/echo-request"),
+            ("icmp/8/0", icmp(1, 8, Some(0)), "icmp/echo-request/0"),
+            ("icmp/250/3", icmp(1, 250, Some(3)), "icmp/250/3"),
+            ("icmp/3/4", icmp(1, 3, Some(4)), "icmp/fragmentation-needed"),
+            ("icmp/fragmentation-needed", icmp(1, 3, Some(4)), "icmp/fragmentation-needed"),
+            ("icmp/destination-unreachable/4", icmp(1, 3, Some(4)), "icmp/fragmentation-needed"),
+            ("icmpv6/echo-request", icmp(58, 128, None), "icmpv6/echo-request"),
+            ("icmpv6/neighbour-solicitation", icmp(58, 135, None), "icmpv6/neighbour-solicitation"),
             ("proto/47", PortSpec::Protocol(47), "proto/47"),
             ("proto/6", PortSpec::Protocol(6), "tcp"),
             ("proto/0", PortSpec::Protocol(0), "proto/0"),

@@ -7,7 +7,10 @@ mod tests;
 
 use crate::compile::{Clock, Compiled};
 use crate::diagnostic::shown;
-use crate::model::{Action, Entity, FlowEntry, Origin, PolicySet, PortSpec, Selector};
+use crate::model::{
+    Action, Entity, FlowEntry, FlowPolicy, Origin, PolicyMode, PolicySet, PortSpec, Selector,
+};
+use crate::write::labels;
 use jiff::SignedDuration;
 use std::collections::HashSet;
 
@@ -89,6 +92,26 @@ fn ending(set: &PolicySet, clock: Clock) -> impl Iterator<Item = Lint> {
     })
 }
 
+/// A case that the rule makes true, where its ends and ports are plain.
+fn case(entry: &FlowEntry) -> Option<String> {
+    let end = |selectors: &[Selector]| match selectors.first()? {
+        Selector::Labels(selector) if selector.expressions.is_empty() => {
+            Some(format!("{{labels: {}}}", labels(&selector.labels)))
+        }
+        Selector::Entity(entity @ (Entity::Host | Entity::World)) => {
+            Some(format!("{{entity: {}}}", entity.word()))
+        }
+        _ => None,
+    };
+    let port = entry.ports.iter().find(|port| match port {
+        PortSpec::Ports { first, last, .. } => first == last,
+        PortSpec::Icmp { .. } => true,
+        PortSpec::Any | PortSpec::Protocol(_) => false,
+    })?;
+    let expect = entry.action.word();
+    Some(format!("{{from: {}, to: {}, port: {port}, expect: {expect}}}", end(&entry.from)?, end(&entry.to)?))
+}
+
 fn untested(set: &PolicySet, tested: &HashSet<String>) -> Vec<Lint> {
     if set.tests.is_empty() {
         let Some(first) = set.policies.first() else { return Vec::new() };
@@ -96,11 +119,14 @@ fn untested(set: &PolicySet, tested: &HashSet<String>) -> Vec<Lint> {
             1 => format!("no FlowTest says what the policy `{}` must do", shown(&first.name)),
             more => format!("no FlowTest says what these {more} policies must do"),
         };
-        let help = "add one: `enforcer check` and `apply` then refuse what breaks it".to_owned();
+        let lasting = |policy: &&FlowPolicy| policy.mode == PolicyMode::Enforce && policy.expires.is_none();
+        let case = set.policies.iter().filter(lasting).flat_map(|policy| &policy.flows).find_map(case);
+        let such = case.map(|case| format!(", with cases such as `{case}`")).unwrap_or_default();
+        let help = format!("add one{such}: `enforcer check` and `apply` then refuse what breaks it");
         return vec![Lint { origin: first.origin.clone(), message, help }];
     }
     let policies = set.policies.iter().filter(|policy| !tested.contains(&policy.name));
-    let lint = |policy: &crate::model::FlowPolicy| Lint {
+    let lint = |policy: &FlowPolicy| Lint {
         origin: policy.origin.clone(),
         message: format!("no FlowTest case is decided by the policy `{}`", shown(&policy.name)),
         help: "add a case of what it allows, and one of what it keeps out".to_owned(),

@@ -39,6 +39,9 @@ fn wanted(scope: Scope) -> Vec<Package> {
     if scope != Scope::Build && find("ip").is_none() {
         packages.push(package("iproute2", "makes the network namespaces of tests and demo"));
     }
+    if scope != Scope::Build && find("tcpdump").is_none() {
+        packages.push(package("tcpdump", "records what docs/WALKTHROUGH.md begins with"));
+    }
     if matches!(scope, Scope::Kernels | Scope::Ci) {
         if find(QEMU.0).is_none() {
             packages.push(package(QEMU.1, "emulates the machines that other kernels are tested in"));

@@ -16,6 +16,9 @@ const WAITING: usize = 256;
 /// How long an observer that has gone may keep its place.
 const NUDGE: Duration = Duration::from_secs(1);
 
+/// A record is on its way from the kernel for no longer than this, unless the machine is very busy.
+const UNDER_WAY: Duration = Duration::from_millis(60);
+
 /// What an observer wants to see.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Query {
@@ -77,9 +80,18 @@ pub(super) fn start(context: &Context, query: Query) -> Result<Answer, Denied> {
     let Ok(place) = Arc::clone(&context.observers).try_acquire_owned() else {
         return Err(Denied::new(StatusCode::TOO_MANY_REQUESTS, "there are too many observers already"));
     };
-    let subscription = context.feed.subscribe();
+    let feed = context.feed.clone();
+    let following = query.follow.then(|| feed.subscribe());
     let (body, answer) = stream(WAITING);
     tokio::spawn(async move {
+        let subscription = match following {
+            Some(subscription) => subscription,
+            None => {
+                // Who asks for the past expects what just happened to be in it.
+                tokio::time::sleep(UNDER_WAY).await;
+                feed.subscribe()
+            }
+        };
         // An observer that has gone ends this, and nothing else does.
         let _ = write(body, subscription, query).await;
         drop(place);
