@@ -35,7 +35,7 @@ pub(super) fn inventory(tenants: &[Tenant]) -> HostInventory {
             "---\napiVersion: enforcer.dev/v1alpha1\nkind: Workload\nmetadata: {{name: {name}}}\nspec:\n  labels: {{app: {name}}}\n  \
              match: [{{interface: {}}}]\n  addresses: {}\n",
             scalar(&tenant.device),
-            list(&addresses, |address| scalar(address)),
+            list(&addresses, scalar),
             name = scalar(&name),
         );
     }
@@ -44,7 +44,7 @@ pub(super) fn inventory(tenants: &[Tenant]) -> HostInventory {
         .filter_map(|tenant| Some(format!("left out: {}  {}", shown(&tenant.device), why_not(tenant)?)))
         .collect();
     notes.iter().for_each(|note| {
-        let _ = write!(yaml, "# {note}\n");
+        let _ = writeln!(yaml, "# {note}");
     });
     HostInventory { yaml, workloads: chosen.len(), notes }
 }

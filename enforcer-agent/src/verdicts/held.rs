@@ -15,17 +15,20 @@ type Mode = Option<SegmentMode>;
 pub(crate) fn held(old: Option<&Compiled>, new: &Compiled) -> Vec<Held> {
     let (before, after) = (old.map(modes).unwrap_or_default(), modes(new));
     let names: BTreeSet<&str> = before.keys().chain(after.keys()).copied().collect();
-    let mut kinds: BTreeMap<(Option<&str>, Option<&str>), (Mode, Mode, Vec<String>)> = BTreeMap::new();
+    let mut kinds: Vec<((Mode, Mode), Vec<String>)> = Vec::new();
     for name in names {
-        let (was, is) = (before.get(name).copied(), after.get(name).copied());
-        if was != is {
-            let key = (was.map(SegmentMode::word), is.map(SegmentMode::word));
-            kinds.entry(key).or_insert_with(|| (was, is, Vec::new())).2.push(name.to_owned());
+        let kind = (before.get(name).copied(), after.get(name).copied());
+        if kind.0 == kind.1 {
+            continue;
+        }
+        match kinds.iter_mut().find(|(other, _)| *other == kind) {
+            Some((_, workloads)) => workloads.push(name.to_owned()),
+            None => kinds.push((kind, vec![name.to_owned()])),
         }
     }
     kinds
-        .into_values()
-        .map(|(was, is, workloads)| Held {
+        .into_iter()
+        .map(|((was, is), workloads)| Held {
             text: line(&workloads, was, is),
             workloads,
             before: was.map(|mode| mode.word().to_owned()),

@@ -22,12 +22,12 @@ pub(super) const ELLIPSIS: &str = "…";
 static VARYING: LazyLock<Vec<(Regex, &str)>> = LazyLock::new(|| {
     [
         (r"\b\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z", "<time>"),
-        (r"\b\d\d:\d\d:\d\d(\.\d+)?\b", "<time>"),
+        (r"\b\d\d:\d\d:\d\d(\.\d+)?Z?\b", "<time>"),
         (r"\b\d{4}-\d\d-\d\d\b", "<date>"),
         (r":\d{4,5} ->", ":<port> ->"),
         (r"\b(epoch|generation) [1-9]\d*", "$1 <n>"),
         (r"\b[1-9]\d* (flow|packet|byte|record|address|event|denied packet)(e?s)?\b", "<n> $1"),
-        (r"\b[1-9]\d* (allowed|audited|sent|passed)\b", "<n> $1"),
+        (r"\b[1-9]\d* (allowed|denied|audited|sent|passed)\b", "<n> $1"),
         (r"(captured twice): [1-9]\d*", "$1: <n>"),
     ]
     .map(|(pattern, with)| (Regex::new(pattern).expect("a written pattern"), with))
@@ -137,7 +137,8 @@ mod tests {
                 "01:02:03.4 web 10.0.0.1:51234 -> db 10.0.0.2:22/tcp",
             ),
             ("in force since 2026-01-01T00:00:00Z", "in force since 2027-11-30T12:13:14.5Z"),
-            ("214 flows: 209 allowed", "1 flow: 1 allowed"),
+            ("web  09:14:38Z  09:14:42Z  no-rule", "web  01:02:03Z  04:05:06Z  no-rule"),
+            ("214 flows: 209 allowed, 5 denied", "1 flow: 1 allowed, 88 denied"),
             ("web-to-db#0  20  1368  2  0  shop.yaml:17", "web-to-db#0  7     99       12   0  shop.yaml:17"),
             ("in force as epoch 2", "in force as epoch 14"),
             ("a\n…\nz", "a\nz"),

@@ -129,6 +129,15 @@ fn shorten(shown: &[String], came: &[String]) -> Vec<String> {
         }
     }
     out.extend_from_slice(&came[at..]);
+    // Lines whose rest was left out.
+    for line in &mut out {
+        let begun = |begun: &&String| {
+            begun.len() > ELLIPSIS.len() && begun.ends_with(ELLIPSIS) && lines_match(begun, line)
+        };
+        if let Some(begun) = shown.iter().find(begun) {
+            line.clone_from(begun);
+        }
+    }
     out
 }
 
@@ -166,6 +175,13 @@ mod tests {
             document.with_outputs(&other),
             TEXT.replace("9\n$ two\n", "9\nmore\n$ two\nsaid\n"),
             "what was left out stays so"
+        );
+        let begun = TEXT.replace("9\n", "nine …\n");
+        let other = [lines("1\n9\nnine and so on\nmore"), Vec::new()];
+        assert_eq!(
+            Document::parse(&begun).with_outputs(&other),
+            begun.replace("nine …\n", "nine …\nmore\n"),
+            "and so does the rest of a line"
         );
         let gone = [lines("5"), Vec::new()];
         assert_eq!(document.with_outputs(&gone), TEXT.replace("1\n…\n9\n", "5\n"));
