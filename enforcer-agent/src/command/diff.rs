@@ -94,6 +94,7 @@ pub(super) fn run(args: Args) -> Result<Exit, Failure> {
             show(&connectivity, &mut out)?;
             if let Some(flows) = &flows {
                 let untouched = connectivity.changes.iter().filter(|change| change.flows == Some(0));
+                let untouched = untouched.filter(|change| is_told(change, &connectivity));
                 let untouched: Vec<String> = untouched.map(|change| change.text.clone()).collect();
                 out.line(format_args!(
                     "\n{}",
@@ -143,14 +144,16 @@ fn recorded(
     Ok((connectivity, comparison.flows().map_err(uncompiled)?))
 }
 
+/// Whether people are told a change by itself. What no rule decides, before or after, changes with the modes that are told first, at every
+/// port that rules leave.
+fn is_told(change: &Change, connectivity: &Connectivity) -> bool {
+    connectivity.held.is_empty() || change.rule_before.is_some() || change.rule_after.is_some()
+}
+
 /// What changes, for people; shared with the plan of `apply`.
 pub(super) fn show(connectivity: &Connectivity, out: &mut Printer) -> anyhow::Result<()> {
     connectivity.held.iter().try_for_each(|held| out.line(&held.text))?;
-    // What no rule decides, before or after, changes with the modes above, and in every port that rules leave.
-    let told = |change: &&Change| {
-        connectivity.held.is_empty() || change.rule_before.is_some() || change.rule_after.is_some()
-    };
-    for change in connectivity.changes.iter().filter(told) {
+    for change in connectivity.changes.iter().filter(|change| is_told(change, connectivity)) {
         let code = if change.opens { "32" } else { "31" };
         let text = &change.text;
         if out.colour { out.line(format_args!("\u{1b}[{code}m{text}\u{1b}[0m"))? } else { out.line(text)? }

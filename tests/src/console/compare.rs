@@ -26,8 +26,8 @@ static VARYING: LazyLock<Vec<(Regex, &str)>> = LazyLock::new(|| {
         (r"\b\d{4}-\d\d-\d\d\b", "<date>"),
         (r":\d{4,5} ->", ":<port> ->"),
         (r"\b(epoch|generation) [1-9]\d*", "$1 <n>"),
-        (r"\b[1-9]\d* (flow|packet|byte|record|address|event|denied packet)(e?s)?\b", "<n> $1"),
-        (r"\b[1-9]\d* (allowed|denied|audited|sent|passed)\b", "<n> $1"),
+        (r"\b[1-9]\d* (recorded flow|flow|packet|byte|record|address|event|denied packet)(e?s)?\b", "<n> $1"),
+        (r"\b[1-9]\d* ((newly )?(allowed|denied|audited)|sent|passed)\b", "<n> $1"),
         (r"(captured twice): [1-9]\d*", "$1: <n>"),
     ]
     .map(|(pattern, with)| (Regex::new(pattern).expect("a written pattern"), with))
@@ -140,6 +140,7 @@ mod tests {
             ("web  09:14:38Z  09:14:42Z  no-rule", "web  01:02:03Z  04:05:06Z  no-rule"),
             ("214 flows: 209 allowed, 5 denied", "1 flow: 1 allowed, 88 denied"),
             ("web-to-db#0  20  1368  2  0  shop.yaml:17", "web-to-db#0  7     99       12   0  shop.yaml:17"),
+            ("12 recorded flows: 3 newly denied", "1 recorded flow: 89 newly denied"),
             ("in force as epoch 2", "in force as epoch 14"),
             ("a\n…\nz", "a\nz"),
             ("a\n…\nz", "a\nb\nc\nz"),
