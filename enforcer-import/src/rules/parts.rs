@@ -1,7 +1,7 @@
 //! Files of several JSON values one after the other, as pages of an answer come: YAML knows no such thing.
 
 use enforcer_policy::diagnostic::Diagnostic;
-use enforcer_policy::source::Source;
+use enforcer_policy::source::{Source, Span};
 use serde::de::IgnoredAny;
 use std::collections::HashMap;
 
@@ -10,8 +10,31 @@ pub(super) struct Parts(Vec<Part>);
 
 struct Part {
     source: Source,
-    /// The file, where this is not all of it, and by how many bytes a place in it lies further on.
-    file: Option<(Source, i64)>,
+    /// Where it is, if this is not all of a file.
+    place: Option<Place>,
+}
+
+struct Place {
+    file: Source,
+    /// The value's first byte, in the file and in the part: before that, the part has nothing but room.
+    begin: usize,
+    room: usize,
+    line: u32,
+    column: u32,
+}
+
+impl Place {
+    fn span(&self, span: Span) -> Span {
+        let there =
+            |at: u32| u32::try_from(self.begin + (at as usize).saturating_sub(self.room)).unwrap_or(u32::MAX);
+        let moved = Span { start: there(span.start), end: there(span.end), ..span };
+        // What is said of a part as a whole stands at its beginning.
+        if (span.start as usize) < self.room {
+            Span { line: self.line, column: self.column, ..moved }
+        } else {
+            moved
+        }
+    }
 }
 
 impl Parts {
@@ -25,25 +48,27 @@ impl Parts {
 
     /// Findings as they are in the files.
     pub(super) fn whole(&self, mut findings: Vec<Diagnostic>) -> Vec<Diagnostic> {
-        let files: HashMap<*const u8, &(Source, i64)> =
-            self.0.iter().filter_map(|part| Some((part.source.text.as_ptr(), part.file.as_ref()?))).collect();
-        if files.is_empty() {
+        let places: HashMap<*const u8, &Place> = self
+            .0
+            .iter()
+            .filter_map(|part| Some((part.source.text.as_ptr(), part.place.as_ref()?)))
+            .collect();
+        if places.is_empty() {
             return findings;
         }
         let labels =
             findings.iter_mut().flat_map(|one| std::iter::once(&mut one.primary).chain(&mut one.related));
         for label in labels {
-            let Some((file, further)) = files.get(&label.source.text.as_ptr()) else { continue };
-            let there = |at: u32| u32::try_from(i64::from(at) + further).unwrap_or(0);
-            (label.span.start, label.span.end) = (there(label.span.start), there(label.span.end));
-            label.source = file.clone();
+            let Some(place) = places.get(&label.source.text.as_ptr()) else { continue };
+            label.span = place.span(label.span);
+            label.source = place.file.clone();
         }
         findings
     }
 }
 
 fn parts(source: &Source) -> Vec<Part> {
-    let whole = || vec![Part { source: source.clone(), file: None }];
+    let whole = || vec![Part { source: source.clone(), place: None }];
     let text = &*source.text;
     let start = text.trim_start_matches('\u{feff}').trim_start();
     if !start.starts_with(['{', '[']) {
@@ -66,9 +91,10 @@ fn parts(source: &Source) -> Vec<Part> {
     for end in ends {
         let value = &text[begin..end];
         let padding = "\n".repeat(line) + &" ".repeat(column);
-        let further = begin as i64 - padding.len() as i64;
-        let padded = Source::new(source.name.clone(), padding + value);
-        parts.push(Part { source: padded, file: Some((source.clone(), further)) });
+        let number = |at: usize| u32::try_from(at + 1).unwrap_or(u32::MAX);
+        let (room, line_of, column_of) = (padding.len(), number(line), number(column));
+        let place = Place { file: source.clone(), begin, room, line: line_of, column: column_of };
+        parts.push(Part { source: Source::new(source.name.clone(), padding + value), place: Some(place) });
         advance(value, &mut line, &mut column);
         begin = end;
     }
@@ -108,6 +134,10 @@ mod tests {
             assert_eq!(one.primary.source, file);
             assert!(text[one.primary.span.start as usize..].starts_with(written), "{written}");
         }
+        let last = parts.sources().last().unwrap();
+        let beginning = Span { line: 1, column: 1, ..Span::default() };
+        let of_all = parts.whole(vec![Diagnostic::error(last, beginning, "all of it")]);
+        assert_eq!((of_all[0].primary.span.line, of_all[0].primary.span.column), (3, 22));
         for single in ["a: 1\n---\nb: 2\n", "{\"a\": 1}", "{\"a\": 1} # x", "[", ""] {
             assert_eq!(parts_of(single), 1, "{single}");
         }
