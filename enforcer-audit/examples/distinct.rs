@@ -1,8 +1,8 @@
-//! How much memory distinct flows take, as records or as captured SYNs to a managed workload:
-//! `cargo run --profile bench -p enforcer-audit --example distinct -- 10000000 [packets]`.
+//! How much memory distinct flows take, as records, as captured SYNs to a managed workload, or as records that don't say who opened them:
+//! `cargo run --profile bench -p enforcer-audit --example distinct -- 10000000 [packets|unsure]`.
 
 use enforcer_audit::{Audit, Setting};
-use enforcer_flows::{End, Flow, Item, Link, Opener, Packet, Sink};
+use enforcer_flows::{End, Flow, Format, Item, Link, Opener, Packet, Packing, Sink, Summary};
 use enforcer_policy::check;
 use enforcer_policy::memory::frame::opening;
 use enforcer_policy::source::Source;
@@ -31,7 +31,8 @@ fn peak() -> String {
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let count: u32 = std::env::args().nth(1).map_or(Ok(1_000_000), |text| text.parse())?;
-    let packets = std::env::args().nth(2).is_some_and(|what| what == "packets");
+    let what = std::env::args().nth(2).unwrap_or_default();
+    let packets = what == "packets";
     let set = check::parse(&[Source::new("distinct.yaml", SERVER)], Timestamp::now()).into_result()?.0;
     let mut audit = Audit::new(Setting::new(set, Timestamp::now()))?;
     let start = Instant::now();
@@ -49,6 +50,9 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         recorded: None,
         seen: None,
     };
+    if what == "unsure" {
+        (flow.opener, flow.destination.port) = (Opener::Unknown, 50_051);
+    }
     for n in 0..count {
         // A client each, from the world: the most that a flow can take.
         flow.source = end(0x2000_0000 + n, 40_000);
@@ -60,6 +64,18 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         }
         audit.take(Item::Flow(&flow));
     }
+    audit.end(&Summary {
+        format: Format::Vpc,
+        packing: Packing::None,
+        bytes: 0,
+        packets: 0,
+        cut: 0,
+        flows: u64::from(count),
+        gaps: 0,
+        damaged: 0,
+        skipped: 0,
+        notes: Vec::new(),
+    });
     let took = start.elapsed();
     let report = audit.report()?;
     println!(
