@@ -1,9 +1,10 @@
 //! Recorded flows that come out otherwise by another set, for people.
 
+use super::sweeps::{Row, rows};
 use super::table::{SHOWN, long, more, print, table};
-use super::text::{cause, identity, instant, located, near};
+use super::text::{cause, identity, instant, located, near, swept};
 use crate::compare::{FlowChange, FlowChanges, Kind, Side};
-use crate::report::{Figures, Identity};
+use crate::report::{Figures, Identity, Window};
 use enforcer_policy::diagnostic::counted;
 use std::fmt::Write as _;
 
@@ -119,37 +120,50 @@ fn section(out: &mut String, report: &FlowChanges, kind: Kind, colour: bool) -> 
     }
     let header =
         ["#", "FLOWS", "SOURCE", "DESTINATION", "PORT", "OLD", "NEW", "FIRST SEEN", "LAST SEEN", "PACKETS"];
-    let mut rows = table(&header);
-    for (group, number) in groups.iter().take(SHOWN).zip(1..) {
-        let seen = |of: fn(&crate::report::Window) -> jiff::Timestamp| {
-            group.seen.as_ref().map_or_else(|| "-".to_owned(), |window| instant(of(window)))
-        };
+    let mut lines = table(&header);
+    let mut rows = rows(&groups);
+    let all = rows.len();
+    rows.truncate(SHOWN);
+    for (row, number) in rows.iter().zip(1..) {
+        let (group, seen) = (row.first(), row.seen());
+        let seen =
+            |of: fn(Window) -> jiff::Timestamp| seen.map_or_else(|| "-".to_owned(), |seen| instant(of(seen)));
         let end = |is: &Identity, was: &Option<Identity>, address| {
             let now = located(is, &group.samples, group.more_samples, address);
             was.as_ref().map_or(now.clone(), |was| format!("{now}, was {}", identity(was)))
         };
-        rows.add_row([
+        let destination = match (row.is_sweep(), row.destinations()) {
+            (true, several @ 2..) => counted(several as u64, "identity"),
+            _ => end(&group.destination, &group.old_destination, |sample| sample.destination),
+        };
+        let port = if row.is_sweep() { counted(row.ports() as u64, "port") } else { group.port.clone() };
+        lines.add_row([
             number.to_string(),
-            group.figures.flows.to_string(),
+            row.figures().flows.to_string(),
             end(&group.source, &group.old_source, |sample| sample.source),
-            end(&group.destination, &group.old_destination, |sample| sample.destination),
-            group.port.clone(),
+            destination,
+            port,
             side(&group.old),
             side(&group.new),
             seen(|window| window.first),
             seen(|window| window.last),
-            group.figures.packets.to_string(),
+            row.figures().packets.to_string(),
         ]);
     }
-    print(out, &rows)?;
-    more(out, groups.len())?;
-    mends(out, &groups)
+    print(out, &lines)?;
+    more(out, all)?;
+    mends(out, &rows)
 }
 
 /// What would have the new set let pass what it doesn't.
-fn mends(out: &mut String, groups: &[&FlowChange]) -> std::fmt::Result {
+fn mends(out: &mut String, rows: &[Row<'_, FlowChange>]) -> std::fmt::Result {
     let mut told = false;
-    for (group, number) in groups.iter().take(SHOWN).zip(1..) {
+    for (row, number) in rows.iter().zip(1..) {
+        if row.is_sweep() {
+            writeln!(out, "    #{number}: {}", swept(row.groups.len()))?;
+            continue;
+        }
+        let group = row.first();
         let miss = group.nearest_miss.as_ref().map(near);
         let Some(entry) = &group.allow else {
             if let Some(help) = group.hint.map(str::to_owned).or(miss) {

@@ -2,7 +2,7 @@
 
 use super::sweeps::{Row, rows};
 use super::table::{SHOWN, long, more, print, table};
-use super::text::{end, group_cause, identity, instant, near};
+use super::text::{end, group_cause, identity, instant, near, safety, swept};
 use crate::report::{Group, Report, Window};
 use enforcer_policy::diagnostic::{counted, shown, shown_path};
 use std::fmt::Write as _;
@@ -97,17 +97,8 @@ fn totals(out: &mut String, report: &Report, colour: bool) -> std::fmt::Result {
 
 /// Whether it is safe to enforce, as far as the recording can tell; and what would be otherwise than the recording system had it.
 fn changes(out: &mut String, report: &Report) -> std::fmt::Result {
-    let safety = match (report.verdicts.denied.flows, report.verdicts.audited.flows) {
-        (0, 0) => "nothing of it would be denied; what isn't in the recording may be",
-        (0, _) => {
-            "nothing of it would be denied as the modes are; AUDITED below says what would be otherwise without `audit`"
-        }
-        _ => {
-            "what is DENIED below stops working once this is enforced: allow it first, or be sure that nobody needs it"
-        }
-    };
     if report.totals.flows > 0 {
-        writeln!(out, "  {safety}")?;
+        writeln!(out, "  {}", safety(&report.verdicts))?;
     }
     let changed =
         |change: &'static str| report.groups.iter().filter(move |group| group.change == Some(change));
@@ -147,11 +138,7 @@ fn denied(out: &mut String, report: &Report, colour: bool) -> std::fmt::Result {
         }
     }
     for (row, number) in rows.iter().zip(1..).filter(|(row, _)| row.is_sweep()) {
-        let tries = row.groups.len();
-        writeln!(
-            out,
-            "    #{number}: {tries} pairs of destination and port, hardly a packet each: a scan? -o json has them one by one"
-        )?;
+        writeln!(out, "    #{number}: {}", swept(row.groups.len()))?;
     }
     Ok(())
 }
@@ -190,11 +177,11 @@ fn section<'a>(
     groups: impl Iterator<Item = &'a Group>,
     clock: Clock,
 ) -> std::fmt::Result {
-    let rows: Vec<Row<'_>> = groups.map(|group| Row { groups: vec![group] }).collect();
+    let rows: Vec<Row<'_, Group>> = groups.map(|group| Row { groups: vec![group] }).collect();
     rows_of(out, title, &rows, clock)
 }
 
-fn rows_of(out: &mut String, title: &str, rows: &[Row<'_>], clock: Clock) -> std::fmt::Result {
+fn rows_of(out: &mut String, title: &str, rows: &[Row<'_, Group>], clock: Clock) -> std::fmt::Result {
     if rows.is_empty() {
         return Ok(());
     }

@@ -1,6 +1,8 @@
 //! Rows of a table for people: groups of flows, and those of one source that knocked at many doors as one row.
 
-use crate::report::{Figures, Group, Recorded, Window};
+use super::text::group_cause;
+use crate::compare::FlowChange;
+use crate::report::{Figures, Group, Identity, Recorded, Sample, Window};
 use rustc_hash::{FxHashMap, FxHashSet};
 use std::net::IpAddr;
 
@@ -9,14 +11,79 @@ const DOORS: usize = 8;
 /// Packets of a flow that hardly was one.
 const FEW: u64 = 4;
 
-/// One group, or a sweep.
-pub(super) struct Row<'a> {
-    pub(super) groups: Vec<&'a Group>,
+/// A group of flows, as far as it may be part of a sweep.
+pub(super) trait Knock {
+    fn figures(&self) -> Figures;
+    fn seen(&self) -> Option<Window>;
+    fn destination(&self) -> &Identity;
+    fn port(&self) -> &str;
+    /// Addresses of some of the flows, and whether there are others.
+    fn samples(&self) -> (&[Sample], bool);
+    /// What the groups of one sweep have in common beside their source; `None` where it is no sweep's.
+    fn fate(&self) -> Option<String>;
 }
 
-impl<'a> Row<'a> {
+impl Knock for Group {
+    fn figures(&self) -> Figures {
+        self.figures
+    }
+
+    fn seen(&self) -> Option<Window> {
+        self.seen
+    }
+
+    fn destination(&self) -> &Identity {
+        &self.destination
+    }
+
+    fn port(&self) -> &str {
+        &self.port
+    }
+
+    fn samples(&self) -> (&[Sample], bool) {
+        (&self.samples, self.more_samples)
+    }
+
+    /// What used to pass is told one by one.
+    fn fate(&self) -> Option<String> {
+        (self.verdict == "denied" && self.change != Some("breaks")).then(|| group_cause(self))
+    }
+}
+
+impl Knock for FlowChange {
+    fn figures(&self) -> Figures {
+        self.figures
+    }
+
+    fn seen(&self) -> Option<Window> {
+        self.seen
+    }
+
+    fn destination(&self) -> &Identity {
+        &self.destination
+    }
+
+    fn port(&self) -> &str {
+        &self.port
+    }
+
+    fn samples(&self) -> (&[Sample], bool) {
+        (&self.samples, self.more_samples)
+    }
+
+    fn fate(&self) -> Option<String> {
+        (self.new.verdict == "denied").then(|| format!("{:?} {:?}", self.old, self.new))
+    }
+}
+
+/// One group, or a sweep.
+pub(super) struct Row<'a, T> {
+    pub(super) groups: Vec<&'a T>,
+}
+
+impl<'a, T: Knock> Row<'a, T> {
     /// The first of its groups, which has what all share: source, verdict and cause.
-    pub(super) fn first(&self) -> &'a Group {
+    pub(super) fn first(&self) -> &'a T {
         self.groups[0]
     }
 
@@ -25,54 +92,56 @@ impl<'a> Row<'a> {
     }
 
     pub(super) fn figures(&self) -> Figures {
-        self.groups.iter().fold(Figures::default(), |sum, group| Figures {
-            flows: sum.flows + group.figures.flows,
-            packets: sum.packets + group.figures.packets,
-            bytes: sum.bytes + group.figures.bytes,
-        })
-    }
-
-    pub(super) fn recorded(&self) -> Recorded {
-        self.groups.iter().fold(Recorded::default(), |sum, group| Recorded {
-            passed: sum.passed + group.recorded.passed,
-            refused: sum.refused + group.recorded.refused,
+        self.groups.iter().map(|group| group.figures()).fold(Figures::default(), |sum, more| Figures {
+            flows: sum.flows + more.flows,
+            packets: sum.packets + more.packets,
+            bytes: sum.bytes + more.bytes,
         })
     }
 
     pub(super) fn seen(&self) -> Option<Window> {
-        let windows = || self.groups.iter().filter_map(|group| group.seen);
+        let windows = || self.groups.iter().filter_map(|group| group.seen());
         let first = windows().map(|window| window.first).min()?;
         Some(Window { first, last: windows().map(|window| window.last).max()? })
     }
 
     /// How many identities it went to.
     pub(super) fn destinations(&self) -> usize {
-        self.groups.iter().map(|group| &group.destination).collect::<FxHashSet<_>>().len()
+        self.groups.iter().map(|group| group.destination()).collect::<FxHashSet<_>>().len()
     }
 
     /// At how many different ports.
     pub(super) fn ports(&self) -> usize {
-        self.groups.iter().map(|group| &group.port).collect::<FxHashSet<_>>().len()
+        self.groups.iter().map(|group| group.port()).collect::<FxHashSet<_>>().len()
     }
 }
 
-/// Whether a group looks like one of many tries: denied, little said, and nothing that used to pass.
-fn knocks(group: &Group) -> Option<IpAddr> {
-    let slight = group.figures.packets <= FEW * group.figures.flows;
-    let source = group.samples.first()?.source;
-    let alone = !group.more_samples && group.samples.iter().all(|sample| sample.source == source);
-    (group.verdict == "denied" && group.change != Some("breaks") && slight && alone).then_some(source)
+impl Row<'_, Group> {
+    pub(super) fn recorded(&self) -> Recorded {
+        self.groups.iter().fold(Recorded::default(), |sum, group| Recorded {
+            passed: sum.passed + group.recorded.passed,
+            refused: sum.refused + group.recorded.refused,
+        })
+    }
+}
+
+/// Source and fate of a group that looks like one of many tries: hardly anything was said.
+fn knocks<T: Knock>(group: &T) -> Option<(IpAddr, String)> {
+    let figures = group.figures();
+    let (samples, more) = group.samples();
+    let source = samples.first()?.source;
+    let alone = !more && samples.iter().all(|sample| sample.source == source);
+    (alone && figures.packets <= FEW * figures.flows).then_some(())?;
+    Some((source, group.fate()?))
 }
 
 /// Groups in their order; sweeps come last.
-pub(super) fn rows<'a>(groups: &[&'a Group]) -> Vec<Row<'a>> {
-    let cause = |group: &'a Group| group.cause.as_ref().map(|cause| (cause.rule.as_ref(), cause.reason));
-    let key = |group: &'a Group| knocks(group).map(|address| (address, cause(group)));
-    let mut doors: FxHashMap<_, Vec<&'a Group>> = FxHashMap::default();
+pub(super) fn rows<'a, T: Knock>(groups: &[&'a T]) -> Vec<Row<'a, T>> {
+    let mut doors: FxHashMap<_, Vec<&'a T>> = FxHashMap::default();
     let mut sources = Vec::new();
     for group in groups {
-        if let Some(key) = key(group) {
-            let at = doors.entry(key).or_default();
+        if let Some(key) = knocks(*group) {
+            let at = doors.entry(key.clone()).or_default();
             if at.is_empty() {
                 sources.push(key);
             }
@@ -80,8 +149,8 @@ pub(super) fn rows<'a>(groups: &[&'a Group]) -> Vec<Row<'a>> {
         }
     }
     doors.retain(|_, groups| groups.len() >= DOORS);
-    let alone = groups.iter().filter(|group| key(group).is_none_or(|key| !doors.contains_key(&key)));
-    let mut rows: Vec<Row<'a>> = alone.map(|group| Row { groups: vec![*group] }).collect();
+    let alone = groups.iter().filter(|group| knocks(**group).is_none_or(|key| !doors.contains_key(&key)));
+    let mut rows: Vec<Row<'a, T>> = alone.map(|group| Row { groups: vec![*group] }).collect();
     rows.extend(sources.iter().filter_map(|key| doors.remove(key)).map(|groups| Row { groups }));
     rows
 }

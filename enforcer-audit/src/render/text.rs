@@ -1,6 +1,6 @@
 //! Words that several forms share, safe to show.
 
-use crate::report::{CauseLine, Group, Identity, Near, Sample};
+use crate::report::{CauseLine, Group, Identity, Near, Sample, Verdicts};
 use enforcer_policy::diagnostic::{counted, shown, shown_path};
 use jiff::Timestamp;
 use std::net::IpAddr;
@@ -112,4 +112,24 @@ pub(super) fn headline(group: &Group) -> String {
         group.port,
         group.verdict
     )
+}
+
+/// What is said of a scan in place of what would allow it.
+pub(super) fn swept(doors: usize) -> String {
+    format!(
+        "{doors} pairs of destination and port, hardly a packet each: a scan? -o json has them one by one"
+    )
+}
+
+/// Whether it is safe to enforce, as far as the recording can tell.
+pub(super) fn safety(verdicts: &Verdicts) -> &'static str {
+    match (verdicts.denied.flows, verdicts.audited.flows) {
+        (0, 0) => "nothing of it would be denied; what isn't in the recording may be",
+        (0, _) => {
+            "nothing of it would be denied as the modes are; AUDITED below says what would be otherwise without `audit`"
+        }
+        _ => {
+            "what is DENIED below stops working once this is enforced: allow it first, or be sure that nobody needs it"
+        }
+    }
 }

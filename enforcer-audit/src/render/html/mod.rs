@@ -16,7 +16,7 @@ mod policies;
 mod rows;
 mod words;
 
-use super::text::instant;
+use super::text::{instant, safety};
 use crate::report::{Figures, Report};
 use askama::Template;
 use base64::Engine;
@@ -148,13 +148,16 @@ fn tiles(report: &Report) -> [Tile; 4] {
     ]
 }
 
-/// What would be otherwise than the recording system had it.
+/// Whether it is safe to enforce, and what would be otherwise than the recording system had it.
 fn changes(report: &Report) -> Vec<String> {
     let changed =
         |change: &'static str| report.groups.iter().filter(move |group| group.change == Some(change));
     let breaks: u64 = changed("breaks").map(|group| group.recorded.passed).sum();
     let opens: u64 = changed("opens").map(|group| group.recorded.refused).sum();
     let mut all = Vec::new();
+    if report.totals.flows > 0 {
+        all.push(safety(&report.verdicts).to_owned());
+    }
     if breaks > 0 {
         all.push(format!("{} of what passed would be denied: what would break", counted(breaks, "record")));
     }
