@@ -90,6 +90,25 @@ fn flows_are_sorted_by_what_becomes_of_them() {
 }
 
 #[test]
+fn a_scan_that_is_newly_denied_is_one_row_for_people() {
+    let open = "---\napiVersion: enforcer.dev/v1alpha1\nkind: FlowPolicy\nmetadata: {name: open}\n\
+                spec: {flows: [{from: [{entity: world}], to: [{labels: {app: db}}], ports: [tcp]}]}\n";
+    let mut comparison = sets(&format!("{SHOP}{open}"), SHOP);
+    for port in 1..=30 {
+        let one = flow("192.0.2.7", 44_444, "10.0.0.2", port, Opener::Source);
+        record(&mut comparison, &Flow { packets: 1, ..one });
+    }
+    record(&mut comparison, &flow("192.0.2.8", 40_000, "10.0.0.2", 443, Opener::Source));
+    let changes = comparison.flows().unwrap();
+    assert_eq!(changes.groups.iter().filter(|group| group.change == Kind::NewlyDenied).count(), 31);
+    let text = render::flow_changes(&changes, &[], false);
+    let rows: Vec<&str> = text.lines().filter(|line| line.contains("world 192.0.2.7 ")).collect();
+    assert_eq!(rows.len(), 1, "{text}");
+    assert!(rows[0].contains("30 ports") && rows[0].trim_start().starts_with("2  30 "), "{text}");
+    assert!(text.contains("#2: 30 pairs of destination and port"), "{text}");
+}
+
+#[test]
 fn changed_connectivity_is_told_with_the_flows_that_touch_it() {
     let new = SHOP.replace("[udp/53]", "[udp/53, tcp/22, tcp/25-26]").replace("[tcp/443]", "[tcp/8443]");
     let mut comparison = sets(SHOP, &new);
