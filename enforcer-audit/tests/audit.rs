@@ -25,9 +25,9 @@ fn lines(report: &Report) -> Vec<String> {
                 cause.unwrap_or_else(|| "-".to_owned()),
                 name(&group.source),
                 name(&group.destination),
-                group.port,
-                group.figures.flows,
-                group.figures.packets
+                group.traffic.port,
+                group.traffic.figures.flows,
+                group.traffic.figures.packets
             )
         })
         .collect()
@@ -95,7 +95,7 @@ fn a_flow_that_was_open_before_is_judged_by_who_opened_it() {
             "allowed shop#1 web -> db udp/53 1/1",
         ]
     );
-    assert!(report.groups.iter().all(|group| group.opening_not_seen == 1));
+    assert!(report.groups.iter().all(|group| group.traffic.opening_not_seen == 1));
     // Told that nothing was open before, it is as the hooks would see it.
     let strict = recording.report_with(SHOP, |setting| setting.from_start = true);
     let denied: Vec<_> = strict.with("denied").filter_map(|group| group.cause.as_ref()?.reason).collect();
@@ -348,7 +348,7 @@ fn expiry_is_held_against_the_chosen_instant() {
             run.take(Item::Packet(packet));
         }
         let report = run.report().unwrap();
-        let count = |verdict| report.with(verdict).map(|group| group.figures.packets).sum::<u64>();
+        let count = |verdict| report.with(verdict).map(|group| group.traffic.figures.packets).sum::<u64>();
         (count("allowed"), count("denied"))
     };
     assert_eq!(run(enforcer_audit::At::Instant(at("2026-05-31T00:00:00Z"))), (22, 0));

@@ -38,7 +38,10 @@ fn lines(changes: &FlowChanges) -> Vec<String> {
     let groups = changes.groups.iter().map(|group| {
         let (from, to) = (name(&group.source), name(&group.destination));
         let (old, new) = (cause(&group.old), cause(&group.new));
-        format!("{:?} {from} {to} {} {}: {old} -> {new}", group.change, group.port, group.figures.flows)
+        format!(
+            "{:?} {from} {to} {} {}: {old} -> {new}",
+            group.change, group.traffic.port, group.traffic.figures.flows
+        )
     });
     groups.collect()
 }
@@ -325,7 +328,8 @@ fn random_comparisons_are_what_two_dry_runs_say() {
                     });
                     (side.verdict.to_owned(), side.passes, cause)
                 };
-                *found.entry((said(&group.old), said(&group.new))).or_default() += group.figures.flows;
+                *found.entry((said(&group.old), said(&group.new))).or_default() +=
+                    group.traffic.figures.flows;
                 prop_assert_eq!(group.breaks, group.old.passes && !group.new.passes);
             }
             prop_assert_eq!(&found, &expected);
@@ -365,7 +369,7 @@ fn changed_flows_touch_changed_connectivity() {
             side.cause.as_ref().is_some_and(|cause| cause.rule.is_some() || cause.reason == Some("no-rule"))
         };
         for group in changes.groups.iter().filter(|group| decided(&group.old) && decided(&group.new)) {
-            let touched = connectivity.touched.iter().any(|flows| *flows >= group.figures.flows);
+            let touched = connectivity.touched.iter().any(|flows| *flows >= group.traffic.figures.flows);
             prop_assert!(touched || !connectivity.difference.complete, "{:?} {:?}", group, connectivity);
             seen.set(seen.get() + 1);
         }

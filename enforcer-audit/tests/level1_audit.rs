@@ -120,7 +120,7 @@ fn play(scene: &Scene, steps: &[Step], at: Timestamp) -> Result<u64, String> {
         + totals.neighbours.passed
         + totals.neighbours.unjudged
         + totals.neighbours.denied.values().sum::<u64>();
-    let packets = report.groups.iter().map(|group| group.figures.packets).sum::<u64>();
+    let packets = report.groups.iter().map(|group| group.traffic.figures.packets).sum::<u64>();
     if counted != totals.packets || packets != totals.judged + totals.unjudged {
         return Err(format!("{packets} packets in groups: {totals:?}"));
     }

@@ -44,7 +44,7 @@ fn reached(report: &Report) -> Vec<String> {
     groups
         .map(|group| {
             let (from, to) = (name(&group.source), name(&group.destination));
-            format!("{from} -> {to} {} {}", group.port, group.figures.flows)
+            format!("{from} -> {to} {} {}", group.traffic.port, group.traffic.figures.flows)
         })
         .collect()
 }
@@ -63,7 +63,7 @@ fn a_service_on_a_high_port_is_told_by_its_many_clients_whoever_is_read_first() 
     let report = log.report();
     assert_eq!(reached(&report), ["web -> db tcp/50051 6"]);
     assert_eq!((report.totals.records, report.totals.openers_inferred), (12, 12));
-    assert_eq!(report.groups[0].figures.packets, 6 * 18);
+    assert_eq!(report.groups[0].traffic.figures.packets, 6 * 18);
 }
 
 #[test]
@@ -102,4 +102,13 @@ fn people_read_a_scan_in_one_row_and_programs_in_all_of_its_groups() {
     assert_eq!(rows.len(), 1, "{text}");
     assert!(rows[0].contains("30 ports") && rows[0].contains("30 refused"), "{text}");
     assert!(text.contains("#2: 30 pairs of destination and port"), "{text}");
+    assert!(text.contains("what is DENIED below stops working"), "{text}");
+}
+
+#[test]
+fn what_was_refused_before_does_not_stop_working() {
+    let mut log = Log::default();
+    log.line(("192.0.2.7", 44_444), ("10.0.0.2", 22), 60, "REJECT");
+    let refused = render::human(&log.report(), false);
+    assert!(refused.contains("nothing that passed would be denied"), "{refused}");
 }

@@ -10,7 +10,8 @@ use crate::groups::SAMPLES;
 use crate::report::allow;
 use crate::report::make::{self, add, word};
 use crate::report::{
-    CauseLine, Figures, GapLine, Group, Identity, Near, Report, Sample, SourceLine, Totals, Verdicts, Window,
+    CauseLine, Figures, GapLine, Group, Identity, Near, Report, Sample, SourceLine, Totals, Traffic,
+    Verdicts, Window,
 };
 use enforcer_flows::Time;
 use jiff::Timestamp;
@@ -138,25 +139,9 @@ pub struct FlowChange {
     /// Likewise.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub old_destination: Option<Identity>,
-    /// As a `ports` entry of a policy.
-    pub port: String,
-    /// IP protocol number.
-    pub protocol: u8,
-    /// Destination port; `type * 256 + code` for ICMP; absent for protocols without ports.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub port_number: Option<u16>,
-    /// How much.
+    /// Where to, and how much.
     #[serde(flatten)]
-    pub figures: Figures,
-    /// First and last packet.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub seen: Option<Window>,
-    /// Flows whose opening isn't in the recording: who opened them is inferred.
-    pub opening_not_seen: u64,
-    /// Addresses of some of the flows.
-    pub samples: Vec<Sample>,
-    /// Whether there are others.
-    pub more_samples: bool,
+    pub traffic: Traffic,
     /// What would allow it in the new set, as an entry of a FlowPolicy's `flows`. Only for what is newly denied, and where a rule can.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub allow: Option<String>,
@@ -242,7 +227,13 @@ impl FlowChanges {
             .map(|(at, tally)| (at, change(&before[at.0 as usize], &after[at.1 as usize], tally)))
             .collect();
         numbered.sort_by_cached_key(|(at, group)| {
-            (group.change, Reverse(group.figures.flows), group.protocol, group.port_number, *at)
+            (
+                group.change,
+                Reverse(group.traffic.figures.flows),
+                group.traffic.protocol,
+                group.traffic.port_number,
+                *at,
+            )
         });
         let (mut changed, mut breaks, mut opens) =
             (Changed::default(), Figures::default(), Figures::default());
@@ -253,12 +244,12 @@ impl FlowChanges {
                 Kind::NewlyAudited => &mut changed.newly_audited,
                 Kind::NewlyUnjudged => &mut changed.newly_unjudged,
             };
-            add(to, group.figures);
+            add(to, group.traffic.figures);
             if group.breaks {
-                add(&mut breaks, group.figures);
+                add(&mut breaks, group.traffic.figures);
             }
             if group.opens {
-                add(&mut opens, group.figures);
+                add(&mut opens, group.traffic.figures);
             }
         }
         let denied = numbered.iter().filter(|(_, group)| group.change == Kind::NewlyDenied);
@@ -316,7 +307,8 @@ fn change(was: &Group, is: &Group, tally: Tally) -> FlowChange {
     let kind = Kind::of(is.verdict);
     let other = |was: &Identity, is: &Identity| (!is_same(was, is)).then(|| was.clone());
     let denied = kind == Kind::NewlyDenied;
-    let allow = || allow::entry(&is.source, &is.destination, &is.port, &tally.samples, tally.more_samples);
+    let allow =
+        || allow::entry(&is.source, &is.destination, &is.traffic.port, &tally.samples, tally.more_samples);
     FlowChange {
         change: kind,
         breaks: was.passes && !is.passes,
@@ -327,15 +319,17 @@ fn change(was: &Group, is: &Group, tally: Tally) -> FlowChange {
         destination: is.destination.clone(),
         old_source: other(&was.source, &is.source),
         old_destination: other(&was.destination, &is.destination),
-        port: is.port.clone(),
-        protocol: is.protocol,
-        port_number: is.port_number,
-        figures: tally.figures,
-        seen: Window::of(tally.seen),
-        opening_not_seen: tally.unopened,
         allow: (denied && is.allow.is_some()).then(allow).flatten(),
-        samples: tally.samples,
-        more_samples: tally.more_samples,
+        traffic: Traffic {
+            port: is.traffic.port.clone(),
+            protocol: is.traffic.protocol,
+            port_number: is.traffic.port_number,
+            figures: tally.figures,
+            seen: Window::of(tally.seen),
+            opening_not_seen: tally.unopened,
+            samples: tally.samples,
+            more_samples: tally.more_samples,
+        },
         nearest_miss: None,
         hint: is.hint.filter(|_| denied),
     }

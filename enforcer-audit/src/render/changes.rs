@@ -129,14 +129,15 @@ fn section(out: &mut String, report: &FlowChanges, kind: Kind, colour: bool) -> 
         let seen =
             |of: fn(Window) -> jiff::Timestamp| seen.map_or_else(|| "-".to_owned(), |seen| instant(of(seen)));
         let end = |is: &Identity, was: &Option<Identity>, address| {
-            let now = located(is, &group.samples, group.more_samples, address);
+            let now = located(is, &group.traffic.samples, group.traffic.more_samples, address);
             was.as_ref().map_or(now.clone(), |was| format!("{now}, was {}", identity(was)))
         };
         let destination = match (row.is_sweep(), row.destinations()) {
             (true, several @ 2..) => counted(several as u64, "identity"),
             _ => end(&group.destination, &group.old_destination, |sample| sample.destination),
         };
-        let port = if row.is_sweep() { counted(row.ports() as u64, "port") } else { group.port.clone() };
+        let port =
+            if row.is_sweep() { counted(row.ports() as u64, "port") } else { group.traffic.port.clone() };
         lines.add_row([
             number.to_string(),
             row.figures().flows.to_string(),

@@ -98,7 +98,7 @@ fn totals(out: &mut String, report: &Report, colour: bool) -> std::fmt::Result {
 /// Whether it is safe to enforce, as far as the recording can tell; and what would be otherwise than the recording system had it.
 fn changes(out: &mut String, report: &Report) -> std::fmt::Result {
     if report.totals.flows > 0 {
-        writeln!(out, "  {}", safety(&report.verdicts))?;
+        writeln!(out, "  {}", safety(report))?;
     }
     let changed =
         |change: &'static str| report.groups.iter().filter(move |group| group.change == Some(change));
@@ -204,7 +204,9 @@ fn rows_of(out: &mut String, title: &str, rows: &[Row<'_, Group>], clock: Clock)
                 (counted(row.destinations() as u64, "identity"), counted(row.ports() as u64, "port"))
             }
             (true, _) => (identity(&group.destination), counted(row.ports() as u64, "port")),
-            (false, _) => (end(&group.destination, group, |sample| sample.destination), group.port.clone()),
+            (false, _) => {
+                (end(&group.destination, group, |sample| sample.destination), group.traffic.port.clone())
+            }
         };
         let mut line = vec![
             number.to_string(),

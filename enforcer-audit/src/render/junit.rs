@@ -13,7 +13,7 @@ pub fn junit(report: &Report) -> Result<String, SerializeError> {
             "{} -> {} {} ({})",
             identity(&group.source),
             identity(&group.destination),
-            group.port,
+            group.traffic.port,
             group_cause(group)
         );
         let status = match group.verdict {

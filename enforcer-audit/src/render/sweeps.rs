@@ -2,7 +2,7 @@
 
 use super::text::group_cause;
 use crate::compare::FlowChange;
-use crate::report::{Figures, Group, Identity, Recorded, Sample, Window};
+use crate::report::{Figures, Group, Identity, Recorded, Traffic, Window};
 use rustc_hash::{FxHashMap, FxHashSet};
 use std::net::IpAddr;
 
@@ -13,35 +13,19 @@ const FEW: u64 = 4;
 
 /// A group of flows, as far as it may be part of a sweep.
 pub(super) trait Knock {
-    fn figures(&self) -> Figures;
-    fn seen(&self) -> Option<Window>;
+    fn traffic(&self) -> &Traffic;
     fn destination(&self) -> &Identity;
-    fn port(&self) -> &str;
-    /// Addresses of some of the flows, and whether there are others.
-    fn samples(&self) -> (&[Sample], bool);
     /// What the groups of one sweep have in common beside their source; `None` where it is no sweep's.
     fn fate(&self) -> Option<String>;
 }
 
 impl Knock for Group {
-    fn figures(&self) -> Figures {
-        self.figures
-    }
-
-    fn seen(&self) -> Option<Window> {
-        self.seen
+    fn traffic(&self) -> &Traffic {
+        &self.traffic
     }
 
     fn destination(&self) -> &Identity {
         &self.destination
-    }
-
-    fn port(&self) -> &str {
-        &self.port
-    }
-
-    fn samples(&self) -> (&[Sample], bool) {
-        (&self.samples, self.more_samples)
     }
 
     /// What used to pass is told one by one.
@@ -51,24 +35,12 @@ impl Knock for Group {
 }
 
 impl Knock for FlowChange {
-    fn figures(&self) -> Figures {
-        self.figures
-    }
-
-    fn seen(&self) -> Option<Window> {
-        self.seen
+    fn traffic(&self) -> &Traffic {
+        &self.traffic
     }
 
     fn destination(&self) -> &Identity {
         &self.destination
-    }
-
-    fn port(&self) -> &str {
-        &self.port
-    }
-
-    fn samples(&self) -> (&[Sample], bool) {
-        (&self.samples, self.more_samples)
     }
 
     fn fate(&self) -> Option<String> {
@@ -92,15 +64,17 @@ impl<'a, T: Knock> Row<'a, T> {
     }
 
     pub(super) fn figures(&self) -> Figures {
-        self.groups.iter().map(|group| group.figures()).fold(Figures::default(), |sum, more| Figures {
-            flows: sum.flows + more.flows,
-            packets: sum.packets + more.packets,
-            bytes: sum.bytes + more.bytes,
+        self.groups.iter().map(|group| group.traffic().figures).fold(Figures::default(), |sum, more| {
+            Figures {
+                flows: sum.flows + more.flows,
+                packets: sum.packets + more.packets,
+                bytes: sum.bytes + more.bytes,
+            }
         })
     }
 
     pub(super) fn seen(&self) -> Option<Window> {
-        let windows = || self.groups.iter().filter_map(|group| group.seen());
+        let windows = || self.groups.iter().filter_map(|group| group.traffic().seen);
         let first = windows().map(|window| window.first).min()?;
         Some(Window { first, last: windows().map(|window| window.last).max()? })
     }
@@ -112,7 +86,7 @@ impl<'a, T: Knock> Row<'a, T> {
 
     /// At how many different ports.
     pub(super) fn ports(&self) -> usize {
-        self.groups.iter().map(|group| group.port()).collect::<FxHashSet<_>>().len()
+        self.groups.iter().map(|group| group.traffic().port.as_str()).collect::<FxHashSet<_>>().len()
     }
 }
 
@@ -127,10 +101,9 @@ impl Row<'_, Group> {
 
 /// Source and fate of a group that looks like one of many tries: hardly anything was said.
 fn knocks<T: Knock>(group: &T) -> Option<(IpAddr, String)> {
-    let figures = group.figures();
-    let (samples, more) = group.samples();
+    let Traffic { figures, samples, more_samples, .. } = group.traffic();
     let source = samples.first()?.source;
-    let alone = !more && samples.iter().all(|sample| sample.source == source);
+    let alone = !more_samples && samples.iter().all(|sample| sample.source == source);
     (alone && figures.packets <= FEW * figures.flows).then_some(())?;
     Some((source, group.fate()?))
 }

@@ -1,6 +1,6 @@
 //! Words that several forms share, safe to show.
 
-use crate::report::{CauseLine, Group, Identity, Near, Sample, Verdicts};
+use crate::report::{CauseLine, Group, Identity, Near, Report, Sample, Verdicts};
 use enforcer_policy::diagnostic::{counted, shown, shown_path};
 use jiff::Timestamp;
 use std::net::IpAddr;
@@ -58,7 +58,7 @@ pub(super) fn located(
 
 /// One end of a group.
 pub(super) fn end(of: &Identity, group: &Group, address: fn(&Sample) -> IpAddr) -> String {
-    located(of, &group.samples, group.more_samples, address)
+    located(of, &group.traffic.samples, group.traffic.more_samples, address)
 }
 
 /// `shop#0  shop.yaml:14`, `no-rule`, `fragment (frag-tiny)`.
@@ -106,10 +106,10 @@ pub(super) fn headline(group: &Group) -> String {
     };
     format!(
         "{} from {} to {} on {} would be {}{recorded}",
-        counted(group.figures.flows, "flow"),
+        counted(group.traffic.figures.flows, "flow"),
         identity(&group.source),
         identity(&group.destination),
-        group.port,
+        group.traffic.port,
         group.verdict
     )
 }
@@ -122,11 +122,16 @@ pub(super) fn swept(doors: usize) -> String {
 }
 
 /// Whether it is safe to enforce, as far as the recording can tell.
-pub(super) fn safety(verdicts: &Verdicts) -> &'static str {
-    match (verdicts.denied.flows, verdicts.audited.flows) {
+pub(super) fn safety(report: &Report) -> &'static str {
+    let Verdicts { denied, audited, .. } = &report.verdicts;
+    let refused = |group: &Group| group.recorded.refused > 0 && group.recorded.passed == 0;
+    match (denied.flows, audited.flows) {
         (0, 0) => "nothing of it would be denied; what isn't in the recording may be",
         (0, _) => {
             "nothing of it would be denied as the modes are; AUDITED below says what would be otherwise without `audit`"
+        }
+        _ if report.with("denied").all(refused) => {
+            "nothing that passed would be denied: what is DENIED below was refused when it was recorded, too"
         }
         _ => {
             "what is DENIED below stops working once this is enforced: allow it first, or be sure that nobody needs it"

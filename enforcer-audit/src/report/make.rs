@@ -4,7 +4,7 @@ use super::allow;
 use super::near::{self, Question};
 use super::{
     CauseLine, Coverage, DamageLine, Figures, GapLine, Group, Identity, Near, Recorded, Report, RuleUse,
-    Sample, SourceLine, Verdicts, Window,
+    Sample, SourceLine, Traffic, Verdicts, Window,
 };
 use crate::audit::{Audit, Source};
 use crate::ground::nobody_runs;
@@ -108,7 +108,7 @@ impl Report {
         let order = |(index, group): &(usize, Group)| {
             let key = &all[*index].key;
             let breaks = group.change == Some("breaks");
-            (rank(key.ruling), !breaks, Reverse(group.figures.flows), key.protocol, key.port, *index)
+            (rank(key.ruling), !breaks, Reverse(group.traffic.figures.flows), key.protocol, key.port, *index)
         };
         groups.sort_by_cached_key(order);
         let order: Vec<u32> = groups.iter().map(|(index, _)| *index as u32).collect();
@@ -118,7 +118,7 @@ impl Report {
         }
         let mut verdicts = Verdicts::default();
         for (_, group) in &groups {
-            add(verdicts.of_mut(group.verdict), group.figures);
+            add(verdicts.of_mut(group.verdict), group.traffic.figures);
         }
         let damage = audit.damage.iter();
         let mut notes = notes(audit, &verdicts);
@@ -252,21 +252,23 @@ fn line(audit: &Audit, identities: &[Identity], group: &groups::Group) -> Group 
         verdict: word,
         passes,
         cause: key.ruling.map(|ruling| cause(audit, ruling)),
-        port,
-        protocol: key.protocol,
-        port_number: ported.then_some(key.port),
-        figures: figures(group),
-        seen: Window::of(group.seen),
-        opening_not_seen: group.unopened,
+        traffic: Traffic {
+            port,
+            protocol: key.protocol,
+            port_number: ported.then_some(key.port),
+            figures: figures(group),
+            seen: Window::of(group.seen),
+            opening_not_seen: group.unopened,
+            samples,
+            more_samples: group.more_samples,
+        },
         recorded,
         change,
-        more_samples: group.more_samples,
         allow: allow.flatten(),
         nearest_miss: None,
         hint: reason.filter(|_| denied).and_then(hint),
         source,
         destination,
-        samples,
     }
 }
 

@@ -116,20 +116,9 @@ pub struct Figures {
     pub bytes: u64,
 }
 
-/// Flows with the same ends, port, verdict and cause.
+/// Flows of one kind: to which port, how many, when, and between whom some of them.
 #[derive(Clone, Debug, Serialize)]
-pub struct Group {
-    /// `allowed`, `denied`, `audited` or `unjudged`.
-    pub verdict: &'static str,
-    /// Whether its packets go on; an `audited` one may or may not.
-    pub passes: bool,
-    /// Why; absent for what is unjudged.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub cause: Option<CauseLine>,
-    /// Who opened the flows.
-    pub source: Identity,
-    /// To whom.
-    pub destination: Identity,
+pub struct Traffic {
     /// As a `ports` entry of a policy.
     pub port: String,
     /// IP protocol number.
@@ -145,6 +134,29 @@ pub struct Group {
     pub seen: Option<Window>,
     /// Flows whose opening isn't in the recording: who opened them is inferred.
     pub opening_not_seen: u64,
+    /// Addresses of some of the flows.
+    pub samples: Vec<Sample>,
+    /// Whether there are others.
+    pub more_samples: bool,
+}
+
+/// Flows with the same ends, port, verdict and cause.
+#[derive(Clone, Debug, Serialize)]
+pub struct Group {
+    /// `allowed`, `denied`, `audited` or `unjudged`.
+    pub verdict: &'static str,
+    /// Whether its packets go on; an `audited` one may or may not.
+    pub passes: bool,
+    /// Why; absent for what is unjudged.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cause: Option<CauseLine>,
+    /// Who opened the flows.
+    pub source: Identity,
+    /// To whom.
+    pub destination: Identity,
+    /// Where to, and how much.
+    #[serde(flatten)]
+    pub traffic: Traffic,
     /// What the recording system itself did, where it says.
     #[serde(skip_serializing_if = "Recorded::is_silent")]
     pub recorded: Recorded,
@@ -152,10 +164,6 @@ pub struct Group {
     /// `recorded`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub change: Option<&'static str>,
-    /// Addresses of some of the flows.
-    pub samples: Vec<Sample>,
-    /// Whether there are others.
-    pub more_samples: bool,
     /// What would allow it, as an entry of a FlowPolicy's `flows`. Only where a rule can.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub allow: Option<String>,

@@ -121,7 +121,7 @@ fn flows(audit: &Audit, out: &mut Printer) -> anyhow::Result<()> {
             opening_seen: line.opened,
             verdict: group.verdict,
             passes: group.passes,
-            port: &group.port,
+            port: &group.traffic.port,
             cause: group.cause.as_ref(),
             from: &group.source,
             to: &group.destination,

@@ -37,7 +37,7 @@ impl<'a> Graph<'a> {
         let mut edges: Vec<Edge<'a>> = Vec::new();
         let (mut known, mut drawn) = (FxHashMap::default(), FxHashMap::default());
         for (index, group) in report.groups.iter().enumerate() {
-            let flows = group.figures.flows;
+            let flows = group.traffic.figures.flows;
             let mut end = |identity: &'a Identity| {
                 let at = *known.entry(identity).or_insert_with(|| {
                     nodes.push(Node { identity, flows: 0 });
@@ -54,9 +54,9 @@ impl<'a> Graph<'a> {
             });
             let edge = &mut edges[at];
             edge.flows += flows;
-            if edge.ports.contains(&group.port.as_str()) {
+            if edge.ports.contains(&group.traffic.port.as_str()) {
             } else if edge.ports.len() < PORTS {
-                edge.ports.push(&group.port);
+                edge.ports.push(&group.traffic.port);
             } else {
                 edge.more_ports += 1;
             }

@@ -156,7 +156,7 @@ fn changes(report: &Report) -> Vec<String> {
     let opens: u64 = changed("opens").map(|group| group.recorded.refused).sum();
     let mut all = Vec::new();
     if report.totals.flows > 0 {
-        all.push(safety(&report.verdicts).to_owned());
+        all.push(safety(report).to_owned());
     }
     if breaks > 0 {
         all.push(format!("{} of what passed would be denied: what would break", counted(breaks, "record")));

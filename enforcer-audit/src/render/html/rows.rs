@@ -89,23 +89,23 @@ fn flow(group: &Group, policies: &Policies) -> Flow {
             SENTENCE,
         ),
     });
-    let port_number = group.port_number.map_or(0, u32::from);
+    let port_number = group.traffic.port_number.map_or(0, u32::from);
     Flow {
         verdict: group.verdict,
         mark: mark(group.verdict),
         passes: group.passes,
-        flows: Figure::of(group.figures.flows),
-        packets: Figure::of(group.figures.packets),
-        bytes: Figure::of(group.figures.bytes),
+        flows: Figure::of(group.traffic.figures.flows),
+        packets: Figure::of(group.traffic.figures.packets),
+        bytes: Figure::of(group.traffic.figures.bytes),
         source: shown_within(&end(&group.source, group, |sample| sample.source), IDENTITY),
         destination: shown_within(&end(&group.destination, group, |sample| sample.destination), IDENTITY),
-        port: group.port.clone(),
-        port_key: u32::from(group.protocol) << 16 | port_number,
+        port: group.traffic.port.clone(),
+        port_key: u32::from(group.traffic.protocol) << 16 | port_number,
         cause: cause.map_or_else(|| "–".to_owned(), rule_name),
         place: cause.and_then(|cause| policies.of_cause(cause)),
         why: cause.and_then(|cause| cause.why.as_ref()).map(|why| shown_within(why, SENTENCE)),
-        first: time(group.seen.map(|seen| seen.first)),
-        last: time(group.seen.map(|seen| seen.last)),
+        first: time(group.traffic.seen.map(|seen| seen.first)),
+        last: time(group.traffic.seen.map(|seen| seen.last)),
         recorded: match (group.recorded.passed, group.recorded.refused) {
             (0, 0) => "–".to_owned(),
             (passed, 0) => format!("{} passed", number(passed)),
