@@ -156,7 +156,8 @@ fn changes(report: &Report) -> Vec<String> {
     let opens: u64 = changed("opens").map(|group| group.recorded.refused).sum();
     let mut all = Vec::new();
     if report.totals.flows > 0 {
-        all.push(safety(report).to_owned());
+        let (first, rest) = safety(report).split_at(1);
+        all.push(first.to_uppercase() + rest);
     }
     if breaks > 0 {
         all.push(format!("{} of what passed would be denied: what would break", counted(breaks, "record")));
