@@ -1,7 +1,7 @@
 //! Documents whose commands are run and whose outputs are compared, so that they can't come to say what isn't so.
 //!
 //! A fenced `console` block holds commands after `$ `, each followed by what it prints, both streams in one. A fenced `yaml` block that
-//! begins with `# <name>.yaml` is that file, saved before what comes after it. [`compare`] says what may differ from run to run.
+//! begins with `# <name>.yaml` is that file, saved before what comes after it. `compare` says what may differ from run to run.
 //!
 //! `enforcer observe` and `enforcer status` tell what has happened meanwhile, and a busy machine takes its time: where they differ from what is
 //! shown they are asked again, for [`PATIENCE`].
