@@ -81,8 +81,9 @@ impl Talk {
     /// of opening and answer differ where records are fine enough; else the lower port.
     fn server(&self, listeners: &Listeners, flows: impl Fn(Port) -> u32) -> Port {
         let (one, other) = self.ends;
+        let receiver = if self.first == one { other } else { one };
         if self.is_refusal() {
-            return if self.first == one { other } else { one };
+            return receiver;
         }
         let listens = |(end, port, protocol): Port| listeners.has(end, protocol, port);
         match (listens(one), listens(other)) {
@@ -101,13 +102,7 @@ impl Talk {
         match one.1.cmp(&other.1) {
             std::cmp::Ordering::Less => one,
             std::cmp::Ordering::Greater => other,
-            std::cmp::Ordering::Equal => {
-                if self.first == one {
-                    other
-                } else {
-                    one
-                }
-            }
+            std::cmp::Ordering::Equal => receiver,
         }
     }
 }

@@ -4,7 +4,7 @@ use enforcer_policy::diagnostic::shown_within;
 use enforcer_policy::model::{
     Action, AddressGroup, FlowEntry, FlowPolicy, PolicyMode, PolicySet, Selector, Tier, Workload,
 };
-use enforcer_policy::write::{label_selector, labels, list, scalar};
+use enforcer_policy::write::{labels, list, scalar, selector};
 
 /// Longer lists of selectors are broken, one entry a line.
 const LINE: usize = 100;
@@ -83,20 +83,4 @@ fn selectors(selectors: &[Selector]) -> String {
         return format!(" {line}\n");
     }
     selectors.iter().fold("\n".to_owned(), |text, one| text + &format!("        - {}\n", selector(one)))
-}
-
-fn selector(selector: &Selector) -> String {
-    let fields = match selector {
-        Selector::Entity(entity) => vec![format!("entity: {}", entity.word())],
-        Selector::Cidr { cidrs, except } => {
-            let blocks = |blocks: &[ipnet::IpNet]| list(blocks, |block| scalar(&block.to_string()));
-            let mut fields = vec![format!("cidr: {}", blocks(cidrs))];
-            if !except.is_empty() {
-                fields.push(format!("except: {}", blocks(except)));
-            }
-            fields
-        }
-        Selector::Labels(selector) => return label_selector(selector),
-    };
-    format!("{{{}}}", fields.join(", "))
 }

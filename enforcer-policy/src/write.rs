@@ -2,6 +2,7 @@
 
 use crate::diagnostic::shown;
 use crate::model::{LabelSelector, Labels, Operator, Selector};
+use std::collections::HashSet;
 use std::fmt::Display;
 
 /// `{app: web, env: prod}`.
@@ -42,6 +43,17 @@ pub fn selector(selector: &Selector) -> String {
         }
         Selector::Entity(entity) => format!("{{entity: {}}}", entity.word()),
     }
+}
+
+/// A name that isn't taken: this one, else with the first number from 2 on that makes it so. It is taken from then on.
+pub fn unique(name: &str, taken: &mut HashSet<String>) -> String {
+    let mut found = name.to_owned();
+    let mut number = 2;
+    while !taken.insert(found.clone()) {
+        found = format!("{name}-{number}");
+        number += 1;
+    }
+    found
 }
 
 /// A list on one line; each item as `show` has it.

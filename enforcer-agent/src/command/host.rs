@@ -2,8 +2,8 @@
 
 use crate::links::Tenant;
 use enforcer_policy::diagnostic::shown;
-use enforcer_policy::write::{list, scalar};
-use std::collections::BTreeSet;
+use enforcer_policy::write::{list, scalar, unique};
+use std::collections::HashSet;
 use std::fmt::Write as _;
 
 /// A name for a document is at most as long as a device's anyway.
@@ -25,7 +25,7 @@ pub(super) fn inventory(tenants: &[Tenant]) -> HostInventory {
          # let them say what the workloads are, for policies speak of labels. `addresses` are those seen so far: a workload\n\
          # sends from no other.\n",
     );
-    let mut names = BTreeSet::new();
+    let mut names = HashSet::new();
     for tenant in &chosen {
         let name = unique(&name(&tenant.device[prefix..]), &mut names);
         let addresses: Vec<String> = tenant.addresses.iter().map(ToString::to_string).collect();
@@ -82,17 +82,6 @@ fn name(device: &str) -> String {
         .collect();
     let plain = plain.trim_matches('-');
     if plain.is_empty() { NAMELESS.to_owned() } else { plain.to_owned() }
-}
-
-fn unique(name: &str, taken: &mut BTreeSet<String>) -> String {
-    let mut found = name.to_owned();
-    for number in 2.. {
-        if taken.insert(found.clone()) {
-            break;
-        }
-        found = format!("{name}-{number}");
-    }
-    found
 }
 
 #[cfg(test)]

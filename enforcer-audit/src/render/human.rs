@@ -2,7 +2,7 @@
 
 use super::sweeps::{Row, rows};
 use super::table::{SHOWN, long, more, print, table};
-use super::text::{end, group_cause, identity, instant, near, safety, swept};
+use super::text::{changes, end, group_cause, identity, instant, near, swept};
 use crate::report::{Group, Report, Window};
 use enforcer_policy::diagnostic::{counted, shown, shown_path};
 use std::fmt::Write as _;
@@ -18,7 +18,7 @@ pub fn human(report: &Report, colour: bool) -> String {
 
 fn write(out: &mut String, report: &Report, colour: bool) -> std::fmt::Result {
     totals(out, report, colour)?;
-    changes(out, report)?;
+    changes(report).iter().try_for_each(|change| writeln!(out, "  {change}"))?;
     denied(out, report, colour)?;
     let clock = Clock::of(report);
     section(
@@ -91,24 +91,6 @@ fn totals(out: &mut String, report: &Report, colour: bool) -> std::fmt::Result {
     if neighbours.passed > 0 || !refused.is_empty() {
         let all = [vec![format!("{} passed", neighbours.passed)], refused].concat();
         writeln!(out, "  ARP and neighbour discovery: {}", all.join(", "))?;
-    }
-    Ok(())
-}
-
-/// Whether it is safe to enforce, as far as the recording can tell; and what would be otherwise than the recording system had it.
-fn changes(out: &mut String, report: &Report) -> std::fmt::Result {
-    if report.totals.flows > 0 {
-        writeln!(out, "  {}", safety(report))?;
-    }
-    let changed =
-        |change: &'static str| report.groups.iter().filter(move |group| group.change == Some(change));
-    let breaks = changed("breaks").map(|group| group.recorded.passed).sum();
-    let opens = changed("opens").map(|group| group.recorded.refused).sum();
-    if breaks > 0 {
-        writeln!(out, "  {} of what passed would be denied: what would break", counted(breaks, "record"))?;
-    }
-    if opens > 0 {
-        writeln!(out, "  {} of what was refused would pass", counted(opens, "record"))?;
     }
     Ok(())
 }

@@ -8,7 +8,7 @@ mod junit;
 mod sarif;
 mod sweeps;
 mod table;
-mod text;
+pub(crate) mod text;
 
 pub use changes::flow_changes;
 pub use github::github;

@@ -110,20 +110,22 @@ fn knocks<T: Knock>(group: &T) -> Option<(IpAddr, String)> {
 
 /// Groups in their order; sweeps come last.
 pub(super) fn rows<'a, T: Knock>(groups: &[&'a T]) -> Vec<Row<'a, T>> {
-    let mut doors: FxHashMap<_, Vec<&'a T>> = FxHashMap::default();
-    let mut sources = Vec::new();
-    for group in groups {
-        if let Some(key) = knocks(*group) {
-            let at = doors.entry(key.clone()).or_default();
-            if at.is_empty() {
-                sources.push(key);
-            }
-            at.push(group);
+    let keys: Vec<_> = groups.iter().map(|group| knocks(*group)).collect();
+    let mut doors: FxHashMap<_, usize> = FxHashMap::default();
+    keys.iter().flatten().for_each(|key| *doors.entry(key).or_default() += 1);
+    let (mut rows, mut sweeps): (Vec<Row<'a, T>>, Vec<Row<'a, T>>) = (Vec::new(), Vec::new());
+    let mut begun: FxHashMap<_, usize> = FxHashMap::default();
+    for (group, key) in groups.iter().zip(&keys) {
+        let Some(key) = key.as_ref().filter(|key| doors[key] >= DOORS) else {
+            rows.push(Row { groups: vec![*group] });
+            continue;
+        };
+        let at = *begun.entry(key).or_insert(sweeps.len());
+        if at == sweeps.len() {
+            sweeps.push(Row { groups: Vec::new() });
         }
+        sweeps[at].groups.push(group);
     }
-    doors.retain(|_, groups| groups.len() >= DOORS);
-    let alone = groups.iter().filter(|group| knocks(**group).is_none_or(|key| !doors.contains_key(&key)));
-    let mut rows: Vec<Row<'a, T>> = alone.map(|group| Row { groups: vec![*group] }).collect();
-    rows.extend(sources.iter().filter_map(|key| doors.remove(key)).map(|groups| Row { groups }));
+    rows.extend(sweeps);
     rows
 }

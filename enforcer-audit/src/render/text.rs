@@ -93,7 +93,7 @@ pub(super) fn near(near: &Near) -> String {
 }
 
 /// Whole seconds, UTC.
-pub(super) fn instant(at: Timestamp) -> String {
+pub(crate) fn instant(at: Timestamp) -> String {
     at.strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
 }
 
@@ -121,8 +121,27 @@ pub(super) fn swept(doors: usize) -> String {
     )
 }
 
-/// Whether it is safe to enforce, as far as the recording can tell.
-pub(super) fn safety(report: &Report) -> &'static str {
+/// Whether it is safe to enforce, and what would be otherwise than the recording system had it.
+pub(super) fn changes(report: &Report) -> Vec<String> {
+    let changed =
+        |change: &'static str| report.groups.iter().filter(move |group| group.change == Some(change));
+    let breaks = changed("breaks").map(|group| group.recorded.passed).sum();
+    let opens = changed("opens").map(|group| group.recorded.refused).sum();
+    let mut all = Vec::new();
+    if report.totals.flows > 0 {
+        all.push(safety(report).to_owned());
+    }
+    if breaks > 0 {
+        all.push(format!("{} of what passed would be denied: what would break", counted(breaks, "record")));
+    }
+    if opens > 0 {
+        all.push(format!("{} of what was refused would pass", counted(opens, "record")));
+    }
+    all
+}
+
+/// As far as the recording can tell.
+fn safety(report: &Report) -> &'static str {
     let Verdicts { denied, audited, .. } = &report.verdicts;
     let refused = |group: &Group| group.recorded.refused > 0 && group.recorded.passed == 0;
     match (denied.flows, audited.flows) {

@@ -7,6 +7,7 @@ use super::{Apart, Entry, Evidence, Options, Party, Policy, Suggestion};
 use crate::audit::Audit;
 use crate::report::Identity;
 use enforcer_policy::model::{Entity, Labels, PortSpec, Selector};
+use enforcer_policy::write::unique;
 use ipnet::IpNet;
 use rustc_hash::FxHashMap;
 use std::collections::{BTreeMap, BTreeSet, HashSet};
@@ -182,7 +183,7 @@ fn policies(
         let title = title(audit, universe, &destination);
         let shared = !destination.iter().any(|party| matches!(party, Party::Labelled(_)));
         // The world's parts share one policy; identities have theirs.
-        let name = if shared && policies.contains_key(&title) { title } else { fresh(title, &mut names) };
+        let name = if shared && policies.contains_key(&title) { title } else { unique(&title, &mut names) };
         let policy = policies.entry(name.clone()).or_insert_with(|| Policy { name, entries: Vec::new() });
         for (sources, told) in rows {
             let Some(from) = selectors(universe, &sources) else { continue };
@@ -286,16 +287,6 @@ fn slug(text: &str, otherwise: &str) -> String {
     }
     let slug = slug.trim_end_matches('-');
     if slug.is_empty() { otherwise.to_owned() } else { slug.to_owned() }
-}
-
-fn fresh(title: String, names: &mut HashSet<String>) -> String {
-    let mut name = title.clone();
-    let mut number = 2;
-    while !names.insert(name.clone()) {
-        name = format!("{title}-{number}");
-        number += 1;
-    }
-    name
 }
 
 fn identity_of<'a>(audit: &'a Audit, labels: &Labels) -> Option<&'a Identity> {

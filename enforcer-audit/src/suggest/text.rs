@@ -1,7 +1,8 @@
 //! The suggestion as YAML documents with their evidence as comments. No name breaks out of either.
 
 use super::{Apart, Evidence, Suggestion};
-use crate::report::make::timestamp;
+use crate::render::text::instant;
+use crate::report::Window;
 use enforcer_policy::diagnostic::shown;
 use enforcer_policy::model::{PortSpec, Selector};
 use enforcer_policy::write::{scalar, selector};
@@ -31,10 +32,9 @@ impl Display for Evidence {
         let s = |number| if number == 1 { "" } else { "s" };
         let Self { flows, packets, .. } = *self;
         write!(f, "{flows} flow{}, {packets} packet{}", s(flows), s(packets))?;
-        let time = |at| timestamp(at).map(|at| at.strftime("%Y-%m-%dT%H:%M:%SZ").to_string());
-        match self.seen.map(|(first, last)| (time(first), time(last))) {
-            Some((Some(first), Some(last))) => write!(f, ", {first} to {last}"),
-            _ => f.write_str(", no times recorded"),
+        match Window::of(self.seen) {
+            Some(Window { first, last }) => write!(f, ", {} to {}", instant(first), instant(last)),
+            None => f.write_str(", no times recorded"),
         }
     }
 }

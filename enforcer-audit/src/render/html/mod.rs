@@ -16,12 +16,12 @@ mod policies;
 mod rows;
 mod words;
 
-use super::text::{instant, safety};
+use super::text::{self, instant};
 use crate::report::{Figures, Report};
 use askama::Template;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use enforcer_policy::diagnostic::{counted, shown_within};
+use enforcer_policy::diagnostic::shown_within;
 use enforcer_policy::source::Source;
 use graph::Graph;
 use map::Map;
@@ -148,24 +148,13 @@ fn tiles(report: &Report) -> [Tile; 4] {
     ]
 }
 
-/// Whether it is safe to enforce, and what would be otherwise than the recording system had it.
+/// Sentences, each with a capital.
 fn changes(report: &Report) -> Vec<String> {
-    let changed =
-        |change: &'static str| report.groups.iter().filter(move |group| group.change == Some(change));
-    let breaks: u64 = changed("breaks").map(|group| group.recorded.passed).sum();
-    let opens: u64 = changed("opens").map(|group| group.recorded.refused).sum();
-    let mut all = Vec::new();
-    if report.totals.flows > 0 {
-        let (first, rest) = safety(report).split_at(1);
-        all.push(first.to_uppercase() + rest);
-    }
-    if breaks > 0 {
-        all.push(format!("{} of what passed would be denied: what would break", counted(breaks, "record")));
-    }
-    if opens > 0 {
-        all.push(format!("{} of what was refused would pass", counted(opens, "record")));
-    }
-    all
+    let capital = |text: String| {
+        let (first, rest) = text.split_at(1);
+        first.to_uppercase() + rest
+    };
+    text::changes(report).into_iter().map(capital).collect()
 }
 
 fn facts(report: &Report) -> Vec<(&'static str, String)> {

@@ -2,7 +2,8 @@
 
 use super::super::text::{ports, quiet};
 use super::{Advice, Narrower, Narrowing, PolicyAdvice, RuleAdvice};
-use crate::report::make::timestamp;
+use crate::render::text::instant;
+use crate::report::Window;
 use enforcer_policy::diagnostic::shown_path;
 use enforcer_policy::model::{Action, FlowEntry, PolicyMode, Tier};
 use enforcer_policy::write::{list, scalar, selector};
@@ -38,10 +39,10 @@ impl Narrowing {
             "# What rules are used for, and no more: `enforcer suggest --narrow` on {}",
             sources.join(", ")
         )?;
-        let instant = |at| timestamp(at).map(|at| at.strftime("%Y-%m-%dT%H:%M:%SZ").to_string());
-        let ends = self.window.and_then(|(first, last)| Some((instant(first)?, instant(last)?)));
-        match (ends, self.span()) {
-            (Some((first, last)), Some(span)) => writeln!(out, "# Seen from {first} to {last}: {span}.")?,
+        match (Window::of(self.window), self.span()) {
+            (Some(Window { first, last }), Some(span)) => {
+                writeln!(out, "# Seen from {} to {}: {span}.", instant(first), instant(last))?;
+            }
             _ => writeln!(out, "# The recording has no times: how long it is can't be told.")?,
         }
         writeln!(
