@@ -233,8 +233,76 @@ pub struct RuleCounter {
     pub flows: u64,
 }
 
-/// Counters of one reason, per CPU. The same shape as a rule's.
+impl RuleCounter {
+    /// Counts what another one has counted as well.
+    pub const fn add(&mut self, more: &Self) {
+        self.packets = self.packets.wrapping_add(more.packets);
+        self.bytes = self.bytes.wrapping_add(more.bytes);
+        self.audited = self.audited.wrapping_add(more.audited);
+        self.flows = self.flows.wrapping_add(more.flows);
+    }
+
+    /// All that was counted for a reason, of counters by [`Tally::slot`].
+    pub fn of_reason(verdicts: &[Self], reason: crate::Reason) -> Self {
+        let mut sum = Self::default();
+        let slots = Tally::all().map(|tally| tally.slot(Some(reason as u32)) as usize);
+        slots.filter_map(|slot| verdicts.get(slot)).for_each(|counter| sum.add(counter));
+        sum
+    }
+}
+
+/// Counters of one reason at hooks of one kind, per CPU. The same shape as a rule's.
 pub type ReasonCounter = RuleCounter;
+
+/// Which of a cause's counters a packet counts under: how its subject is held, which way it went, and its word. A reason has one
+/// counter for each, and so has what rules decided, all of them together.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Hash, PartialOrd, Ord)]
+pub struct Tally(u32);
+
+impl Tally {
+    const MODES: u32 = 3;
+    const WORDS: u32 = 3;
+    /// How many there are of one cause.
+    pub const EACH: u32 = Self::MODES * 2 * Self::WORDS;
+    /// How many counters there are: of every reason, and of the rules.
+    pub const COUNT: u32 = (crate::Reason::COUNT as u32 + 1) * Self::EACH;
+
+    /// Counters of a subject in `mode` for packets of this direction with this word.
+    #[inline(always)]
+    pub const fn new(mode: u8, direction: Direction, word: crate::Word) -> Self {
+        Self((mode as u32 * 2 + direction as u32) * Self::WORDS + word as u32)
+    }
+
+    /// Every tally.
+    pub fn all() -> impl Iterator<Item = Self> {
+        (0..Self::EACH).map(Self)
+    }
+
+    /// Where a reason's counter is; those of the rules come behind the last reason's.
+    #[inline(always)]
+    pub const fn slot(self, reason: Option<u32>) -> u32 {
+        let row = match reason {
+            Some(code) => code,
+            None => crate::Reason::COUNT as u32,
+        };
+        row * Self::EACH + self.0
+    }
+
+    /// [`mode`].
+    pub const fn mode(self) -> u8 {
+        (self.0 / (2 * Self::WORDS)) as u8
+    }
+
+    /// Which way the packets went.
+    pub const fn direction(self) -> Direction {
+        if self.0 / Self::WORDS % 2 == 0 { Direction::Egress } else { Direction::Ingress }
+    }
+
+    /// What was said of them.
+    pub const fn word(self) -> crate::Word {
+        crate::Word::from_code((self.0 % Self::WORDS) as u8)
+    }
+}
 
 /// What became of events, per CPU: `sent + lost + suppressed` is how many there were.
 #[repr(C)]
@@ -348,8 +416,31 @@ const _: () = assert!(size_of::<PairKey>() == 12);
 const _: () = assert!(size_of::<Generation>() == 40);
 const _: () = assert!(size_of::<Subject>() == 48);
 const _: () = assert!(size_of::<RuleCounter>() == 32);
+const _: () =
+    assert!(Tally::new(mode::ENFORCE, Direction::Ingress, crate::Word::Audited).0 == Tally::EACH - 1);
 const _: () = assert!(size_of::<EventCounter>() == 64);
 const _: () = assert!(size_of::<Quota>() == 16);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Reason, Word};
+
+    #[test]
+    fn every_cause_has_counters_of_its_own_and_each_says_what_it_counts() {
+        let reasons = Reason::ALL.iter().map(|reason| Some(*reason as u32)).chain([None]);
+        let slots = reasons.flat_map(|reason| Tally::all().map(move |tally| tally.slot(reason)));
+        assert!(slots.eq(0..Tally::COUNT));
+        for mode in [mode::OFF, mode::AUDIT, mode::ENFORCE] {
+            for direction in [Direction::Egress, Direction::Ingress] {
+                for word in [Word::Allowed, Word::Denied, Word::Audited] {
+                    let tally = Tally::new(mode, direction, word);
+                    assert_eq!((tally.mode(), tally.direction(), tally.word()), (mode, direction, word));
+                }
+            }
+        }
+    }
+}
 
 #[cfg(feature = "aya")]
 mod pod {

@@ -4,7 +4,7 @@ use crate::address::Address;
 use crate::answer::{Decision, Interval, PortSet};
 use crate::event::FlowEvent;
 use crate::flow::{FlowEntry, FlowKey, FragmentEntry, FragmentKey, Tier};
-use crate::maps::{Control, Endpoint, Generation, PairKey, Quota, Subject};
+use crate::maps::{Control, Endpoint, Generation, PairKey, Quota, Subject, Tally};
 use crate::verdict::Outcome;
 
 /// The tables of both families, the clocks, and where verdicts are counted.
@@ -37,7 +37,7 @@ pub trait Tables: FamilyTables<1> + FamilyTables<4> {
     fn clock(&self) -> Self::Clock;
 
     /// Counts a packet under its cause. Called exactly once per packet.
-    fn count(&mut self, outcome: &Outcome, bytes: u32, opened: bool);
+    fn count(&mut self, outcome: &Outcome, tally: Tally, bytes: u32, opened: bool);
     /// Whether a record would be taken now. `limited` records are left out beyond a rate; what is left out is counted.
     fn wants(&mut self, limited: bool) -> bool;
     /// Hands a record to whoever listens; one that finds no room is counted and not made.

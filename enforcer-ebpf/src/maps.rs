@@ -10,9 +10,9 @@ use enforcer_common::flow::{FlowEntry, FlowKey, FragmentEntry, FragmentKey};
 use enforcer_common::judge::Scratch;
 use enforcer_common::maps::{
     AddressKey, Control, Endpoint, EventCounter, Generation, PairKey, PrefixData, Quota, ReasonCounter,
-    RuleCounter, Subject, SubjectKey, limits,
+    RuleCounter, Subject, SubjectKey, Tally, limits,
 };
-use enforcer_common::{Decision, Interval, PortSet, Reason};
+use enforcer_common::{Decision, Interval, PortSet};
 
 /// Mapped into the daemon, so that a switch is one store.
 #[map]
@@ -72,9 +72,9 @@ pub(crate) static SHARES: Array<u32> = Array::with_max_entries(Quota::SLOTS, 0);
 
 #[map]
 pub(crate) static RULES: PerCpuArray<RuleCounter> = PerCpuArray::with_max_entries(limits::RULES, 0);
+/// By [`Tally::slot`].
 #[map]
-pub(crate) static REASONS: PerCpuArray<ReasonCounter> =
-    PerCpuArray::with_max_entries(Reason::COUNT as u32, 0);
+pub(crate) static REASONS: PerCpuArray<ReasonCounter> = PerCpuArray::with_max_entries(Tally::COUNT, 0);
 #[map]
 pub(crate) static EVENTS: RingBuf = RingBuf::with_byte_size(1 << 20, 0);
 #[map]

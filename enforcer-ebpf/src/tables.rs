@@ -10,7 +10,8 @@ use enforcer_common::event::FlowEvent;
 use enforcer_common::flow::{FlowEntry, FlowKey, FragmentEntry, FragmentKey, Tier};
 use enforcer_common::judge::port_decision;
 use enforcer_common::maps::{
-    AddressKey, Control, Endpoint, Generation, PairKey, Quota, RuleCounter, Subject, SubjectKey, limits,
+    AddressKey, Control, Endpoint, Generation, PairKey, Quota, RuleCounter, Subject, SubjectKey, Tally,
+    limits,
 };
 use enforcer_common::tables::{Clock, FamilyTables, Tables};
 use enforcer_common::{Decision, Interval, Outcome, PortSet, Word};
@@ -110,23 +111,15 @@ impl Tables for Kernel {
     }
 
     #[inline(always)]
-    fn count(&mut self, outcome: &Outcome, bytes: u32, opened: bool) {
-        let counter = match outcome.cause.as_rule() {
-            Some(rule) => RULES.get_ptr_mut(rule),
-            None => REASONS.get_ptr_mut(outcome.cause.reason_code()),
+    fn count(&mut self, outcome: &Outcome, tally: Tally, bytes: u32, opened: bool) {
+        let reason = match outcome.cause.as_rule() {
+            Some(rule) => {
+                add(RULES.get_ptr_mut(rule), outcome, bytes, opened);
+                None
+            }
+            None => Some(outcome.cause.reason_code()),
         };
-        if let Some(counter) = counter {
-            // SAFETY: this CPU's own slot; programs on one CPU don't interrupt each other.
-            let counter: &mut RuleCounter = unsafe { &mut *counter };
-            counter.packets += 1;
-            counter.bytes += bytes as u64;
-            if opened {
-                counter.flows += 1;
-            }
-            if outcome.word as u8 == Word::Audited as u8 {
-                counter.audited += 1;
-            }
-        }
+        add(REASONS.get_ptr_mut(tally.slot(reason)), outcome, bytes, opened);
     }
 
     #[inline(always)]
@@ -161,6 +154,22 @@ impl Tables for Kernel {
             counter.woken = now;
         }
         room.submit(if wakes { BPF_RB_FORCE_WAKEUP } else { BPF_RB_NO_WAKEUP } as u64);
+    }
+}
+
+/// Counts a packet in one counter.
+#[inline(always)]
+fn add(counter: Option<*mut RuleCounter>, outcome: &Outcome, bytes: u32, opened: bool) {
+    let Some(counter) = counter else { return };
+    // SAFETY: this CPU's own slot; programs on one CPU don't interrupt each other.
+    let counter: &mut RuleCounter = unsafe { &mut *counter };
+    counter.packets += 1;
+    counter.bytes += bytes as u64;
+    if opened {
+        counter.flows += 1;
+    }
+    if outcome.word as u8 == Word::Audited as u8 {
+        counter.audited += 1;
     }
 }
 

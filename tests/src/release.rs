@@ -5,9 +5,8 @@ use std::{fs, io};
 
 use anyhow::{Context, Result, ensure};
 use enforcer_agent::kernel::object;
-use enforcer_common::Reason;
 use enforcer_common::flow::{FlowEntry, FlowKey};
-use enforcer_common::maps::{ReasonCounter, limits};
+use enforcer_common::maps::{ReasonCounter, Tally, limits};
 
 /// What the other release has room for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -24,7 +23,7 @@ impl Larger {
         const HASH: u32 = 1;
         const PERCPU_ARRAY: u32 = 6;
         match self {
-            Self::Reasons => [PERCPU_ARRAY, 4, size_of::<ReasonCounter>() as u32, Reason::COUNT as u32, 0],
+            Self::Reasons => [PERCPU_ARRAY, 4, size_of::<ReasonCounter>() as u32, Tally::COUNT, 0],
             Self::Flows4 => {
                 [HASH, size_of::<FlowKey<1>>() as u32, size_of::<FlowEntry>() as u32, limits::FLOWS, 0]
             }

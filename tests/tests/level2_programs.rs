@@ -48,13 +48,14 @@ struct Both {
 #[derive(PartialEq, Debug, Clone)]
 struct Counts {
     rules: Vec<RuleCounter>,
-    reasons: Vec<ReasonCounter>,
+    /// By mode, direction, word and reason.
+    verdicts: Vec<ReasonCounter>,
 }
 
 impl Both {
     fn counts(&self, rules: u32) -> Counts {
-        let (rules, reasons) = (self.kernel.rule_counters(rules), self.kernel.reason_counters());
-        Counts { rules: rules.unwrap(), reasons: reasons.unwrap() }
+        let (rules, verdicts) = (self.kernel.rule_counters(rules), self.kernel.verdict_counters());
+        Counts { rules: rules.unwrap(), verdicts: verdicts.unwrap() }
     }
 
     fn put(&mut self, scene: &Scene, set: &PolicySet, numbers: &mut Numbers) -> Compiled {
@@ -92,11 +93,15 @@ impl Both {
             return Ok(());
         };
         self.memory.set_clock(clock(ClockId::Boottime), clock(ClockId::MonotonicCoarse));
-        let opened = self.flows_opened();
+        let (opened, tallied) = (self.flows_opened(), self.memory.verdict_counters().to_vec());
         let outcome = judge(&Frame::new(&bytes), Hook { subject, direction }, &mut self.memory);
         let opened = self.flows_opened() - opened;
         let mut expected = before;
         count(&mut expected, &outcome, bytes.len(), opened);
+        let now = self.memory.verdict_counters();
+        let moved: Vec<usize> = (0..now.len()).filter(|slot| tallied[*slot] != now[*slot]).collect();
+        prop_assert_eq!(moved.len(), 1, "{:?}", outcome);
+        expected.verdicts[moved[0]] = add(expected.verdicts[moved[0]], &outcome, bytes.len(), opened);
         let seen = self.counts(rules);
         prop_assert_eq!(run.passes(), outcome.passes, "{:?} of {:?} {:?}", outcome, packet, spoiling);
         prop_assert_eq!(&seen, &expected, "{:?} of {:?} {:?}", outcome, packet, spoiling);
@@ -112,14 +117,15 @@ impl Both {
 }
 
 fn count(counts: &mut Counts, outcome: &Outcome, bytes: usize, opened: u64) {
-    let counter = match outcome.cause.as_rule() {
-        Some(rule) => &mut counts.rules[rule as usize],
-        None => &mut counts.reasons[outcome.cause.reason_code() as usize],
-    };
-    counter.packets += 1;
-    counter.bytes += bytes as u64;
-    counter.flows += opened;
-    counter.audited += u64::from(outcome.word == enforcer_common::Word::Audited);
+    if let Some(rule) = outcome.cause.as_rule() {
+        counts.rules[rule as usize] = add(counts.rules[rule as usize], outcome, bytes, opened);
+    }
+}
+
+fn add(mut counter: RuleCounter, outcome: &Outcome, bytes: usize, opened: u64) -> RuleCounter {
+    let audited = u64::from(outcome.word == enforcer_common::Word::Audited);
+    counter.add(&RuleCounter { packets: 1, bytes: bytes as u64, flows: opened, audited });
+    counter
 }
 
 fn word(outcome: &Outcome) -> String {

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use enforcer_agent::datapath::Datapath;
 use enforcer_agent::kernel::{Kernel, KernelConfig};
 use enforcer_common::Reason;
-use enforcer_common::maps::{ReasonCounter, RuleCounter};
+use enforcer_common::maps::{ReasonCounter, RuleCounter, Tally};
 use enforcer_policy::compile::Image;
 use enforcer_tests::foreign::Object;
 use enforcer_tests::images::{allowing, free, subject_of};
@@ -47,10 +47,14 @@ fn layouts(world: &World) -> Vec<PathBuf> {
 fn counted(reasons: &Object, reason: Reason) -> u64 {
     let one = size_of::<ReasonCounter>();
     let cpus = cpus();
-    let values = reasons.read(&(reason as u32).to_ne_bytes(), one * cpus).unwrap();
     let packets = |value: &[u8]| u64::from_ne_bytes(value[..8].try_into().unwrap());
     assert_eq!(std::mem::offset_of!(RuleCounter, packets), 0);
-    values.chunks(one).map(packets).sum()
+    let of = |tally: Tally| {
+        let slot = tally.slot(Some(reason as u32)).to_ne_bytes();
+        let values = reasons.read(&slot, one * cpus).unwrap();
+        values.chunks(one).map(packets).sum::<u64>()
+    };
+    Tally::all().map(of).sum()
 }
 
 /// How many CPUs the kernel keeps counters for.

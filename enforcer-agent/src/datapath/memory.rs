@@ -2,8 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use enforcer_common::Reason;
-use enforcer_common::maps::{EventCounter, ReasonCounter, RuleCounter, Subject};
+use enforcer_common::maps::{EventCounter, ReasonCounter, RuleCounter, Subject, Tally};
 use enforcer_policy::compile::{Delta, Image};
 
 use super::{Attachment, Datapath, DatapathError, Epoch, Hook, Inspection, Sink, Sweep, Usage};
@@ -23,8 +22,8 @@ pub struct Memory {
     pub attached: BTreeSet<u32>,
     /// What [`Datapath::rule_counters`] answers.
     pub rules: Vec<RuleCounter>,
-    /// What [`Datapath::reason_counters`] answers.
-    pub reasons: Vec<ReasonCounter>,
+    /// What [`Datapath::verdict_counters`] answers.
+    pub verdicts: Vec<ReasonCounter>,
     /// What [`Datapath::event_counters`] answers.
     pub counted: EventCounter,
     /// What the next [`Datapath::inspect`] answers.
@@ -42,7 +41,7 @@ impl Default for Memory {
             subjects: BTreeMap::new(),
             attached: BTreeSet::new(),
             rules: Vec::new(),
-            reasons: vec![ReasonCounter::default(); Reason::COUNT],
+            verdicts: vec![ReasonCounter::default(); Tally::COUNT as usize],
             counted: EventCounter::default(),
             inspection: Inspection::default(),
             fail_next: None,
@@ -115,8 +114,8 @@ impl Datapath for Memory {
         Ok(counters)
     }
 
-    fn reason_counters(&self) -> Result<Vec<ReasonCounter>, DatapathError> {
-        Ok(self.reasons.clone())
+    fn verdict_counters(&self) -> Result<Vec<ReasonCounter>, DatapathError> {
+        Ok(self.verdicts.clone())
     }
 
     fn event_counters(&self) -> Result<EventCounter, DatapathError> {

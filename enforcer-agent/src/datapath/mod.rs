@@ -8,6 +8,7 @@ pub mod memory;
 pub use error::DatapathError;
 pub use inspection::{Damage, Fault, Inspection, Place, Unreachable};
 
+use enforcer_common::Reason;
 use enforcer_common::event::FlowEvent;
 use enforcer_common::maps::{EventCounter, ReasonCounter, RuleCounter, Subject};
 use enforcer_policy::compile::{Delta, Image};
@@ -102,8 +103,14 @@ pub trait Datapath: Send {
     /// Counters of the first `rules` rules, summed over CPUs.
     fn rule_counters(&self, rules: u32) -> Result<Vec<RuleCounter>, DatapathError>;
 
-    /// Counters of all reasons by [`enforcer_common::Reason`] code, summed over CPUs.
-    fn reason_counters(&self) -> Result<Vec<ReasonCounter>, DatapathError>;
+    /// Counters of all reasons, and of the rules together, by [`enforcer_common::maps::Tally::slot`], summed over CPUs.
+    fn verdict_counters(&self) -> Result<Vec<ReasonCounter>, DatapathError>;
+
+    /// Counters of all reasons by [`Reason`] code.
+    fn reason_counters(&self) -> Result<Vec<ReasonCounter>, DatapathError> {
+        let verdicts = self.verdict_counters()?;
+        Ok(Reason::ALL.iter().map(|reason| ReasonCounter::of_reason(&verdicts, *reason)).collect())
+    }
 
     /// What became of events, summed over CPUs. Only the first three mean something here.
     fn event_counters(&self) -> Result<EventCounter, DatapathError>;

@@ -3,20 +3,15 @@
 use aya::Pod;
 use aya::maps::{MapData, MapError, PerCpuArray, PerCpuValues};
 use aya::util::nr_cpus;
-use enforcer_common::Reason;
-use enforcer_common::maps::{EventCounter, ReasonCounter, RuleCounter};
+use enforcer_common::maps::{EventCounter, ReasonCounter, RuleCounter, Tally};
 
 use super::batch::per_cpu;
 use super::tables::Tables;
 use crate::datapath::DatapathError;
 
-fn add(sum: RuleCounter, one: &RuleCounter) -> RuleCounter {
-    RuleCounter {
-        packets: sum.packets.wrapping_add(one.packets),
-        bytes: sum.bytes.wrapping_add(one.bytes),
-        audited: sum.audited.wrapping_add(one.audited),
-        flows: sum.flows.wrapping_add(one.flows),
-    }
+fn add(mut sum: RuleCounter, one: &RuleCounter) -> RuleCounter {
+    sum.add(one);
+    sum
 }
 
 fn read<V: Pod + Default>(
@@ -50,8 +45,8 @@ pub(super) fn reset(tables: &mut Tables, rules: &[u32]) -> Result<(), DatapathEr
     Ok(())
 }
 
-pub(super) fn reasons(tables: &Tables) -> Result<Vec<ReasonCounter>, DatapathError> {
-    read(&tables.reasons, "REASONS", Reason::COUNT as u32, add)
+pub(super) fn verdicts(tables: &Tables) -> Result<Vec<ReasonCounter>, DatapathError> {
+    read(&tables.reasons, "REASONS", Tally::COUNT, add)
 }
 
 pub(super) fn events(tables: &Tables) -> Result<EventCounter, DatapathError> {

@@ -187,8 +187,8 @@ impl Datapath for Kernel {
         counters::rules(&self.tables, rules)
     }
 
-    fn reason_counters(&self) -> Result<Vec<ReasonCounter>, DatapathError> {
-        counters::reasons(&self.tables)
+    fn verdict_counters(&self) -> Result<Vec<ReasonCounter>, DatapathError> {
+        counters::verdicts(&self.tables)
     }
 
     fn event_counters(&self) -> Result<EventCounter, DatapathError> {

@@ -26,7 +26,7 @@ use crate::address::record;
 use crate::answer::Decision;
 use crate::event::FlowEvent;
 use crate::flow::{FlowEntry, FlowKey};
-use crate::maps::{Control, Direction, Endpoint, Subject, mode};
+use crate::maps::{Control, Direction, Endpoint, Subject, Tally, mode};
 use crate::packet::Packet;
 use crate::parse::{
     IcmpKind, Link, Network, Transport, ethertype, hardware, is_tag, link, network, transport,
@@ -171,12 +171,13 @@ pub fn judge_in<P: Packet, T: Tables>(
     let known = tables.subject(control.bank(), hook.subject);
     let Some(subject) = known.filter(|subject| subject.identity != 0 && control.epoch() != 0) else {
         let outcome = Outcome::deny(Reason::UnknownSubject);
-        tables.count(&outcome, len, false);
+        // Nobody's device is held like one that is enforced.
+        tables.count(&outcome, Tally::new(mode::ENFORCE, hook.direction, outcome.word), len, false);
         return outcome;
     };
     if subject.mode == mode::OFF {
         let outcome = Outcome::pass(Reason::SegmentOff);
-        tables.count(&outcome, len, false);
+        tables.count(&outcome, Tally::new(mode::OFF, hook.direction, outcome.word), len, false);
         return outcome;
     }
     let mut context =
@@ -342,7 +343,8 @@ fn conclude<const N: usize, T: Tables>(
 ) -> Outcome {
     let (key, ruling) = (&sight.key, sight.ruling);
     let outcome = apply_mode(context, ruling.outcome);
-    tables.count(&outcome, context.len, ruling.flags & FlowEvent::NEW != 0);
+    let tally = Tally::new(context.mode, context.hook.direction, outcome.word);
+    tables.count(&outcome, tally, context.len, ruling.flags & FlowEvent::NEW != 0);
     // A verdict that was reached once for a whole flow is always told; one on a single denied packet up to a rate.
     let changed = ruling.flags & FlowEvent::CHANGED != 0;
     let limited = !(changed || ruling.flags & FlowEvent::NEW != 0 && outcome.passes);

@@ -10,7 +10,7 @@ use enforcer_common::answer::{Decision, Interval, PortSet};
 use enforcer_common::event::FlowEvent;
 use enforcer_common::flow::{FlowEntry, FlowKey, FragmentEntry, FragmentKey, Tier};
 use enforcer_common::maps::{
-    Control, Endpoint, EventCounter, Generation, PairKey, Quota, RuleCounter, Subject, limits,
+    Control, Endpoint, EventCounter, Generation, PairKey, Quota, RuleCounter, Subject, Tally, limits,
 };
 use enforcer_common::tables::{Clock, FamilyTables, Tables};
 use enforcer_common::{Outcome, Reason, Word};
@@ -44,7 +44,8 @@ pub struct MemoryTables {
     quotas: FxHashMap<u32, Quota>,
     shares: FxHashMap<u32, u32>,
     rules: FxHashMap<u32, RuleCounter>,
-    reasons: [RuleCounter; Reason::COUNT],
+    /// By [`Tally::slot`].
+    verdicts: Vec<RuleCounter>,
 }
 
 impl MemoryTables {
@@ -67,7 +68,7 @@ impl MemoryTables {
             quotas: FxHashMap::default(),
             shares: FxHashMap::default(),
             rules: FxHashMap::default(),
-            reasons: [RuleCounter::default(); Reason::COUNT],
+            verdicts: vec![RuleCounter::default(); Tally::COUNT as usize],
         };
         tables.switch(image, &[]);
         tables
@@ -190,9 +191,14 @@ impl MemoryTables {
         self.rules.iter().map(|(number, counter)| (*number, *counter))
     }
 
+    /// Counters of every cause by [`Tally::slot`].
+    pub fn verdict_counters(&self) -> &[RuleCounter] {
+        &self.verdicts
+    }
+
     /// Packets that met this reason.
     pub fn reason_counter(&self, reason: Reason) -> RuleCounter {
-        self.reasons[reason as usize]
+        RuleCounter::of_reason(&self.verdicts, reason)
     }
 
     /// Tracked flows of both families in `tier`.
@@ -274,15 +280,21 @@ impl Tables for MemoryTables {
         self.clock
     }
 
-    fn count(&mut self, outcome: &Outcome, bytes: u32, opened: bool) {
-        let counter = match outcome.cause.as_rule() {
-            Some(number) => self.rules.entry(number).or_default(),
-            None => &mut self.reasons[outcome.cause.reason_code() as usize],
+    fn count(&mut self, outcome: &Outcome, tally: Tally, bytes: u32, opened: bool) {
+        let one = RuleCounter {
+            packets: 1,
+            bytes: bytes.into(),
+            audited: u64::from(outcome.word == Word::Audited),
+            flows: opened.into(),
         };
-        counter.packets += 1;
-        counter.bytes += u64::from(bytes);
-        counter.audited += u64::from(outcome.word == Word::Audited);
-        counter.flows += u64::from(opened);
+        let reason = match outcome.cause.as_rule() {
+            Some(number) => {
+                self.rules.entry(number).or_default().add(&one);
+                None
+            }
+            None => Some(outcome.cause.reason_code()),
+        };
+        self.verdicts[tally.slot(reason) as usize].add(&one);
     }
 
     fn wants(&mut self, limited: bool) -> bool {

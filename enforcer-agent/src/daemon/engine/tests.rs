@@ -52,8 +52,8 @@ impl Datapath for Shared {
     fn rule_counters(&self, rules: u32) -> Result<Vec<RuleCounter>, DatapathError> {
         self.look(|memory| memory.rule_counters(rules))
     }
-    fn reason_counters(&self) -> Result<Vec<ReasonCounter>, DatapathError> {
-        self.look(|memory| memory.reason_counters())
+    fn verdict_counters(&self) -> Result<Vec<ReasonCounter>, DatapathError> {
+        self.look(|memory| memory.verdict_counters())
     }
     fn event_counters(&self) -> Result<EventCounter, DatapathError> {
         self.look(|memory| memory.event_counters())
