@@ -1,5 +1,6 @@
 //! The daemon and the command line as a library.
 
+mod cgroups;
 pub mod client;
 pub mod command;
 pub mod daemon;

@@ -57,10 +57,8 @@ pub(crate) fn configs<'a>(set: &PolicySet, sources: impl IntoIterator<Item = &'a
 
 fn kind(matched: &WorkloadMatch) -> Option<&'static str> {
     match matched {
-        WorkloadMatch::Unit(_) => Some("unit"),
-        WorkloadMatch::Cgroup { .. } => Some("cgroup"),
         WorkloadMatch::Container { .. } => Some("container"),
-        WorkloadMatch::Interface(_) => None,
+        WorkloadMatch::Unit(_) | WorkloadMatch::Cgroup { .. } | WorkloadMatch::Interface(_) => None,
     }
 }
 
@@ -72,7 +70,7 @@ mod tests {
     #[test]
     fn every_unserved_match_is_named_with_its_place() {
         let text = "apiVersion: enforcer.dev/v1alpha1\nkind: Workload\nmetadata: {name: db}\n\
-                    spec:\n  labels: {app: db}\n  match: [{unit: pg.service}, {interface: veth0}, {cgroup: /a}]\n";
+                    spec:\n  labels: {app: db}\n  match: [{unit: pg.service}, {container: {labels: {a: b}}}, {cgroup: /a}]\n";
         let source = Source::new("a.yaml", text);
         let checked = parse(std::slice::from_ref(&source), jiff::Timestamp::now());
         assert!(!checked.has_errors(), "{:?}", checked.diagnostics);
@@ -80,10 +78,7 @@ mod tests {
         let messages: Vec<_> = findings.iter().map(|finding| finding.message.as_str()).collect();
         assert_eq!(
             messages,
-            [
-                "the workload `db` has a `unit` match, which is not yet enforced on this build",
-                "the workload `db` has a `cgroup` match, which is not yet enforced on this build"
-            ]
+            ["the workload `db` has a `container` match, which is not yet enforced on this build"]
         );
         assert_eq!((&findings[0].rest["file"], &findings[0].rest["line"]), (&"a.yaml".into(), &1.into()));
     }

@@ -49,6 +49,16 @@ pub const fn is_martian<const N: usize>(a: &Address<N>) -> bool {
     }
 }
 
+/// 127.0.0.0/8 (RFC 1122, 3.2.1.3) and `::1` (RFC 4291, 2.5.3): a machine to itself.
+#[inline(always)]
+pub const fn is_loopback<const N: usize>(a: &Address<N>) -> bool {
+    if N == 1 {
+        host_order(a[0]) >> 24 == 127
+    } else {
+        a[0] == 0 && a[1 % N] == 0 && a[2 % N] == 0 && host_order(a[N - 1]) == 1
+    }
+}
+
 /// IPv6 link-local unicast, fe80::/10. IPv4's 169.254/16 is an ordinary address here: only rules can name it.
 #[inline(always)]
 pub const fn is_link_local<const N: usize>(a: &Address<N>) -> bool {

@@ -9,7 +9,7 @@ use crate::verdict::{Cause, Word};
 #[repr(C)]
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Hash)]
 pub struct FlowKey<const N: usize> {
-    /// Interface index of the hook.
+    /// Number of the hook: an interface index, or [`crate::maps::Subject::hosted`].
     pub subject: u32,
     /// The subject's address (or the group it was reached by).
     pub local: Address<N>,
@@ -114,6 +114,10 @@ pub struct FlowEntry {
     pub packets_in: u64,
     /// Bytes the subject received.
     pub bytes_in: u64,
+    /// Who on this machine has the other end, where sockets told it when the flow was opened: [`crate::maps::Subject::hosted`]; else 0.
+    pub resident: u32,
+    /// Zero.
+    pub padding: u32,
 }
 
 impl FlowEntry {
@@ -228,6 +232,6 @@ impl FragmentEntry {
 }
 
 const _: () = assert!(size_of::<FlowKey<1>>() == 20 && size_of::<FlowKey<4>>() == 44);
-const _: () = assert!(size_of::<FlowEntry>() == 56);
+const _: () = assert!(size_of::<FlowEntry>() == 64);
 const _: () = assert!(size_of::<FragmentKey<1>>() == 20 && size_of::<FragmentKey<4>>() == 44);
 const _: () = assert!(size_of::<FragmentEntry>() == 12);

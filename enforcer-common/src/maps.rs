@@ -73,26 +73,38 @@ pub struct Endpoint {
     /// Class among the *broad* rule sides; 0 where none selects it.
     pub coarse: u32,
     /// [`kind`].
-    pub kind: u32,
+    pub kind: u8,
+    /// Not zero for an address of this machine's own: who has it is told by sockets as well ([`crate::tables::FamilyTables::resident`]).
+    pub local: u8,
+    /// Of a local address: among which of the machine's addresses it is, as far as rules tell them apart ([`Subject::at`]).
+    pub place: u8,
+    /// Zero.
+    pub reserved: u8,
 }
 
 impl Endpoint {
     /// Known to nobody, selected by nothing.
-    pub const NONE: Self = Self { identity: 0, class: 0, coarse: 0, kind: kind::WORLD };
+    pub const NONE: Self = Self::new(0, 0, 0, kind::WORLD);
+
+    /// An endpoint at no address of this machine's.
+    #[inline(always)]
+    pub const fn new(identity: u32, class: u32, coarse: u32, kind: u8) -> Self {
+        Self { identity, class, coarse, kind, local: 0, place: 0, reserved: 0 }
+    }
 }
 
 /// Values of [`Endpoint::kind`].
 pub mod kind {
     /// Addresses nothing names.
-    pub const WORLD: u32 = 0;
+    pub const WORLD: u8 = 0;
     /// A Workload document, a container, a pod.
-    pub const WORKLOAD: u32 = 1;
+    pub const WORKLOAD: u8 = 1;
     /// An AddressGroup document.
-    pub const GROUP: u32 = 2;
+    pub const GROUP: u8 = 2;
     /// The machine the daemon runs on.
-    pub const HOST: u32 = 3;
+    pub const HOST: u8 = 3;
     /// A multicast or broadcast destination that a rule names.
-    pub const MULTICAST: u32 = 4;
+    pub const MULTICAST: u8 = 4;
 }
 
 /// Exact address of a bank.
@@ -139,6 +151,10 @@ pub struct Generation {
     pub world4: Endpoint,
     /// Addresses of IPv6 that nothing names.
     pub world6: Endpoint,
+    /// 127.0.0.0/8, where nothing says more.
+    pub loopback4: Endpoint,
+    /// `::1`, where nothing says more.
+    pub loopback6: Endpoint,
     /// [`Generation::PREFIXES4`] and the like.
     pub flags: u32,
     /// Zero.
@@ -160,7 +176,7 @@ impl Generation {
     pub const BROAD_BROAD: u32 = 32;
 }
 
-/// Whose hook this is: by interface index (cgroup hooks use slots of their own).
+/// Whose hook this is: by interface index, or by [`Subject::hosted`] number.
 #[repr(C)]
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct Subject {
@@ -195,8 +211,74 @@ impl Subject {
     pub const MORE_ADDRESSES: u8 = 4;
     /// Senders of denied packets are told.
     pub const ANSWERS_DENIED: u8 = 8;
-    /// Interface indexes below this stand in an array (two banks each), others in a hash.
+    /// Lives on the machine's own addresses, and is known by its cgroup. `address4` and `address6` mean nothing; the classes are those at
+    /// the machine's addresses of one place.
+    pub const HOSTED: u8 = 16;
+    /// The machine itself: all that no workload claims.
+    pub const IS_HOST: u8 = 32;
+    /// Numbers below this stand in an array (two banks each), others in a hash: interface indexes as they are, [`Subject::hosted`]
+    /// numbers without their top bit.
     pub const DIRECT: u32 = 65_536;
+    /// Top bit of the number of who is known by its cgroup. No interface index has it.
+    pub const CGROUP: u32 = 1 << 31;
+    /// Identity numbers are below this, so that a place has room beside them.
+    pub const IDENTITIES: u32 = 1 << Self::PLACE_SHIFT;
+    /// Places are below this.
+    pub const PLACES: u32 = 1 << 7;
+    const PLACE_SHIFT: u32 = 24;
+    /// Who is known by a cgroup that nobody has looked at yet.
+    pub const UNKNOWN: u32 = Self::CGROUP;
+
+    /// The number of an identity that is known by its cgroup.
+    #[inline(always)]
+    pub const fn hosted(identity: u32) -> u32 {
+        Self::CGROUP | identity
+    }
+
+    /// Where [`Subject::hosted`] number `number` stands at addresses of this place: most sets tell none apart, and have place 0 alone.
+    #[inline(always)]
+    pub const fn at(number: u32, place: u8) -> u32 {
+        number | (place as u32) << Self::PLACE_SHIFT
+    }
+
+    /// Whether a hook's number is that of somebody known by a cgroup.
+    #[inline(always)]
+    pub const fn is_hosted(number: u32) -> bool {
+        number & Self::CGROUP != 0
+    }
+}
+
+/// Key of a cgroup: the kernel's number of it, which it never gives to another one, with the bank in the top bit.
+#[repr(transparent)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Hash)]
+pub struct CgroupKey(pub u64);
+
+impl CgroupKey {
+    /// Cgroup `id` in bank 0 or 1.
+    #[inline(always)]
+    pub const fn new(bank: u32, id: u64) -> Self {
+        Self(id | (bank as u64) << 63)
+    }
+
+    /// 0 or 1.
+    pub const fn bank(self) -> u32 {
+        (self.0 >> 63) as u32
+    }
+
+    /// The cgroup's number.
+    pub const fn id(self) -> u64 {
+        self.0 & !(1 << 63)
+    }
+}
+
+/// Whose a cgroup is.
+#[repr(C)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Cgroup {
+    /// Who its own sockets belong to: [`Subject::hosted`], or [`Subject::UNKNOWN`].
+    pub number: u32,
+    /// Who those of its descendants belong to that aren't in the table.
+    pub below: u32,
 }
 
 /// Values of [`Subject::mode`].
@@ -209,13 +291,13 @@ pub mod mode {
     pub const ENFORCE: u8 = 2;
 }
 
-/// Key of a subject whose interface index is [`Subject::DIRECT`] or above.
+/// Key of a subject whose number is [`Subject::DIRECT`] or above, the top bit left aside.
 #[repr(C)]
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Hash)]
 pub struct SubjectKey {
     /// 0 or 1.
     pub bank: u32,
-    /// Interface index.
+    /// As the hook has it.
     pub number: u32,
 }
 
@@ -365,17 +447,19 @@ pub struct Quota {
 
 impl Quota {
     /// How many slots there are.
-    pub const SLOTS: u32 = 1 << 17;
+    pub const SLOTS: u32 = 1 << 18;
 
-    /// The slot of hook `number` and the direction in which a flow is opened. Interface indices that lie 65,536 apart share one.
+    /// The slot of hook `number` and the direction in which a flow is opened. Numbers that lie 65,536 apart share one.
     #[inline(always)]
     pub const fn slot(number: u32, opened: Direction) -> u32 {
-        (number & 0xffff) << 1 | opened as u32
+        (number >> 31) << 17 | (number & 0xffff) << 1 | opened as u32
     }
 }
 
 /// Limits that the maps are made with.
 pub mod limits {
+    /// Cgroups, both banks together.
+    pub const CGROUPS: u32 = 131_072;
     /// Addresses per family and bank.
     pub const ADDRESSES: u32 = 262_144;
     /// Prefixes per family, both banks together.
@@ -413,8 +497,9 @@ pub mod limits {
 const _: () = assert!(size_of::<Endpoint>() == 16);
 const _: () = assert!(size_of::<AddressKey<1>>() == 8 && size_of::<AddressKey<4>>() == 20);
 const _: () = assert!(size_of::<PairKey>() == 12);
-const _: () = assert!(size_of::<Generation>() == 40);
+const _: () = assert!(size_of::<Generation>() == 72);
 const _: () = assert!(size_of::<Subject>() == 48);
+const _: () = assert!(size_of::<CgroupKey>() == 8 && size_of::<Cgroup>() == 8);
 const _: () = assert!(size_of::<RuleCounter>() == 32);
 const _: () =
     assert!(Tally::new(mode::ENFORCE, Direction::Ingress, crate::Word::Audited).0 == Tally::EACH - 1);
@@ -467,6 +552,8 @@ mod pod {
         Generation,
         Subject,
         SubjectKey,
+        CgroupKey,
+        Cgroup,
         RuleCounter
     );
     pod!(EventCounter, Quota, Decision, Interval, PortSet, FlowEntry, FlowKey<1>, FlowKey<4>, FragmentEntry);

@@ -88,7 +88,7 @@ reasons! {
     FragmentHeader = 27, "fragment", "frag-hdr";
     /// No room to remember another fragmented datagram.
     FragmentFull = 28, "fragment", "frag-full";
-    /// The interface is hooked but nothing says whose it is.
+    /// Nothing says whose the interface or the cgroup is.
     UnknownSubject = 29, "unknown-workload", "unknown-workload";
     /// Cut off by an operator.
     Quarantined = 30, "quarantined", "quarantined";
@@ -100,6 +100,8 @@ reasons! {
     FlowTableFull = 33, "flow-table-full", "flow-table-full";
     /// The workload has opened too many flows that nobody answers.
     FlowQuota = 34, "flow-quota", "flow-quota";
+    /// Both ends are one workload's on this machine: passed.
+    Within = 35, "within", "within";
 }
 
 impl Reason {

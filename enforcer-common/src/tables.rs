@@ -4,7 +4,7 @@ use crate::address::Address;
 use crate::answer::{Decision, Interval, PortSet};
 use crate::event::FlowEvent;
 use crate::flow::{FlowEntry, FlowKey, FragmentEntry, FragmentKey, Tier};
-use crate::maps::{Control, Endpoint, Generation, PairKey, Quota, Subject, Tally};
+use crate::maps::{Control, Direction, Endpoint, Generation, PairKey, Quota, Subject, Tally};
 use crate::verdict::Outcome;
 
 /// The tables of both families, the clocks, and where verdicts are counted.
@@ -64,6 +64,9 @@ pub trait FamilyTables<const N: usize> {
     fn remove_flow(&mut self, tier: Tier, key: &FlowKey<N>);
     /// The endpoint with exactly this address.
     fn address(&self, bank: u32, address: &Address<N>) -> Option<Endpoint>;
+    /// Who on this machine has the other end of a flow, by its socket: a [`Subject::hosted`] number; 0 where no socket tells. `opened` is the
+    /// direction in which the flow is opened.
+    fn resident(&self, bank: u32, key: &FlowKey<N>, opened: Direction) -> u32;
     /// The endpoint of the longest prefix that holds this address.
     fn prefix(&self, bank: u32, address: &Address<N>) -> Option<Endpoint>;
     /// A fragmented datagram under way.

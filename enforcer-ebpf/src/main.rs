@@ -1,20 +1,28 @@
-//! The kernel programs: one verdict function at two hooks.
+//! The kernel programs: one verdict function at four hooks.
 //!
 //! They only ever take away: a packet that passes goes on to whatever other program or qdisc stands behind
 //! (`TC_ACT_UNSPEC`), one that doesn't is dropped, and answered where its subject's Segment says so.
 #![no_std]
 #![no_main]
+#![feature(asm_experimental_arch)]
 
+mod atomic;
+mod claim;
 mod maps;
 mod packet;
 mod reject;
+mod resident;
 mod tables;
 
 use aya_ebpf::bindings::{TC_ACT_SHOT, TC_ACT_UNSPEC};
-use aya_ebpf::{macros::classifier, programs::TcContext};
-use enforcer_common::Hook;
-use enforcer_common::judge::judge_in;
-use enforcer_common::maps::Direction;
+use aya_ebpf::macros::{cgroup_skb, classifier};
+use aya_ebpf::programs::{SkBuffContext, TcContext};
+use claim::Claimed;
+use enforcer_common::judge::{Scratch, judge_in};
+use enforcer_common::maps::{Direction, Tally, mode};
+use enforcer_common::tables::Tables;
+use enforcer_common::{Hook, Outcome, Reason};
+use tables::{Kernel, hook};
 
 /// What the workload sends: on the ingress side of its host-side device.
 #[classifier]
@@ -34,13 +42,13 @@ fn verdict(ctx: &TcContext, direction: Direction) -> i32 {
     if reject::is_answer(skb, direction) {
         return TC_ACT_UNSPEC;
     }
-    let packet = packet::Skb::new(ctx);
+    let packet = packet::Skb::new(skb);
     let hook = Hook { subject: packet.interface(), direction };
     let Some(scratch) = maps::SCRATCH.get_ptr_mut(0) else { return TC_ACT_SHOT };
     // SAFETY: this CPU's own slot. Programs at these hooks run with bottom halves off, so none interrupts another on
     // its CPU; zeroed map memory is a value of the type.
     let scratch = unsafe { &mut *scratch };
-    let outcome = judge_in(&packet, hook, scratch, &mut tables::Kernel);
+    let outcome = judge_in(&packet, hook, scratch, &mut Kernel::<{ hook::DEVICE }>::new(skb));
     #[cfg(feature = "log")]
     aya_log_ebpf::debug!(
         ctx,
@@ -60,6 +68,46 @@ fn verdict(ctx: &TcContext, direction: Direction) -> i32 {
         }
     }
     TC_ACT_SHOT
+}
+
+/// What a socket of the cgroup root's descendants sends.
+#[cgroup_skb(egress)]
+pub fn enforcer_socket_egress(ctx: SkBuffContext) -> i32 {
+    let mut tables = Kernel::<{ hook::SOCKET_EGRESS }>::new(ctx.skb.skb);
+    let Some(room) = Claimed::take() else {
+        let outcome = Outcome::deny(Reason::FlowTableFull);
+        tables.count(&outcome, Tally::new(mode::ENFORCE, Direction::Egress, outcome.word), ctx.len(), false);
+        return DROP;
+    };
+    let passes = socket(&ctx, Direction::Egress, &mut room.scratch, &mut tables);
+    room.give_back();
+    passes
+}
+
+/// What such a socket is about to receive.
+#[cgroup_skb(ingress)]
+pub fn enforcer_socket_ingress(ctx: SkBuffContext) -> i32 {
+    let mut tables = Kernel::<{ hook::SOCKET_INGRESS }>::new(ctx.skb.skb);
+    let Some(scratch) = maps::SCRATCH.get_ptr_mut(0) else { return DROP };
+    // SAFETY: this CPU's own slot. Packets are received with bottom halves off, as devices' programs run.
+    let scratch = unsafe { &mut *scratch };
+    socket(&ctx, Direction::Ingress, scratch, &mut tables)
+}
+
+const DROP: i32 = 0;
+
+#[inline(always)]
+fn socket<const HOOK: u8>(
+    ctx: &SkBuffContext,
+    direction: Direction,
+    scratch: &mut Scratch,
+    tables: &mut Kernel<HOOK>,
+) -> i32 {
+    let skb = ctx.skb.skb;
+    let hook = Hook { subject: resident::owner(skb, tables.control.bank()), direction };
+    let outcome = judge_in(&packet::Skb::new(skb), hook, scratch, tables);
+    // 1 lets the packet on. The verifier wants to see that it is nothing else.
+    core::hint::black_box(outcome.passes as i32) & 1
 }
 
 #[panic_handler]

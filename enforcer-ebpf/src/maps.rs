@@ -9,9 +9,10 @@ use aya_ebpf::maps::{Array, HashMap, LpmTrie, LruHashMap, PerCpuArray, RingBuf};
 use enforcer_common::flow::{FlowEntry, FlowKey, FragmentEntry, FragmentKey};
 use enforcer_common::judge::Scratch;
 use enforcer_common::maps::{
-    AddressKey, Control, Endpoint, EventCounter, Generation, PairKey, PrefixData, Quota, ReasonCounter,
+    AddressKey, Cgroup, CgroupKey, Control, Endpoint, EventCounter, Generation, PairKey, PrefixData, Quota, ReasonCounter,
     RuleCounter, Subject, SubjectKey, Tally, limits,
 };
+use crate::claim::Claimed;
 use enforcer_common::{Decision, Interval, PortSet};
 
 /// Mapped into the daemon, so that a switch is one store.
@@ -25,6 +26,13 @@ pub(crate) static SUBJECTS: Array<Subject> = Array::with_max_entries(2 * Subject
 #[map]
 pub(crate) static SUBJECTS_HIGH: HashMap<SubjectKey, Subject> =
     HashMap::with_max_entries(2 * Subject::DIRECT, BPF_F_NO_PREALLOC);
+
+/// Who is known by a cgroup, by [`Subject::hosted`] number without its top bit; two banks.
+#[map]
+pub(crate) static RESIDENTS: Array<Subject> = Array::with_max_entries(2 * Subject::DIRECT, 0);
+#[map]
+pub(crate) static CGROUPS: HashMap<CgroupKey, Cgroup> =
+    HashMap::with_max_entries(limits::CGROUPS, BPF_F_NO_PREALLOC);
 
 #[map]
 pub(crate) static ADDRESSES4: HashMap<AddressKey<1>, Endpoint> =
@@ -81,3 +89,6 @@ pub(crate) static EVENTS: RingBuf = RingBuf::with_byte_size(1 << 20, 0);
 pub(crate) static EVENT_COUNTS: PerCpuArray<EventCounter> = PerCpuArray::with_max_entries(1, 0);
 #[map]
 pub(crate) static SCRATCH: PerCpuArray<Scratch> = PerCpuArray::with_max_entries(1, 0);
+/// For what processes send: see `claim`.
+#[map]
+pub(crate) static CLAIMED: PerCpuArray<Claimed> = PerCpuArray::with_max_entries(Claimed::SLOTS, 0);

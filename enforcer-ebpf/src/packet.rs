@@ -1,9 +1,7 @@
 //! A socket buffer as the verdict function reads it.
 
-use aya_ebpf::EbpfContext as _;
 use aya_ebpf::bindings::__sk_buff;
 use aya_ebpf::helpers::bpf_skb_load_bytes;
-use aya_ebpf::programs::TcContext;
 use core::mem::MaybeUninit;
 use enforcer_common::packet::{Chain, Packet, Tag, Wire, walk};
 
@@ -13,8 +11,8 @@ pub(crate) struct Skb {
 
 impl Skb {
     #[inline(always)]
-    pub(crate) fn new(ctx: &TcContext) -> Self {
-        Self { skb: ctx.as_ptr().cast() }
+    pub(crate) const fn new(skb: *mut __sk_buff) -> Self {
+        Self { skb }
     }
 
     /// Index of the device whose hook this is.

@@ -1,8 +1,10 @@
 //! The verdict function's tables over BPF maps.
 
+use crate::atomic;
 use crate::maps::*;
+use crate::resident::{of_flow4, of_flow6, owner};
 use aya_ebpf::Global;
-use aya_ebpf::bindings::{BPF_ANY, BPF_RB_FORCE_WAKEUP, BPF_RB_NO_WAKEUP};
+use aya_ebpf::bindings::{__sk_buff, BPF_ANY, BPF_RB_FORCE_WAKEUP, BPF_RB_NO_WAKEUP};
 use aya_ebpf::helpers::{bpf_ktime_get_boot_ns, bpf_ktime_get_coarse_ns, bpf_ktime_get_ns};
 use aya_ebpf::maps::lpm_trie::Key;
 use enforcer_common::address::Address;
@@ -10,8 +12,7 @@ use enforcer_common::event::FlowEvent;
 use enforcer_common::flow::{FlowEntry, FlowKey, FragmentEntry, FragmentKey, Tier};
 use enforcer_common::judge::port_decision;
 use enforcer_common::maps::{
-    AddressKey, Control, Endpoint, Generation, PairKey, Quota, RuleCounter, Subject, SubjectKey, Tally,
-    limits,
+    AddressKey, Control, Direction, Endpoint, Generation, PairKey, Quota, RuleCounter, Subject, SubjectKey, Tally, limits,
 };
 use enforcer_common::tables::{Clock, FamilyTables, Tables};
 use enforcer_common::{Decision, Interval, Outcome, PortSet, Word};
@@ -21,15 +22,47 @@ use enforcer_common::{Decision, Interval, Outcome, PortSet, Word};
 #[unsafe(no_mangle)]
 static COARSE_CLOCK: Global<u8> = Global::new(1);
 
-/// The maps, all of them static.
-pub(crate) struct Kernel;
+/// Where a program runs.
+pub(crate) mod hook {
+    /// At a device.
+    pub(crate) const DEVICE: u8 = 0;
+    /// At a socket that receives.
+    pub(crate) const SOCKET_INGRESS: u8 = 1;
+    /// At a socket that sends: in the middle of a process, where packets that come in, and other processes, may interrupt.
+    pub(crate) const SOCKET_EGRESS: u8 = 2;
+}
+
+/// The maps, all of them static, and the packet in hand.
+pub(crate) struct Kernel<const HOOK: u8> {
+    skb: *mut __sk_buff,
+    /// Read once.
+    pub(crate) control: Control,
+}
+
+impl<const HOOK: u8> Kernel<HOOK> {
+    #[inline(always)]
+    pub(crate) fn new(skb: *mut __sk_buff) -> Self {
+        Self { skb, control: CONTROL.get(0).copied().unwrap_or_default() }
+    }
+}
+
+/// Adds to a counter of this CPU's. Where the program can be interrupted by another that counts, in one instruction.
+#[inline(always)]
+fn add<const HOOK: u8>(counter: &mut u64, more: u64) {
+    if HOOK == hook::SOCKET_EGRESS {
+        atomic::add(counter, more);
+    } else {
+        *counter += more;
+    }
+}
 
 /// The search through a port set. A global function: the verifier walks its loops once, by themselves, instead of
 /// once for every path that leads here (kernel 5.6 and later).
 #[inline(never)]
 #[unsafe(no_mangle)]
 pub extern "C" fn enforcer_port_decision(bank: u32, first: u32, len: u32, key: u32) -> u32 {
-    port_decision(bank & 1, PortSet { first, len }, key, &Kernel)
+    let tables = Kernel::<{ hook::DEVICE }> { skb: core::ptr::null_mut(), control: Control::default() };
+    port_decision(bank & 1, PortSet { first, len }, key, &tables)
 }
 
 /// The kernel's clocks.
@@ -50,12 +83,12 @@ impl Clock for KernelClock {
     }
 }
 
-impl Tables for Kernel {
+impl<const HOOK: u8> Tables for Kernel<HOOK> {
     type Clock = KernelClock;
 
     #[inline(always)]
     fn control(&self) -> Control {
-        CONTROL.get(0).copied().unwrap_or_default()
+        self.control
     }
 
     #[inline(always)]
@@ -67,6 +100,10 @@ impl Tables for Kernel {
     fn subject(&self, bank: u32, number: u32) -> Option<Subject> {
         if number < Subject::DIRECT {
             return SUBJECTS.get(number << 1 | bank).copied();
+        }
+        let resident = number ^ Subject::CGROUP;
+        if resident < Subject::DIRECT {
+            return RESIDENTS.get(resident << 1 | bank).copied();
         }
         // SAFETY: values are copied at once; a torn one can only be an older subject of the same number.
         unsafe { SUBJECTS_HIGH.get(SubjectKey { bank, number }).copied() }
@@ -114,12 +151,12 @@ impl Tables for Kernel {
     fn count(&mut self, outcome: &Outcome, tally: Tally, bytes: u32, opened: bool) {
         let reason = match outcome.cause.as_rule() {
             Some(rule) => {
-                add(RULES.get_ptr_mut(rule), outcome, bytes, opened);
+                tally_up::<HOOK>(RULES.get_ptr_mut(rule), outcome, bytes, opened);
                 None
             }
             None => Some(outcome.cause.reason_code()),
         };
-        add(REASONS.get_ptr_mut(tally.slot(reason)), outcome, bytes, opened);
+        tally_up::<HOOK>(REASONS.get_ptr_mut(tally.slot(reason)), outcome, bytes, opened);
     }
 
     #[inline(always)]
@@ -132,7 +169,7 @@ impl Tables for Kernel {
         let counter = unsafe { &mut *counter };
         let told = counter.denied.take(KernelClock.coarse(), limits::DENY_EVENTS);
         if !told {
-            counter.suppressed += 1;
+            add::<HOOK>(&mut counter.suppressed, 1);
         }
         told
     }
@@ -143,11 +180,11 @@ impl Tables for Kernel {
         // SAFETY: as in `count`.
         let counter = unsafe { &mut *counter };
         let Some(mut room) = EVENTS.reserve::<FlowEvent>(0) else {
-            counter.lost += 1;
+            add::<HOOK>(&mut counter.lost, 1);
             return;
         };
         room.write(event());
-        counter.sent += 1;
+        add::<HOOK>(&mut counter.sent, 1);
         let now = KernelClock.coarse();
         let wakes = now - counter.woken >= limits::WAKE_INTERVAL;
         if wakes {
@@ -159,23 +196,23 @@ impl Tables for Kernel {
 
 /// Counts a packet in one counter.
 #[inline(always)]
-fn add(counter: Option<*mut RuleCounter>, outcome: &Outcome, bytes: u32, opened: bool) {
+fn tally_up<const HOOK: u8>(counter: Option<*mut RuleCounter>, outcome: &Outcome, bytes: u32, opened: bool) {
     let Some(counter) = counter else { return };
-    // SAFETY: this CPU's own slot; programs on one CPU don't interrupt each other.
+    // SAFETY: this CPU's own slot; see `add`.
     let counter: &mut RuleCounter = unsafe { &mut *counter };
-    counter.packets += 1;
-    counter.bytes += bytes as u64;
+    add::<HOOK>(&mut counter.packets, 1);
+    add::<HOOK>(&mut counter.bytes, bytes as u64);
     if opened {
-        counter.flows += 1;
+        add::<HOOK>(&mut counter.flows, 1);
     }
     if outcome.word as u8 == Word::Audited as u8 {
-        counter.audited += 1;
+        add::<HOOK>(&mut counter.audited, 1);
     }
 }
 
 macro_rules! family_tables {
-    ($words:literal, $flows:ident, $embryonic:ident, $addresses:ident, $prefixes:ident, $fragments:ident) => {
-        impl FamilyTables<$words> for Kernel {
+    ($words:literal, $flows:ident, $embryonic:ident, $addresses:ident, $prefixes:ident, $fragments:ident, $resident:ident) => {
+        impl<const HOOK: u8> FamilyTables<$words> for Kernel<HOOK> {
             #[inline(always)]
             fn flow(&mut self, tier: Tier, key: &FlowKey<$words>) -> Option<&mut FlowEntry> {
                 let entry = match tier {
@@ -222,6 +259,16 @@ macro_rules! family_tables {
             }
 
             #[inline(always)]
+            fn resident(&self, bank: u32, key: &FlowKey<$words>, opened: Direction) -> u32 {
+                match HOOK {
+                    // The machine's own packet to a device has its socket with it. What a device hands to the machine has none yet.
+                    hook::DEVICE if matches!(opened, Direction::Ingress) => owner(self.skb, bank),
+                    hook::DEVICE => 0,
+                    _ => $resident(self.skb, bank, key),
+                }
+            }
+
+            #[inline(always)]
             fn prefix(&self, bank: u32, address: &Address<$words>) -> Option<Endpoint> {
                 let data = AddressKey { bank, address: *address };
                 $prefixes.get(&Key::new(32 + 32 * $words, data)).copied()
@@ -246,5 +293,5 @@ macro_rules! family_tables {
     };
 }
 
-family_tables!(1, FLOWS4, EMBRYONIC4, ADDRESSES4, PREFIXES4, FRAGMENTS4);
-family_tables!(4, FLOWS6, EMBRYONIC6, ADDRESSES6, PREFIXES6, FRAGMENTS6);
+family_tables!(1, FLOWS4, EMBRYONIC4, ADDRESSES4, PREFIXES4, FRAGMENTS4, of_flow4);
+family_tables!(4, FLOWS6, EMBRYONIC6, ADDRESSES6, PREFIXES6, FRAGMENTS6, of_flow6);

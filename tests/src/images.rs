@@ -8,7 +8,7 @@ use enforcer_policy::compile::Image;
 /// Something in every table: as many thousand addresses of each family as asked for, and other entries in proportion.
 #[must_use]
 pub fn sized(thousands: u32) -> Image {
-    let endpoint = |n: u32| Endpoint { identity: n, class: n % 50 + 1, coarse: 0, kind: kind::WORKLOAD };
+    let endpoint = |n: u32| Endpoint::new(n, n % 50 + 1, 0, kind::WORKLOAD);
     let count = thousands * 1_000;
     Image {
         generation: Generation {
@@ -54,7 +54,7 @@ pub fn allowing(peer: [u8; 4], rule: u32) -> Image {
     });
     let mut intervals = vec![Interval { start: 0, decision: 0 }; place as usize];
     intervals.push(Interval { start: 0, decision: place + 1 });
-    let peer_endpoint = Endpoint { identity: 2, class: place + 20, coarse: 0, kind: kind::WORKLOAD };
+    let peer_endpoint = Endpoint::new(2, place + 20, 0, kind::WORKLOAD);
     let key = PairKey::new(0, Direction::Egress, place + 1, place + 20);
     Image {
         generation: Generation { flags: Generation::NARROW_NARROW, ..Generation::default() },
@@ -108,7 +108,7 @@ pub fn contradicting(second: bool) -> Image {
     for n in 0..PEERS {
         let place = if second { PEERS - n } else { n + 1 };
         let class = base + place;
-        let endpoint = Endpoint { identity: base + n, class, coarse: 0, kind: kind::WORKLOAD };
+        let endpoint = Endpoint::new(base + n, class, 0, kind::WORKLOAD);
         image.addresses4.push(([u32::from_ne_bytes(peer(n))], endpoint));
         let key = PairKey::new(0, Direction::Egress, base, class);
         image.pairs.push((key, PortSet { first: place, len: 1 }));

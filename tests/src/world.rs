@@ -2,7 +2,7 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::ops::Deref;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::{fs, thread};
 
@@ -12,7 +12,7 @@ use enforcer_agent::kernel::{Kernel, KernelConfig};
 
 use crate::daemon::{Daemon, DaemonOptions};
 use crate::leftovers::{SEPARATOR, Traces, sweep};
-use crate::{Namespace, ip, kernel};
+use crate::{Namespace, Resident, ip, kernel, resident};
 
 /// The host's address towards every workload.
 const GATEWAY_V4: Ipv4Addr = Ipv4Addr::new(10, 77, 0, 1);
@@ -196,6 +196,18 @@ impl World {
         let daemon = self.daemon.insert(daemon);
         daemon.wait_until_ready()?;
         Ok(daemon)
+    }
+
+    /// Starts a process on the host, in a cgroup below this world's own, such as `system.slice/db.service`.
+    pub fn resident(&self, cgroup: &str) -> Resident {
+        let start = || Resident::start(&self.host, &resident::make(&self.cgroup, cgroup)?);
+        start().unwrap_or_else(|error| panic!("cannot start a process in `{cgroup}`: {error:#}"))
+    }
+
+    /// The cgroup of this world's own, where its daemon may hook sockets.
+    #[must_use]
+    pub fn cgroup(&self) -> &Path {
+        &self.cgroup
     }
 
     /// The daemon, once started.

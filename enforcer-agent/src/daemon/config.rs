@@ -27,6 +27,8 @@ pub struct Settings {
     pub bpffs: PathBuf,
     /// Last good generation and records.
     pub state: PathBuf,
+    /// cgroup v2 directory whose descendants' sockets may be hooked; `auto` for the whole hierarchy.
+    pub cgroup_root: String,
     /// Settings that this build doesn't act on.
     pub idle: Vec<String>,
 }
@@ -63,6 +65,7 @@ impl Default for Settings {
             socket: SOCKET.into(),
             bpffs: "/sys/fs/bpf/enforcer".into(),
             state: "/var/lib/enforcer".into(),
+            cgroup_root: "auto".to_owned(),
             idle: Vec::new(),
         }
     }
@@ -111,8 +114,8 @@ impl Settings {
         idle(config.failsafe.is_some_and(|entries| !entries.is_empty()), "failsafe");
         idle(!config.sources.is_empty(), "sources");
         idle(config.identity_labels.is_some(), "identityLabels");
-        idle(config.cgroup_root.is_some_and(|root| root != "auto"), "cgroupRoot");
         put(&mut self.policies, config.policies);
+        put(&mut self.cgroup_root, config.cgroup_root);
         put(&mut self.default_mode, config.default_mode);
         put(&mut self.socket, config.socket);
         put(&mut self.bpffs, config.bpffs);

@@ -19,6 +19,7 @@ mod record;
 mod state;
 mod watch;
 
+use crate::cgroups::{Hierarchy, Root};
 use crate::datapath::Datapath;
 use crate::kernel::{Kernel, KernelConfig};
 use anyhow::{Context, Result};
@@ -63,9 +64,13 @@ fn serve(
     let listener = control::bind(&settings.socket)?;
     let socket = settings.socket.clone();
     let watcher = watch::Watcher::new(settings.policies.clone());
+    let hierarchy = cgroups(&settings.cgroup_root)?;
     let mut engine = Engine::new(settings, datapath, state, names, feed.clone());
     let handle = engine.handle();
     let (devices, found) = runtime.block_on(Devices::open())?;
+    if let Some((root, hierarchy)) = &hierarchy {
+        engine.know_cgroups(root.clone(), hierarchy.all());
+    }
     engine.start(found, devices.host());
     notify::ready(&engine.summary());
     let engine = thread::Builder::new()
@@ -81,6 +86,14 @@ fn serve(
             files.send_noticed(Message::Files, noticed)?;
         }
     })?;
+    if let Some((_, mut hierarchy)) = hierarchy {
+        let cgroups = handle.clone();
+        watch("cgroups", move || {
+            loop {
+                cgroups.send(Message::Cgroups(hierarchy.changed()?))?;
+            }
+        })?;
+    }
     let clock = handle.clone();
     watch("the wall clock", move || {
         let steps = clock::Steps::new()?;
@@ -104,6 +117,20 @@ fn serve(
     runtime.block_on(tokio::time::sleep(Duration::from_millis(20)));
     drop(std::fs::remove_file(socket));
     ended.map_err(|_| anyhow::anyhow!("the engine failed; what was enforced stays enforced"))
+}
+
+/// The cgroups below the root that the settings name. Where they leave it open and there is none, nobody is known by a cgroup, which `status`
+/// says where somebody should be.
+fn cgroups(wanted: &str) -> Result<Option<(Root, Hierarchy)>> {
+    let root = match Root::find(wanted) {
+        Ok(root) => root,
+        Err(error) if wanted == "auto" => {
+            info!(why = format!("{error:#}"), "no cgroups are watched");
+            return Ok(None);
+        }
+        Err(error) => return Err(error.context("`cgroupRoot` can't be used")),
+    };
+    Ok(Some((root.clone(), Hierarchy::open(root)?)))
 }
 
 /// A thread that waits for something and tells the engine. If it fails, the daemon goes on without it, and says so.

@@ -9,7 +9,7 @@ use enforcer_policy::compile::{IdentityInfo, IdentityKind, RuleInfo};
 use enforcer_policy::model::PolicySet;
 use ipnet::IpNet;
 use std::collections::{BTreeMap, HashMap};
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::{Arc, PoisonError, RwLock};
 
 #[derive(Debug, Default)]
@@ -78,6 +78,11 @@ impl Names {
         for group in &set.groups {
             let Some(number) = number(IdentityKind::Group, &group.name) else { continue };
             places.blocks.extend(group.cidrs.iter().map(|block| (block.trunc(), number)));
+        }
+        if let Some(number) = number(IdentityKind::Host, "host") {
+            let loopback = [(IpAddr::from(Ipv4Addr::LOCALHOST), 8), (Ipv6Addr::LOCALHOST.into(), 128)];
+            let loopback = loopback.into_iter().filter_map(|(at, length)| IpNet::new(at, length).ok());
+            places.blocks.extend(loopback.map(|block| (block.trunc(), number)));
         }
         places.lengths = places.blocks.keys().map(IpNet::prefix_len).collect();
         places.lengths.sort_unstable_by(|a, b| b.cmp(a));

@@ -45,6 +45,11 @@ pub enum Place {
         /// As the workload sees it.
         direction: Direction,
     },
+    /// The hooks at sockets in one direction.
+    Sockets {
+        /// As the workload sees it.
+        direction: Direction,
+    },
     /// A map, by its name.
     Table(&'static str),
     /// A pin, by its path.

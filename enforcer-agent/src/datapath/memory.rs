@@ -1,8 +1,9 @@
 //! A packet path without packets: it keeps what it is told, and tells it again.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
 
-use enforcer_common::maps::{EventCounter, ReasonCounter, RuleCounter, Subject, Tally};
+use enforcer_common::maps::{Cgroup, EventCounter, ReasonCounter, RuleCounter, Subject, Tally};
 use enforcer_policy::compile::{Delta, Image};
 
 use super::{Attachment, Datapath, DatapathError, Epoch, Hook, Inspection, Sink, Sweep, Usage};
@@ -18,6 +19,10 @@ pub struct Memory {
     pub deltas: Vec<Delta>,
     /// Whose device is whose.
     pub subjects: BTreeMap<u32, Subject>,
+    /// Whose cgroups are.
+    pub cgroups: BTreeMap<u64, Cgroup>,
+    /// The cgroup whose sockets are hooked.
+    pub sockets: Option<PathBuf>,
     /// Hooked devices.
     pub attached: BTreeSet<u32>,
     /// What [`Datapath::rule_counters`] answers.
@@ -39,6 +44,8 @@ impl Default for Memory {
             image: Image::default(),
             deltas: Vec::new(),
             subjects: BTreeMap::new(),
+            cgroups: BTreeMap::new(),
+            sockets: None,
             attached: BTreeSet::new(),
             rules: Vec::new(),
             verdicts: vec![ReasonCounter::default(); Tally::COUNT as usize],
@@ -64,8 +71,14 @@ impl Datapath for Memory {
         self.epoch
     }
 
-    fn install(&mut self, image: &Image, subjects: &[(u32, Subject)]) -> Result<Epoch, DatapathError> {
+    fn install_whole(
+        &mut self,
+        image: &Image,
+        subjects: &[(u32, Subject)],
+        cgroups: &[(u64, Cgroup)],
+    ) -> Result<Epoch, DatapathError> {
         self.fail()?;
+        self.cgroups = cgroups.iter().copied().collect();
         self.image = image.clone();
         self.deltas.clear();
         self.subjects = subjects.iter().copied().collect();
@@ -91,6 +104,32 @@ impl Datapath for Memory {
             };
         }
         Ok(self.next_epoch())
+    }
+
+    fn set_cgroups(&mut self, cgroups: &[(u64, Option<Cgroup>)]) -> Result<(), DatapathError> {
+        self.fail()?;
+        for &(id, whose) in cgroups {
+            match whose {
+                Some(whose) => self.cgroups.insert(id, whose),
+                None => self.cgroups.remove(&id),
+            };
+        }
+        Ok(())
+    }
+
+    fn judges_sockets(&self) -> bool {
+        true
+    }
+
+    fn attach_cgroup(&mut self, root: &Path) -> Result<(), DatapathError> {
+        self.fail()?;
+        self.sockets = Some(root.to_owned());
+        Ok(())
+    }
+
+    fn detach_cgroup(&mut self) -> Result<bool, DatapathError> {
+        self.fail()?;
+        Ok(self.sockets.take().is_some())
     }
 
     fn attach(&mut self, ifindex: u32, _name: &str) -> Result<Attachment, DatapathError> {

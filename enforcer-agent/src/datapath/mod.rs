@@ -10,8 +10,9 @@ pub use inspection::{Damage, Fault, Inspection, Place, Unreachable};
 
 use enforcer_common::Reason;
 use enforcer_common::event::FlowEvent;
-use enforcer_common::maps::{EventCounter, ReasonCounter, RuleCounter, Subject};
+use enforcer_common::maps::{Cgroup, EventCounter, ReasonCounter, RuleCounter, Subject};
 use enforcer_policy::compile::{Delta, Image};
+use std::path::Path;
 
 /// Counts changes of what is enforced; 0 is never the epoch of anything.
 pub type Epoch = u32;
@@ -74,9 +75,32 @@ pub trait Datapath: Send {
     /// The epoch in force, `None` before the first [`Datapath::install`]. A restarted daemon finds here what it adopted.
     fn current(&self) -> Option<Epoch>;
 
-    /// Puts a whole generation in force with one write, or leaves the old one untouched. `subjects` are all subjects
-    /// by interface index; attached devices that aren't among them deny everything.
-    fn install(&mut self, image: &Image, subjects: &[(u32, Subject)]) -> Result<Epoch, DatapathError>;
+    /// Puts a whole generation in force with one write, or leaves the old one untouched. `subjects` are all subjects by the numbers of
+    /// their hooks; attached devices that aren't among them deny everything. `cgroups` says whose cgroups are.
+    fn install_whole(
+        &mut self,
+        image: &Image,
+        subjects: &[(u32, Subject)],
+        cgroups: &[(u64, Cgroup)],
+    ) -> Result<Epoch, DatapathError>;
+
+    /// As [`Datapath::install_whole`], where nobody is known by a cgroup.
+    fn install(&mut self, image: &Image, subjects: &[(u32, Subject)]) -> Result<Epoch, DatapathError> {
+        self.install_whole(image, subjects, &[])
+    }
+
+    /// Says whose cgroups are, or that they are gone, in the generation in force. Begins no epoch: a cgroup has no flows before it is known.
+    fn set_cgroups(&mut self, cgroups: &[(u64, Option<Cgroup>)]) -> Result<(), DatapathError>;
+
+    /// Whether packets can be judged at sockets here.
+    fn judges_sockets(&self) -> bool;
+
+    /// Hooks both directions of all sockets of a cgroup and its descendants. Whose they are has to be in force before: unknown is denied. Attaching twice
+    /// is no error; attaching elsewhere takes the hooks along.
+    fn attach_cgroup(&mut self, root: &Path) -> Result<(), DatapathError>;
+
+    /// Takes the programs off sockets; whether there were any.
+    fn detach_cgroup(&mut self) -> Result<bool, DatapathError>;
 
     /// Changes the generation in force in place: what is added first, then subjects, then what is removed.
     fn apply_delta(

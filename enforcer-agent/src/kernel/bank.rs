@@ -6,7 +6,7 @@ use aya::maps::MapError;
 use aya::maps::lpm_trie::Key;
 use enforcer_common::address::Address;
 use enforcer_common::flow::FlowKey;
-use enforcer_common::maps::{AddressKey, Endpoint, Generation, PairKey, Subject};
+use enforcer_common::maps::{AddressKey, Cgroup, CgroupKey, Endpoint, Generation, PairKey, Subject};
 use enforcer_common::{Decision, Interval, PortSet};
 use enforcer_policy::compile::{Delta, Image};
 use ipnet::{Ipv4Net, Ipv6Net};
@@ -33,6 +33,7 @@ pub(super) struct Bank {
     /// By direction, subject and peer.
     pub(super) pairs: Entries<[u32; 3], PortSet>,
     pub(super) subjects: Entries<u32, Subject>,
+    pub(super) cgroups: Entries<u64, Cgroup>,
 }
 
 /// What turns one list of entries into another.
@@ -97,7 +98,7 @@ fn net6(net: Ipv6Net) -> (u32, Address<4>) {
 
 impl Bank {
     /// What installing this makes of a bank.
-    pub(super) fn of(image: &Image, subjects: &[(u32, Subject)]) -> Self {
+    pub(super) fn of(image: &Image, subjects: &[(u32, Subject)], cgroups: &[(u64, Cgroup)]) -> Self {
         Self {
             generation: image.generation,
             intervals: image.intervals.clone(),
@@ -108,7 +109,13 @@ impl Bank {
             prefixes6: sorted(image.prefixes6.iter().map(|&(net, endpoint)| (net6(net), endpoint))),
             pairs: sorted(image.pairs.iter().map(|&(key, ports)| (pair(key), ports))),
             subjects: sorted(subjects.iter().copied()),
+            cgroups: sorted(cgroups.iter().copied()),
         }
+    }
+
+    /// Cgroups that come, change and go.
+    pub(super) fn set_cgroups(&mut self, cgroups: &[(u64, Option<Cgroup>)]) {
+        cgroups.iter().for_each(|&(id, whose)| set(&mut self.cgroups, id, whose));
     }
 
     /// What the delta makes of it.
@@ -145,13 +152,25 @@ impl Bank {
                 subjects.push((index >> 1, subject));
             }
         })?;
+        dump(&tables.residents, |index: u32, subject: Subject| {
+            if index & 1 == bank && subject != Subject::default() {
+                subjects.push((Subject::hosted(index >> 1), subject));
+            }
+        })?;
+        let mut cgroups = Vec::new();
+        dump(&tables.cgroups, |key: CgroupKey, whose| {
+            if key.bank() == bank {
+                cgroups.push((key.id(), whose));
+            }
+        })?;
         dump(&tables.subjects_high, |key, subject| {
             if key.bank == bank {
                 subjects.push((key.number, subject));
             }
         })?;
         let (pairs, subjects) = (sorted(pairs.into_iter()), sorted(subjects.into_iter()));
-        Ok(Self { addresses4, addresses6, prefixes4, prefixes6, pairs, subjects, ..Self::default() })
+        let cgroups = sorted(cgroups.into_iter());
+        Ok(Self { addresses4, addresses6, prefixes4, prefixes6, pairs, subjects, cgroups, ..Self::default() })
     }
 }
 
@@ -195,7 +214,7 @@ mod tests {
     fn a_delta_does_to_the_record_what_it_does_to_the_map() {
         let endpoint = |identity| Endpoint { identity, ..Endpoint::default() };
         let image = Image { addresses4: vec![([9], endpoint(9)), ([1], endpoint(1))], ..Image::default() };
-        let mut bank = Bank::of(&image, &[(7, Subject::default())]);
+        let mut bank = Bank::of(&image, &[(7, Subject::default())], &[]);
         let interval = |start| Interval { start, decision: 0 };
         let delta = Delta {
             intervals: vec![(1, interval(8)), (3, interval(9))],

@@ -36,7 +36,7 @@ const FILLED: [&str; 10] = [
 /// begins empty.
 pub(super) fn share(pins: &Pins, shapes: &[Shape]) -> Result<(), DatapathError> {
     // Once this layout's programs judge, its maps hold what counts.
-    if !pins.links()?.is_empty() {
+    if pins.has_hooks()? {
         return Ok(());
     }
     let Some(from) = pins.related()?.into_iter().find(|other| other.links > 0) else { return Ok(()) };

@@ -6,11 +6,12 @@ use aya::Pod;
 use aya::maps::MapError;
 use enforcer_common::address::Address;
 use enforcer_common::flow::FlowKey;
-use enforcer_common::maps::{AddressKey, Endpoint, Generation, PairKey, Subject, SubjectKey, limits};
+use enforcer_common::maps::{AddressKey, Cgroup, Endpoint, Generation, PairKey, Subject, limits};
 use enforcer_policy::compile::{Delta, Image};
 
 use super::bank::{Bank, Change, change};
 use super::batch::{clear, fill};
+use super::keys::SubjectPlace;
 use super::tables::{Family, Tables};
 use super::{keys, sys};
 use crate::datapath::{DatapathError, Epoch};
@@ -35,7 +36,7 @@ fn failed(table: &'static str) -> impl Fn(MapError) -> DatapathError {
 }
 
 /// Refuses what wouldn't fit, before anything is touched.
-fn check(image: &Image) -> Result<(), DatapathError> {
+fn check(image: &Image, cgroups: &[(u64, Cgroup)]) -> Result<(), DatapathError> {
     let sizes = [
         ("IPv4 addresses", image.addresses4.len(), limits::ADDRESSES),
         ("IPv6 addresses", image.addresses6.len(), limits::ADDRESSES),
@@ -45,6 +46,7 @@ fn check(image: &Image) -> Result<(), DatapathError> {
         ("pairs of classes", image.pairs.len(), limits::PAIRS),
         ("port set break points", image.intervals.len(), limits::INTERVALS),
         ("port set decisions", image.decisions.len(), limits::DECISIONS),
+        ("cgroups", cgroups.len(), limits::CGROUPS / 2),
     ];
     match sizes.into_iter().find(|(_, count, limit)| *count > *limit as usize) {
         Some((what, count, limit)) => Err(DatapathError::does_not_fit(what, count, limit as usize)),
@@ -58,15 +60,16 @@ pub(super) fn install(
     banks: &mut Banks,
     image: &Image,
     subjects: &[(u32, Subject)],
+    cgroups: &[(u64, Cgroup)],
 ) -> Result<Epoch, DatapathError> {
-    check(image)?;
+    check(image, cgroups)?;
     let control = tables.control.read()?;
     let bank = control.bank() ^ 1;
     // Packets that began before the last switch may still be reading this bank. Before the first there is none to read.
     if control.epoch() != 0 && !sys::wait_for_packets() {
         std::thread::sleep(PACKETS_FINISH);
     }
-    let new = Bank::of(image, subjects);
+    let new = Bank::of(image, subjects, cgroups);
     // Taken: if this is cut short, nobody knows what stands there.
     let old = match banks.0[bank as usize].take() {
         Some(old) => old,
@@ -101,9 +104,34 @@ pub(super) fn turn_into(tables: &mut Tables, bank: u32, old: &Bank, new: &Bank) 
     let put = pairs.put.into_iter().map(|(key, ports)| (keys::pair(bank, key), ports));
     clear(&mut tables.pairs, &gone).and_then(|()| fill(&mut tables.pairs, put)).map_err(failed("PAIRS"))?;
     let subjects = change(&old.subjects, &new.subjects);
-    let gone = subjects.gone.into_iter().map(|ifindex| (ifindex, None));
-    let put = subjects.put.into_iter().map(|(ifindex, subject)| (ifindex, Some(subject)));
-    gone.chain(put).try_for_each(|(ifindex, subject)| put_subject(tables, bank, ifindex, subject))
+    let gone = subjects.gone.into_iter().map(|number| (number, None));
+    let put = subjects.put.into_iter().map(|(number, subject)| (number, Some(subject)));
+    gone.chain(put).try_for_each(|(number, subject)| put_subject(tables, bank, number, subject))?;
+    turn_cgroups(tables, bank, change(&old.cgroups, &new.cgroups))
+}
+
+fn turn_cgroups(tables: &mut Tables, bank: u32, cgroups: Change<u64, Cgroup>) -> Result<(), DatapathError> {
+    let gone: Vec<_> = cgroups.gone.into_iter().map(|id| keys::cgroup(bank, id)).collect();
+    let put = cgroups.put.into_iter().map(|(id, whose)| (keys::cgroup(bank, id), whose));
+    clear(&mut tables.cgroups, &gone).and_then(|()| fill(&mut tables.cgroups, put)).map_err(failed("CGROUPS"))
+}
+
+/// Says whose cgroups are, in the bank in force. No flow is judged anew: to those that there are, nothing has changed.
+pub(super) fn set_cgroups(
+    tables: &mut Tables,
+    banks: &mut Banks,
+    cgroups: &[(u64, Option<Cgroup>)],
+) -> Result<(), DatapathError> {
+    let bank = tables.control.read()?.bank();
+    let put = cgroups.iter().filter_map(|&(id, whose)| Some((id, whose?))).collect();
+    let gone = cgroups.iter().filter(|(_, whose)| whose.is_none()).map(|(id, _)| *id).collect();
+    let record = banks.0[bank as usize].take();
+    turn_cgroups(tables, bank, Change { put, gone })?;
+    banks.0[bank as usize] = record.map(|mut record| {
+        record.set_cgroups(cgroups);
+        record
+    });
+    Ok(())
 }
 
 /// Writes what stands at indexes.
@@ -249,19 +277,19 @@ fn in_bank(bank: u32, key: PairKey) -> PairKey {
 fn put_subject(
     tables: &mut Tables,
     bank: u32,
-    ifindex: u32,
+    number: u32,
     subject: Option<Subject>,
 ) -> Result<(), DatapathError> {
-    if ifindex < Subject::DIRECT {
-        let slot = keys::slot(bank, ifindex);
-        return tables.subjects.set(slot, subject.unwrap_or_default(), 0).map_err(failed("SUBJECTS"));
+    let value = subject.unwrap_or_default();
+    match keys::subject(bank, number) {
+        SubjectPlace::Device(slot) => tables.subjects.set(slot, value, 0).map_err(failed("SUBJECTS")),
+        SubjectPlace::Resident(slot) => tables.residents.set(slot, value, 0).map_err(failed("RESIDENTS")),
+        SubjectPlace::High(key) => match subject {
+            Some(subject) => tables.subjects_high.insert(key, subject, 0),
+            None => clear(&mut tables.subjects_high, &[key]),
+        }
+        .map_err(failed("SUBJECTS_HIGH")),
     }
-    let key = SubjectKey { bank, number: ifindex };
-    match subject {
-        Some(subject) => tables.subjects_high.insert(key, subject, 0),
-        None => clear(&mut tables.subjects_high, &[key]),
-    }
-    .map_err(failed("SUBJECTS_HIGH"))
 }
 
 #[cfg(test)]
@@ -271,10 +299,10 @@ mod tests {
     #[test]
     fn what_does_not_fit_is_refused_with_figure_and_limit() {
         let mut image = Image::default();
-        assert!(check(&image).is_ok());
+        assert!(check(&image, &[]).is_ok());
         let net = "10.0.0.0/8".parse().unwrap();
         image.prefixes4 = vec![(net, Endpoint::default()); limits::PREFIXES as usize / 2 + 1];
-        let message = check(&image).unwrap_err().to_string();
+        let message = check(&image, &[]).unwrap_err().to_string();
         assert_eq!(message, "the policy set needs `131073` IPv4 prefixes, and there is room for 131072");
     }
 }

@@ -17,12 +17,15 @@ use super::guard::left::Found;
 use super::install::Banks;
 use super::pins::Pins;
 use super::programs::Programs;
+use super::sockets::Sockets;
 use super::tables::{Tables, take};
 use super::{Kernel, attach, carry, layout, object};
 use crate::datapath::DatapathError;
 
 /// The first kernel with tcx.
 const TCX_SINCE: KernelVersion = KernelVersion::new(6, 6, 0);
+/// The first kernel in which programs can exchange two values in one instruction, which those at sockets have to.
+pub(super) const SOCKETS_SINCE: KernelVersion = KernelVersion::new(5, 12, 0);
 /// The first kernel that accounts maps to memory cgroups rather than to `RLIMIT_MEMLOCK`.
 const NO_MEMLOCK_SINCE: KernelVersion = KernelVersion::new(5, 11, 0);
 /// The first kernel that lets programs read the coarse clock.
@@ -60,16 +63,18 @@ pub(super) fn open(config: &KernelConfig) -> Result<Kernel, DatapathError> {
     let mut tables = Tables::take(&mut ebpf)?;
     tables.control.begin_above(carry::highest_epoch(&pins)?);
     let ring = take::<RingBuf<_>>(&mut ebpf, "EVENTS")?;
-    let mut programs = Programs::load(ebpf, &pins).map_err(explain)?;
+    let mut programs = Programs::load(ebpf, &pins, version >= SOCKETS_SINCE).map_err(explain)?;
+    let mut sockets = Sockets::default();
     let mut hooks = Hooks::default();
     // Programs that would read tables which were only just made wait for the first generation in them.
     let behind = tables.control.read()?.epoch() == 0 || !left.missing.is_empty();
     let pending = left.faults(&tables, &programs).unwrap_or_else(untold);
     if !behind {
         attach::upgrade(&pins, &mut hooks, &mut programs)?;
+        sockets.upgrade(&pins, &programs)?;
     }
-    Programs::settle(&pins)?;
-    let guard = Guard::new(hooks, &pins, names, pending)?;
+    programs.settle(&pins)?;
+    let guard = Guard::new(hooks, sockets, &pins, names, pending)?;
     let tcx = config.tcx.unwrap_or(version >= TCX_SINCE);
     if tables.control.read()?.is_changing() {
         warn!(

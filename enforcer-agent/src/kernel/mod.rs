@@ -25,6 +25,7 @@ pub mod object;
 mod pins;
 mod programs;
 mod query;
+mod sockets;
 mod sys;
 mod tables;
 mod testrun;
@@ -36,7 +37,7 @@ use std::time::Duration;
 
 use aya::maps::{MapData, RingBuf};
 use enforcer_common::flow::{FlowEntry, FlowKey, Tier};
-use enforcer_common::maps::{Direction, EventCounter, ReasonCounter, RuleCounter, Subject};
+use enforcer_common::maps::{Cgroup, Direction, EventCounter, ReasonCounter, RuleCounter, Subject};
 use enforcer_policy::compile::{Delta, Image};
 use tracing::error;
 
@@ -133,15 +134,21 @@ impl Datapath for Kernel {
         self.tables.control.read().ok().map(|control| control.epoch()).filter(|epoch| *epoch != 0)
     }
 
-    fn install(&mut self, image: &Image, subjects: &[(u32, Subject)]) -> Result<Epoch, DatapathError> {
+    fn install_whole(
+        &mut self,
+        image: &Image,
+        subjects: &[(u32, Subject)],
+        cgroups: &[(u64, Cgroup)],
+    ) -> Result<Epoch, DatapathError> {
         self.guard.contents.before_writing(&mut self.tables, &mut self.guard.pending);
-        let installed = install::install(&mut self.tables, &mut self.banks, image, subjects);
+        let installed = install::install(&mut self.tables, &mut self.banks, image, subjects, cgroups);
         self.guard.contents.written(&self.tables, installed.is_ok());
         let epoch = installed?;
         // Only now: before, these programs would have denied everything that an earlier release's let through.
         // The generation is in force whatever comes of it, and the next one tries again.
         let Self { pins, guard, programs, .. } = self;
         let taken = if self.behind { attach::upgrade(pins, &mut guard.hooks, programs) } else { Ok(()) };
+        let taken = taken.and_then(|()| guard.sockets.take_over(pins, programs));
         self.behind = taken.is_err();
         if let Err(error) = taken.and_then(|()| attach::take_over(pins, &mut guard.hooks, programs)) {
             error!(error = &error as &dyn std::error::Error, "some hooks still run earlier programs");
@@ -158,6 +165,30 @@ impl Datapath for Kernel {
         let applied = install::apply(&mut self.tables, &mut self.banks, delta, subjects);
         self.guard.contents.written(&self.tables, false);
         applied
+    }
+
+    fn set_cgroups(&mut self, cgroups: &[(u64, Option<Cgroup>)]) -> Result<(), DatapathError> {
+        self.guard.contents.before_writing(&mut self.tables, &mut self.guard.pending);
+        let set = install::set_cgroups(&mut self.tables, &mut self.banks, cgroups);
+        self.guard.contents.written(&self.tables, false);
+        set
+    }
+
+    fn attach_cgroup(&mut self, root: &Path) -> Result<(), DatapathError> {
+        let Self { pins, guard, programs, .. } = self;
+        let attached = guard.sockets.attach(pins, programs, root);
+        guard.hooks_changed(pins);
+        attached
+    }
+
+    fn detach_cgroup(&mut self) -> Result<bool, DatapathError> {
+        let detached = self.guard.sockets.detach(&self.pins);
+        self.guard.hooks_changed(&self.pins);
+        detached
+    }
+
+    fn judges_sockets(&self) -> bool {
+        self.programs.has_sockets()
     }
 
     fn attach(&mut self, ifindex: u32, name: &str) -> Result<Attachment, DatapathError> {
@@ -222,6 +253,7 @@ impl Datapath for Kernel {
 
     fn remove_all(&mut self) -> Result<(), Vec<DatapathError>> {
         let mut errors = self.guard.hooks.take_off();
+        errors.extend(self.guard.sockets.detach(&self.pins).err());
         errors.extend(pins::remove_everything(self.pins.root()));
         if errors.is_empty() { Ok(()) } else { Err(errors) }
     }

@@ -114,6 +114,22 @@ impl Pins {
         LinkPin { ifindex, direction, kind, path: self.dir.join("links").join(name) }
     }
 
+    /// Where a link at sockets is pinned.
+    pub(super) fn cgroup_link(&self, direction: Direction) -> PathBuf {
+        cgroup_link(&self.dir, direction)
+    }
+
+    /// Where other layouts have pinned theirs.
+    pub(super) fn cgroup_links_of_others(&self, direction: Direction) -> Result<Vec<PathBuf>, DatapathError> {
+        let links = self.others()?.into_iter().map(|dir| cgroup_link(&dir, direction));
+        Ok(links.filter(|link| link.exists()).collect())
+    }
+
+    /// Whether programs of this layout judge already.
+    pub(super) fn has_hooks(&self) -> Result<bool, DatapathError> {
+        Ok(hooks_in(&self.dir)? > 0)
+    }
+
     /// Whether no map is pinned yet, so that those that will be have nothing in them.
     pub(super) fn has_no_maps(&self) -> Result<bool, DatapathError> {
         Ok(entries(&self.dir.join("maps"))?.is_empty())
@@ -172,7 +188,7 @@ impl Pins {
     pub(super) fn related(&self) -> Result<Vec<Other>, DatapathError> {
         let mut others = Vec::new();
         for dir in self.others()?.into_iter().filter(|dir| dir.join(filled_mark()).exists()) {
-            let links = links_in(&dir)?.len();
+            let links = hooks_in(&dir)?;
             others.push(Other { dir, links });
         }
         others.sort_by_key(|other| std::cmp::Reverse(other.links));
@@ -211,6 +227,22 @@ fn take(wanted: &Path, layout: u64) -> Result<(Place, PathBuf, File), DatapathEr
     Ok((root, dir, lock))
 }
 
+fn cgroup_link(dir: &Path, direction: Direction) -> PathBuf {
+    dir.join("links").join(format!("cgroup-{}", direction.word()))
+}
+
+fn cgroup_links(dir: &Path) -> impl Iterator<Item = PathBuf> {
+    [Direction::Egress, Direction::Ingress]
+        .map(|direction| cgroup_link(dir, direction))
+        .into_iter()
+        .filter(|link| link.exists())
+}
+
+/// How many hooks run a layout's programs.
+fn hooks_in(dir: &Path) -> Result<usize, DatapathError> {
+    Ok(links_in(dir)?.len() + cgroup_links(dir).count())
+}
+
 fn filled_mark() -> String {
     format!("filled-{FILLED_REVISION}")
 }
@@ -229,6 +261,7 @@ pub(super) fn remove_everything(root: &Path) -> Vec<DatapathError> {
             }
             Err(error) => errors.push(error),
         }
+        errors.extend(cgroup_links(&dir).filter_map(|link| super::sockets::remove(&link, None).err()));
         remove_tree(&dir, &mut errors);
     }
     remove_tree(root, &mut errors);
@@ -265,7 +298,8 @@ fn settle_namespace(root: &Path) -> Result<(), DatapathError> {
         entries(root)?.into_iter().filter(|(name, _)| name.starts_with(NAMESPACE)).collect::<Vec<_>>();
     if marks.iter().any(|(name, _)| *name != here) {
         for dir in layouts(root)? {
-            if links_in(&dir)?.iter().any(is_live) {
+            let live_socket = |link: PathBuf| super::sockets::is_live(&link);
+            if links_in(&dir)?.iter().any(is_live) || cgroup_links(&dir).any(live_socket) {
                 return Err(DatapathError::new(format_args!(
                     "the pins in `{}` belong to another network namespace",
                     root.display()

@@ -1,9 +1,9 @@
-//! The two programs, loaded.
+//! The programs, loaded: two for devices, two for sockets.
 
 use std::os::fd::{AsFd, BorrowedFd};
 
 use aya::Ebpf;
-use aya::programs::{ProgramError, ProgramFd, SchedClassifier};
+use aya::programs::{CgroupSkb, ProgramError, ProgramFd, SchedClassifier};
 use enforcer_common::maps::Direction;
 
 use super::pins::Pins;
@@ -12,10 +12,12 @@ use tracing::debug;
 
 use crate::datapath::DatapathError;
 
-/// The two programs, and through them the maps.
+/// The programs, and through them the maps.
 #[derive(Debug)]
 pub(super) struct Programs {
     ebpf: Ebpf,
+    /// Whether the kernel takes those for sockets.
+    sockets: bool,
 }
 
 /// A program's descriptor, for calls that aya has no form for.
@@ -35,59 +37,116 @@ pub(super) const fn name(direction: Direction) -> &'static str {
     }
 }
 
+/// The one for sockets.
+pub(super) const fn socket_name(direction: Direction) -> &'static str {
+    match direction {
+        Direction::Egress => "enforcer_socket_egress",
+        Direction::Ingress => "enforcer_socket_ingress",
+    }
+}
+
+const BOTH: [Direction; 2] = [Direction::Egress, Direction::Ingress];
+
 impl Programs {
-    /// Hands both to the kernel, which checks them, and pins them beside their predecessors.
-    pub(super) fn load(ebpf: Ebpf, pins: &Pins) -> Result<Self, DatapathError> {
-        let mut programs = Self { ebpf };
-        for direction in [Direction::Egress, Direction::Ingress] {
-            programs.classifier(direction)?.load().map_err(|error| refused(direction, error))?;
-            let fd = programs.fd(direction)?;
-            pins.stage_program(name(direction), fd).map_err(|error| unpinned(direction, error))?;
+    /// Hands them to the kernel, which checks them, and pins them beside their predecessors.
+    pub(super) fn load(ebpf: Ebpf, pins: &Pins, sockets: bool) -> Result<Self, DatapathError> {
+        let mut programs = Self { ebpf, sockets };
+        for direction in BOTH {
+            programs.classifier(direction)?.load().map_err(|error| refused(name(direction), error))?;
+            if sockets {
+                let name = socket_name(direction);
+                programs.socket_program(direction)?.load().map_err(|error| refused(name, error))?;
+            }
+        }
+        for (name, fd) in programs.all()? {
+            pins.stage_program(name, fd).map_err(|error| unpinned(name, error))?;
         }
         Ok(programs)
     }
 
     /// They run where their predecessors did: they take their places among the pins too.
-    pub(super) fn settle(pins: &Pins) -> Result<(), DatapathError> {
-        [Direction::Egress, Direction::Ingress].into_iter().try_for_each(|direction| {
-            pins.commit_program(name(direction)).map_err(|error| unpinned(direction, error))
-        })
+    pub(super) fn settle(&self, pins: &Pins) -> Result<(), DatapathError> {
+        let all = self.all()?;
+        all.iter().try_for_each(|(name, _)| pins.commit_program(name).map_err(|error| unpinned(name, error)))
+    }
+
+    /// All of them, by name.
+    pub(super) fn all(&self) -> Result<Vec<(&'static str, Fd<'_>)>, DatapathError> {
+        let mut all = Vec::new();
+        for direction in BOTH {
+            all.push((name(direction), self.fd(direction)?));
+            if self.sockets {
+                all.push((socket_name(direction), self.socket_fd(direction)?));
+            }
+        }
+        Ok(all)
+    }
+
+    /// Whether packets can be judged at sockets.
+    pub(super) const fn has_sockets(&self) -> bool {
+        self.sockets
+    }
+
+    fn socket_program(&mut self, direction: Direction) -> Result<&mut CgroupSkb, DatapathError> {
+        let name = socket_name(direction);
+        let program = self.ebpf.program_mut(name).ok_or_else(|| missing(name))?;
+        program.try_into().map_err(|error| DatapathError::caused(missing(name), error))
+    }
+
+    /// The descriptor of one for sockets.
+    pub(super) fn socket_fd(&self, direction: Direction) -> Result<Fd<'_>, DatapathError> {
+        if !self.sockets {
+            return Err(DatapathError::new("this kernel doesn't take programs for sockets")
+                .with_help("units, cgroups and the host itself can be held from Linux 5.12 on"));
+        }
+        let name = socket_name(direction);
+        let program: &CgroupSkb = self
+            .ebpf
+            .program(name)
+            .ok_or_else(|| missing(name))?
+            .try_into()
+            .map_err(|error| DatapathError::caused(missing(name), error))?;
+        program.fd().map(Fd).map_err(|error| DatapathError::caused(missing(name), error))
+    }
+
+    /// The number in the kernel of one for sockets.
+    pub(super) fn socket_id(&self, direction: Direction) -> Result<u32, DatapathError> {
+        number(&self.socket_fd(direction)?)
     }
 
     /// Its number in the kernel.
     pub(super) fn id(&self, direction: Direction) -> Result<u32, DatapathError> {
-        let id = query::id(self.fd(direction)?.as_fd());
-        id.map_err(|error| DatapathError::caused("cannot ask for a program's number", error))
+        number(&self.fd(direction)?)
     }
 
     /// One of them, as aya has it.
     pub(super) fn classifier(&mut self, direction: Direction) -> Result<&mut SchedClassifier, DatapathError> {
-        let program = self.ebpf.program_mut(name(direction)).ok_or_else(|| missing(direction))?;
-        program.try_into().map_err(|error| DatapathError::caused(missing(direction), error))
+        let program = self.ebpf.program_mut(name(direction)).ok_or_else(|| missing(name(direction)))?;
+        program.try_into().map_err(|error| DatapathError::caused(missing(name(direction)), error))
     }
 
     /// One of them, to look at or to run.
     pub(super) fn shared(&self, direction: Direction) -> Result<&SchedClassifier, DatapathError> {
-        let program = self.ebpf.program(name(direction)).ok_or_else(|| missing(direction))?;
-        program.try_into().map_err(|error| DatapathError::caused(missing(direction), error))
+        let program = self.ebpf.program(name(direction)).ok_or_else(|| missing(name(direction)))?;
+        program.try_into().map_err(|error| DatapathError::caused(missing(name(direction)), error))
     }
 
     /// Its descriptor.
     pub(super) fn fd(&self, direction: Direction) -> Result<Fd<'_>, DatapathError> {
         let fd = self.shared(direction)?.fd();
-        fd.map(Fd).map_err(|error| DatapathError::caused(missing(direction), error))
+        fd.map(Fd).map_err(|error| DatapathError::caused(missing(name(direction)), error))
     }
 }
 
 /// The verifier tells its whole way through the program; the end of it says why.
-fn refused(direction: Direction, error: ProgramError) -> DatapathError {
+fn refused(name: &str, error: ProgramError) -> DatapathError {
     const LINES: usize = 4;
-    let message = format!("the kernel refuses `{}`", name(direction));
+    let message = format!("the kernel refuses `{name}`");
     let ProgramError::LoadError { io_error, verifier_log } = error else {
         return DatapathError::caused(message, error);
     };
     let log = verifier_log.to_string();
-    debug!(program = name(direction), %log, "the verifier's log");
+    debug!(program = name, %log, "the verifier's log");
     let lines: Vec<&str> = log.lines().filter(|line| !line.trim().is_empty()).collect();
     let end = lines[lines.len().saturating_sub(LINES)..].join("; ");
     if end.is_empty() {
@@ -98,10 +157,15 @@ fn refused(direction: Direction, error: ProgramError) -> DatapathError {
         .with_help("please report this, with the kernel's version")
 }
 
-fn unpinned(direction: Direction, error: std::io::Error) -> DatapathError {
-    DatapathError::caused(format_args!("cannot pin `{}`", name(direction)), error)
+fn number(program: &Fd<'_>) -> Result<u32, DatapathError> {
+    let id = query::id(program.as_fd());
+    id.map_err(|error| DatapathError::caused("cannot ask for a program's number", error))
 }
 
-fn missing(direction: Direction) -> DatapathError {
-    DatapathError::new(format_args!("the object has no program `{}`", name(direction)))
+fn unpinned(name: &str, error: std::io::Error) -> DatapathError {
+    DatapathError::caused(format_args!("cannot pin `{name}`"), error)
+}
+
+fn missing(name: &str) -> DatapathError {
+    DatapathError::new(format_args!("the object has no program `{name}`"))
 }

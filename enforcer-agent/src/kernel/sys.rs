@@ -176,6 +176,54 @@ pub(super) enum Side {
     Egress = 47,
 }
 
+/// Which of a cgroup's sockets' packets a link judges.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[repr(u32)]
+pub(super) enum Sockets {
+    /// What they receive.
+    Ingress = 0,
+    /// What they send.
+    Egress = 1,
+}
+
+/// Makes a link on a cgroup, beside all that are on it. Each of them has to let a packet pass.
+pub(super) fn create_cgroup_link(
+    program: BorrowedFd<'_>,
+    cgroup: BorrowedFd<'_>,
+    sockets: Sockets,
+) -> io::Result<OwnedFd> {
+    let mut attr = LinkCreateAttr {
+        prog_fd: program.as_raw_fd() as u32,
+        target_ifindex: cgroup.as_raw_fd() as u32,
+        attach_type: sockets as u32,
+        ..LinkCreateAttr::default()
+    };
+    bpf(Command::LinkCreate, &mut attr).map(new_fd)
+}
+
+/// What the kernel says of a link on a cgroup.
+#[repr(C)]
+#[derive(Default, Debug)]
+pub(super) struct CgroupLinkInfo {
+    kind: u32,
+    pub(super) id: u32,
+    pub(super) program: u32,
+    padding: u32,
+    /// The cgroup it is on, 0 once that has gone or somebody took it off.
+    pub(super) cgroup: u64,
+    attach_type: u32,
+    padding2: u32,
+    rest: [u64; 7],
+}
+
+/// Asks the kernel about a link on a cgroup.
+pub(super) fn cgroup_link_info(link: BorrowedFd<'_>) -> io::Result<CgroupLinkInfo> {
+    const BPF_LINK_TYPE_CGROUP: u32 = 3;
+    let mut info = CgroupLinkInfo::default();
+    object_info(link, &mut info)?;
+    if info.kind == BPF_LINK_TYPE_CGROUP { Ok(info) } else { Err(io::ErrorKind::InvalidData.into()) }
+}
+
 const BPF_F_BEFORE: u32 = 1 << 3;
 
 #[repr(C)]

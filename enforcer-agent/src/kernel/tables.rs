@@ -5,8 +5,8 @@ use aya::Pod;
 use aya::maps::{Array, HashMap, LpmTrie, Map, MapData, PerCpuArray};
 use enforcer_common::flow::{FlowEntry, FlowKey};
 use enforcer_common::maps::{
-    AddressKey, Control, Endpoint, EventCounter, Generation, PairKey, PrefixData, ReasonCounter, RuleCounter,
-    Subject, SubjectKey,
+    AddressKey, Cgroup, CgroupKey, Control, Endpoint, EventCounter, Generation, PairKey, PrefixData,
+    ReasonCounter, RuleCounter, Subject, SubjectKey,
 };
 use enforcer_common::{Decision, Interval, PortSet};
 
@@ -31,6 +31,8 @@ pub(super) struct Tables {
     pub(super) generations: Array<MapData, Generation>,
     pub(super) subjects: Array<MapData, Subject>,
     pub(super) subjects_high: HashMap<MapData, SubjectKey, Subject>,
+    pub(super) residents: Array<MapData, Subject>,
+    pub(super) cgroups: HashMap<MapData, CgroupKey, Cgroup>,
     pub(super) pairs: HashMap<MapData, PairKey, PortSet>,
     pub(super) intervals: Array<MapData, Interval>,
     pub(super) decisions: Array<MapData, Decision>,
@@ -50,6 +52,8 @@ impl Tables {
             generations: take(ebpf, "GENERATIONS")?,
             subjects: take(ebpf, "SUBJECTS")?,
             subjects_high: take(ebpf, "SUBJECTS_HIGH")?,
+            residents: take(ebpf, "RESIDENTS")?,
+            cgroups: take(ebpf, "CGROUPS")?,
             pairs: take(ebpf, "PAIRS")?,
             intervals: take(ebpf, "INTERVALS")?,
             decisions: take(ebpf, "DECISIONS")?,

@@ -7,16 +7,18 @@ use std::collections::HashSet;
 use std::io;
 use std::os::fd::{AsRawFd, OwnedFd};
 
-use aya_obj::{EbpfSectionKind, Function, Map, Object};
+use aya_obj::programs::CgroupSkbAttachType;
+use aya_obj::{EbpfSectionKind, Function, Map, Object, ProgramSection};
 
 use super::config::KernelConfig;
-use super::load::{constants, lift_limits, object_of, running};
+use super::load::{SOCKETS_SINCE, constants, lift_limits, object_of, running};
 use super::sys::{Command, bpf, new_fd};
 use crate::datapath::DatapathError;
 
 /// Nothing is kept in these maps: what is looked at is their shape.
 const ENTRIES: u32 = 64;
 const BPF_PROG_TYPE_SCHED_CLS: u32 = 3;
+const BPF_PROG_TYPE_CGROUP_SKB: u32 = 8;
 const BPF_MAP_TYPE_RINGBUF: u32 = 27;
 /// `BPF_LOG_STATS`: the sums, and nothing else but errors.
 const SUMS: u32 = 4;
@@ -42,6 +44,7 @@ pub fn complexity(config: &KernelConfig) -> Result<Vec<Complexity>, DatapathErro
         DatapathError::caused("the object with the kernel programs is damaged", error)
     };
     let mut object = Object::parse(&bytes).map_err(|error| damaged(error.into()))?;
+    let sockets = version >= SOCKETS_SINCE;
     let constants = constants(version)?;
     let values = constants.iter().map(|(name, value)| (*name, (&value[..], true)));
     object.patch_map_data(values.collect()).map_err(|error| damaged(error.into()))?;
@@ -67,7 +70,10 @@ pub fn complexity(config: &KernelConfig) -> Result<Vec<Complexity>, DatapathErro
     let mut found: Vec<_> = object
         .programs
         .iter()
-        .map(|(name, program)| check(name, &object.functions[&program.function_key()], types.as_ref()))
+        .filter(|(_, program)| sockets || !matches!(program.section, ProgramSection::CgroupSkb { .. }))
+        .map(|(name, program)| {
+            check(name, &program.section, &object.functions[&program.function_key()], types.as_ref())
+        })
         .collect();
     found.sort_by(|a, b| a.program.cmp(&b.program));
     Ok(found)
@@ -98,11 +104,19 @@ struct LoadAttr {
     attach_btf_id: u32,
 }
 
-fn check(name: &str, function: &Function, types: Option<&OwnedFd>) -> Complexity {
+fn check(name: &str, section: &ProgramSection, function: &Function, types: Option<&OwnedFd>) -> Complexity {
+    let (kind, attach) = match section {
+        ProgramSection::CgroupSkb { attach_type } => {
+            let egress = matches!(attach_type, Some(CgroupSkbAttachType::Egress));
+            (BPF_PROG_TYPE_CGROUP_SKB, u32::from(egress))
+        }
+        _ => (BPF_PROG_TYPE_SCHED_CLS, 0),
+    };
     let mut log = vec![0_u8; LOG_BYTES];
     let (functions, lines) = (function.func_info.func_info_bytes(), function.line_info.line_info_bytes());
     let mut attr = LoadAttr {
-        prog_type: BPF_PROG_TYPE_SCHED_CLS,
+        prog_type: kind,
+        expected_attach_type: attach,
         insn_cnt: function.instructions.len() as u32,
         insns: function.instructions.as_ptr() as u64,
         license: c"Dual MIT/GPL".as_ptr() as u64,

@@ -18,8 +18,8 @@ pub use finding::Finding;
 pub use flow::{CauseRecord, Cut, End, FlowRecord, Icmp, Missed, ObserveLine};
 pub use policies::LiveSet;
 pub use status::{
-    Counts, DegradedStatus, Events, InterfaceStatus, ReasonStatus, RuleStatus, State, Status, TableStatus,
-    WorkloadStatus,
+    Counts, DegradedStatus, Events, InterfaceStatus, ReasonStatus, RuleStatus, SocketsStatus, State, Status,
+    TableStatus, WorkloadStatus,
 };
 pub use tamper::{TamperRecord, TamperStatus, UnreachableStatus};
 

@@ -44,6 +44,9 @@ pub struct Status {
     pub applied_files: usize,
     /// Workloads that may run here.
     pub workloads: Vec<WorkloadStatus>,
+    /// How sockets are judged; absent where nobody is known by a cgroup.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sockets: Option<SocketsStatus>,
     /// Hooked interfaces that no workload claims: they deny everything.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub unclaimed: Vec<InterfaceStatus>,
@@ -91,6 +94,25 @@ pub struct WorkloadStatus {
     pub addresses: Vec<IpAddr>,
     /// Its interfaces on this host.
     pub interfaces: Vec<InterfaceStatus>,
+    /// Its cgroups on this host, the outermost of them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub cgroups: Vec<String>,
+}
+
+/// How sockets are judged.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SocketsStatus {
+    /// The cgroup whose descendants' sockets are.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub root: Option<String>,
+    /// Why they can't be, where they should.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub error: Option<String>,
+    /// How strictly the host itself is held: `off`, `audit` or `enforce`.
+    pub host: String,
+    /// The segment that decided that.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub host_segment: Option<String>,
 }
 
 /// An interface of a workload.

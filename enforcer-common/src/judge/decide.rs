@@ -1,9 +1,10 @@
 //! Asking the rules: endpoints to classes, classes to port sets, port sets to decisions.
 
+use super::flow::Why;
 use super::silence::silence;
 use super::{Context, Sight, apply_mode, settle};
 use crate::Reason;
-use crate::address::{Address, is_martian, is_multicast};
+use crate::address::{Address, is_loopback, is_martian, is_multicast};
 use crate::answer::{Answer, Decision, PortSet};
 use crate::maps::{Direction, Endpoint, Generation, PairKey, Subject, kind};
 use crate::tables::{Clock, FamilyTables, Tables};
@@ -17,8 +18,8 @@ pub(super) struct Decided {
     pub(super) deadline: u64,
     /// The peer's identity.
     pub(super) peer: u32,
-    #[expect(dead_code, reason = "fills what would be padding")]
-    pub(super) reserved: u32,
+    /// Who on this machine has the other end, where a socket tells; else 0.
+    pub(super) resident: u32,
 }
 
 /// Decides the flow that [`Sight::ask`] is about, as the packet that opens it, into [`Sight::decided`].
@@ -28,16 +29,18 @@ pub(super) fn decide<'a, const N: usize, T: Tables + FamilyTables<N>>(
     sight: &'a mut Sight<N>,
     tables: &T,
 ) -> &'a mut Sight<N> {
+    sight.within = false;
+    sight.decided.resident = 0;
     let refused = endpoints(context, sight, tables).err();
     sight.refused = refused.is_some();
     let reason = refused.unwrap_or(Reason::NoRule);
-    let outcome = Outcome::deny(reason);
+    let outcome = if sight.within { Outcome::pass(Reason::Within) } else { Outcome::deny(reason) };
     // A group that no rule names is a silence of the rules: where that passes as audited, it opens a flow like any other.
     let outcome =
         if reason as u8 == Reason::Multicast as u8 { apply_mode(context, outcome) } else { outcome };
-    sight.decided = Decided { outcome, deadline: u64::MAX, peer: 0, reserved: 0 };
+    sight.decided = Decided { outcome, deadline: u64::MAX, peer: 0, resident: sight.decided.resident };
     let sight = settle(sight);
-    if sight.refused { sight } else { by_rules(context, sight, tables) }
+    if sight.refused || sight.within { sight } else { by_rules(context, sight, tables) }
 }
 
 /// Whose the two ends are, into [`Sight::own`] and [`Sight::peer`]. `Err` is a denial at the boundary that no rule can lift.
@@ -47,20 +50,60 @@ fn endpoints<const N: usize, T: Tables + FamilyTables<N>>(
     sight: &mut Sight<N>,
     tables: &T,
 ) -> Result<(), Reason> {
-    let opened = sight.ask.opened;
-    let key = sight.target();
-    let own = own(context, &key.local, opened, tables)?;
-    let to_group = is_multicast(&key.remote);
-    if is_martian(&key.remote) || to_group && opened == Direction::Ingress {
+    let own = own(context, &sight.target().local, sight.ask.opened, tables)?;
+    sight.own = own;
+    let sight = settle(sight);
+    let remote = &sight.target().remote;
+    let to_group = is_multicast(remote);
+    if never_on_wire(context, remote) || to_group && sight.ask.opened == Direction::Ingress {
         return Err(Reason::Martian);
     }
-    let peer = endpoint(context.control.bank(), &key.remote, tables);
+    let peer = endpoint(context.control.bank(), remote, tables);
     if to_group && peer.kind != kind::MULTICAST {
         return Err(Reason::Multicast);
     }
-    sight.own = own;
     sight.peer = peer;
+    if peer.local != 0 {
+        resident(context, settle(sight), tables);
+    }
     Ok(())
+}
+
+/// Who has the other end at an address of the machine's, by its socket.
+#[inline(always)]
+fn resident<const N: usize, T: Tables + FamilyTables<N>>(
+    context: &Context,
+    sight: &mut Sight<N>,
+    tables: &T,
+) {
+    let bank = context.control.bank();
+    // What was found when the flow was opened holds for as long as the flow does: its sockets may be gone before it is.
+    let number = match sight.ask.why {
+        Why::Again => sight.ask.resident,
+        Why::Open | Why::Message => tables.resident(bank, sight.target(), sight.ask.opened),
+    };
+    sight.within = number != 0 && number == context.hook.subject;
+    sight.decided.resident = number;
+    let sight = settle(sight);
+    let number = sight.decided.resident;
+    if number != 0 {
+        sight.peer = at_home::<N, T>(bank, number, sight.peer.place, tables);
+    }
+}
+
+/// Whether no packet of the subject may have this address. Only what stays inside the machine has loopback's.
+#[inline(always)]
+fn never_on_wire<const N: usize>(context: &Context, address: &Address<N>) -> bool {
+    is_martian(address) && !(context.hosted() && is_loopback(address))
+}
+
+/// Somebody known by its cgroup, at the machine's addresses of a place. Whom the tables don't know is nobody to the rules.
+#[inline(never)]
+fn at_home<const N: usize, T: Tables>(bank: u32, number: u32, place: u8, tables: &T) -> Endpoint {
+    let Some(subject) = tables.subject(bank, Subject::at(number, place)) else { return Endpoint::NONE };
+    let (_, class, coarse) = inline::<N>(&subject);
+    let kind = if subject.flags & Subject::IS_HOST != 0 { kind::HOST } else { kind::WORKLOAD };
+    Endpoint::new(subject.identity, class, coarse, kind)
 }
 
 /// Asks the pair table for the classes the two ends have, narrow and broad, and lets the first answer decide.
@@ -93,7 +136,7 @@ fn by_rules<'a, const N: usize, T: Tables + FamilyTables<N>>(
         outcome: weigh(context, &sight.best, || unanswered(sight)),
         deadline: sight.best.deadline,
         peer: sight.peer.identity,
-        reserved: 0,
+        resident: sight.decided.resident,
     };
     settle(sight)
 }
@@ -106,7 +149,7 @@ fn own<const N: usize, T: Tables + FamilyTables<N>>(
     direction: Direction,
     tables: &T,
 ) -> Result<Endpoint, Reason> {
-    if is_martian(local) {
+    if never_on_wire(context, local) {
         return Err(Reason::Martian);
     }
     if is_multicast(local) {
@@ -133,8 +176,19 @@ pub(super) fn owned<const N: usize, T: Tables + FamilyTables<N>>(
     let bank = context.control.bank();
     let subject = tables.subject(bank, context.hook.subject)?;
     let (first, class, coarse) = inline::<N>(&subject);
+    if subject.flags & Subject::HOSTED != 0 {
+        let found = endpoint(bank, address, tables);
+        return match found.kind {
+            kind::WORKLOAD => (found.identity == subject.identity).then_some(found),
+            kind::HOST if found.place == 0 => {
+                Some(Endpoint::new(subject.identity, class, coarse, found.kind))
+            }
+            kind::HOST => Some(at_home::<N, T>(bank, context.hook.subject, found.place, tables)),
+            _ => None,
+        };
+    }
     if first == *address {
-        return Some(Endpoint { identity: subject.identity, class, coarse, kind: kind::WORKLOAD });
+        return Some(Endpoint::new(subject.identity, class, coarse, kind::WORKLOAD));
     }
     if subject.flags & Subject::MORE_ADDRESSES == 0 {
         return None;
@@ -170,10 +224,15 @@ fn endpoint<const N: usize, T: Tables + FamilyTables<N>>(
     }
     let Some(generation) = tables.generation(bank) else { return Endpoint::default() };
     let prefixes = if N == 1 { Generation::PREFIXES4 } else { Generation::PREFIXES6 };
+    let to_itself = is_loopback(address);
     if generation.flags & prefixes != 0
         && let Some(found) = FamilyTables::<N>::prefix(tables, bank, address)
+        && (!to_itself || found.kind == kind::HOST)
     {
         return found;
+    }
+    if to_itself {
+        return if N == 1 { generation.loopback4 } else { generation.loopback6 };
     }
     if N == 1 { generation.world4 } else { generation.world6 }
 }

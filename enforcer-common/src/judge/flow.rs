@@ -34,6 +34,8 @@ pub(super) struct Ask {
     before: Outcome,
     /// [`Why::Again`]: that verdict's epoch.
     pub(super) epoch: u32,
+    /// [`Why::Again`]: who on this machine has the other end, as was found when the flow was opened.
+    pub(super) resident: u32,
     /// [`Why::Again`]: the packet is the flow's own, with these TCP flags.
     own: bool,
     flags: u8,
@@ -56,6 +58,7 @@ impl Ask {
         tier: Tier::Embryonic,
         before: Outcome::deny(Reason::NoRule),
         epoch: 0,
+        resident: 0,
         own: false,
         flags: 0,
         reserved: 0,
@@ -92,12 +95,20 @@ pub(super) fn flow<const N: usize, T: Tables + FamilyTables<N>>(
         if let Some(step) = known(context, key, Some(transport.flags), tables) {
             return Ok(step);
         }
-        if tcp || transport.icmp == IcmpKind::Answer {
+        let answer = transport.icmp == IcmpKind::Answer;
+        // The kernel answers for the machine what no socket of it has received: it may tell whoever may ask.
+        if context.is_host()
+            && context.hook.direction == Direction::Egress
+            && (answer || tcp && transport.flags & flags::RST != 0)
+        {
+            return Ok(Step::Ask(Ask::message(Direction::Ingress, Reason::State)));
+        }
+        if tcp || answer {
             return Err(Reason::State);
         }
     }
     let opened = context.hook.direction;
-    if opened == Direction::Egress && serves_dhcp(key) {
+    if opened == Direction::Egress && !context.hosted() && serves_dhcp(key) {
         return Err(Reason::RogueServer);
     }
     Ok(Step::Ask(Ask { opened, ..Ask::OPEN }))
@@ -136,8 +147,9 @@ fn consult<const N: usize, T: Tables + FamilyTables<N>>(
     if entry.epoch != context.control.epoch() || past(entry.deadline, clock) {
         let opened = entry.opener();
         let (own, flags) = (own.is_some(), own.unwrap_or(0));
-        let (why, epoch) = (Why::Again, entry.epoch);
-        return Some(Step::Ask(Ask { why, opened, tier, before: outcome, epoch, own, flags, ..Ask::OPEN }));
+        let (why, epoch, resident) = (Why::Again, entry.epoch, entry.resident);
+        let before = outcome;
+        return Some(Step::Ask(Ask { why, opened, tier, before, epoch, resident, own, flags, ..Ask::OPEN }));
     }
     if !outcome.passes {
         return Some(Step::Done(Ruling::told(outcome, 0, 0)));
@@ -280,6 +292,8 @@ fn open<const N: usize, T: Tables + FamilyTables<N>>(
         bytes_out: bytes,
         packets_in: 1 - out,
         bytes_in: context.len as u64 - bytes,
+        resident: decided.resident,
+        padding: 0,
     };
     if !tables.insert_flow(Tier::Embryonic, key, &entry) {
         return Err(Reason::FlowTableFull);
@@ -305,6 +319,7 @@ fn join<const N: usize, T: Tables + FamilyTables<N>>(
         }
         return false;
     }
+    entry.resident = decided.resident;
     renew(entry, context, decided.outcome, decided.deadline);
     note(entry, context, key.protocol, flags::SYN, now);
     true

@@ -39,7 +39,7 @@ use flow::{Ask, Step};
 /// Where a packet is judged.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Hook {
-    /// Interface index.
+    /// Interface index, or [`Subject::hosted`].
     pub subject: u32,
     /// As the subject sees it.
     pub direction: Direction,
@@ -56,6 +56,20 @@ struct Context {
     /// As [`Subject::flags`].
     flags: u8,
     link: Link,
+}
+
+impl Context {
+    /// Whether the subject is known by its cgroup: it has the machine's addresses, and its packets no link header.
+    #[inline(always)]
+    const fn hosted(&self) -> bool {
+        self.flags & Subject::HOSTED != 0
+    }
+
+    /// Whether the subject is the machine itself, its kernel included.
+    #[inline(always)]
+    const fn is_host(&self) -> bool {
+        self.flags & Subject::IS_HOST != 0
+    }
 }
 
 /// An outcome and what is to be told of it.
@@ -118,6 +132,8 @@ struct Sight<const N: usize> {
     best: Decision,
     decided: Decided,
     refused: bool,
+    /// Both ends are the subject's own.
+    within: bool,
     ruling: Ruling,
 }
 
@@ -132,8 +148,9 @@ impl<const N: usize> Sight<N> {
         own: Endpoint::NONE,
         peer: Endpoint::NONE,
         best: Decision::NONE,
-        decided: Decided { outcome: Outcome::deny(Reason::NoRule), deadline: u64::MAX, peer: 0, reserved: 0 },
+        decided: Decided { outcome: Outcome::deny(Reason::NoRule), deadline: u64::MAX, peer: 0, resident: 0 },
         refused: false,
+        within: false,
         ruling: Ruling::deny(Reason::NoRule),
     };
 
@@ -170,10 +187,7 @@ pub fn judge_in<P: Packet, T: Tables>(
     let len = packet.len();
     let known = tables.subject(control.bank(), hook.subject);
     let Some(subject) = known.filter(|subject| subject.identity != 0 && control.epoch() != 0) else {
-        let outcome = Outcome::deny(Reason::UnknownSubject);
-        // Nobody's device is held like one that is enforced.
-        tables.count(&outcome, Tally::new(mode::ENFORCE, hook.direction, outcome.word), len, false);
-        return outcome;
+        return nobody(control, hook, len, tables);
     };
     if subject.mode == mode::OFF {
         let outcome = Outcome::pass(Reason::SegmentOff);
@@ -205,6 +219,22 @@ pub fn judge_in<P: Packet, T: Tables>(
         }
     };
     stranger(&context, refused, &mut scratch.four, tables)
+}
+
+/// Ends the judgement of a packet that meets nobody's hook. A cgroup that nobody has looked at yet is held as the daemon's default mode says; a
+/// device that nobody knows, strictly.
+#[inline(never)]
+fn nobody<T: Tables>(control: Control, hook: Hook, len: u32, tables: &mut T) -> Outcome {
+    let known = if control.epoch() == 0 { None } else { tables.subject(control.bank(), hook.subject) };
+    let lenient = known.filter(|subject| subject.flags & Subject::HOSTED != 0);
+    let mode = lenient.map_or(mode::ENFORCE, |subject| subject.mode);
+    let outcome = match mode {
+        mode::OFF => Outcome::pass(Reason::SegmentOff),
+        mode::AUDIT => Outcome::new(true, Word::Audited, Cause::reason(Reason::UnknownSubject)),
+        _ => Outcome::deny(Reason::UnknownSubject),
+    };
+    tables.count(&outcome, Tally::new(mode, hook.direction, outcome.word), len, false);
+    outcome
 }
 
 /// Denies a frame whose IP header wasn't reached.
@@ -296,8 +326,9 @@ fn rule<const N: usize, P: Packet, T: Tables + FamilyTables<N>>(
     } else {
         match sight.transport.icmp {
             IcmpKind::Redirect => return Err(Reason::Redirect),
+            IcmpKind::Neighbour if context.hosted() => return neighbour::hosted(context),
             IcmpKind::Neighbour => return neighbour::neighbour(packet, context, sight, tables),
-            IcmpKind::Router if context.hook.direction == Direction::Egress => {
+            IcmpKind::Router if context.hook.direction == Direction::Egress && !context.is_host() => {
                 return Err(Reason::RogueServer);
             }
             // Error messages are bounded by what they quote: none is large enough to be sent in parts.

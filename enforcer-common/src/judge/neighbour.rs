@@ -18,6 +18,15 @@ const TARGET_HARDWARE: u8 = 2;
 /// Options looked through. Linux sends two at most: its hardware address and a nonce.
 const OPTIONS: u32 = 4;
 
+/// What a socket of this machine sends or receives of it: the machine's kernel asks and answers for the machine, and nobody else has to.
+#[inline(always)]
+pub(super) fn hosted(context: &Context) -> Result<Ruling, Reason> {
+    if context.hook.direction == Direction::Egress && !context.is_host() {
+        return Err(Reason::NeighbourSpoof);
+    }
+    Ok(Ruling::quiet(Outcome::pass(Reason::Neighbour)))
+}
+
 /// Judges messages 133 to 136. Their code is 0 and their hop limit 255, so they come from this link (RFC 4861, 7.1).
 #[inline(always)]
 pub(super) fn neighbour<const N: usize, P: Packet, T: Tables + FamilyTables<N>>(

@@ -1,7 +1,7 @@
 //! From endpoints and links to an image.
 
 use super::answers::{Answers, Name, Rule};
-use super::cells::{Cell, Cells};
+use super::cells::{Cell, Cells, is_loopback_block};
 use super::classes::Classes;
 use super::error::{CompileError, fits};
 use super::image::Image;
@@ -10,10 +10,10 @@ use super::rows::{Link, Links, flag};
 use super::{Known, Workload};
 use crate::model::PolicySet;
 use enforcer_common::address;
-use enforcer_common::maps::{Endpoint, Generation, limits};
+use enforcer_common::maps::{Endpoint, Generation, kind, limits};
 use ipnet::IpNet;
 use std::collections::{HashMap, HashSet};
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 /// Entries in lists of matching sides beyond which a set isn't tried: 256 MiB of them.
 const MATCHES: u32 = 1 << 26;
@@ -22,11 +22,13 @@ const MATCHES: u32 = 1 << 26;
 pub(super) struct Found {
     /// Workload and host addresses.
     exact: Vec<(IpAddr, Cell)>,
-    /// Workloads that have a hook and no address.
+    /// Workloads that have a hook and no address, and those known by their cgroups at each place.
     bare: Vec<Cell>,
     regions4: Vec<RegionCell>,
     regions6: Vec<RegionCell>,
     world: Cell,
+    /// The host at 127.0.0.1 and at `::1`.
+    loopback: [Cell; 2],
 }
 
 struct RegionCell {
@@ -56,13 +58,24 @@ impl Found {
     ) -> Result<Self, CompileError> {
         let (mut exact, mut bare) = (Vec::new(), Vec::new());
         for Workload { name, .. } in &set.workloads {
-            let Known { identity, base, hooked, addresses } = &workloads[name];
+            let Known { identity, base, hooked, hosted, addresses } = &workloads[name];
             for address in addresses {
-                exact.push((*address, cells.workload(*identity, *base, *hooked, Some(*address))));
+                let mut cell = cells.workload(*identity, *base, *hooked, Some(*address));
+                if *hosted && host.contains(address) {
+                    cell.place = cells.place(*address);
+                }
+                exact.push((*address, cell));
             }
             if addresses.is_empty() && *hooked {
                 bare.push(cells.workload(*identity, *base, true, None));
             }
+            if *hosted {
+                let places = 0..cells.places.len() as u8;
+                bare.extend(places.map(|place| cells.hosted(*identity, kind::WORKLOAD, *base, place)));
+            }
+        }
+        for place in 0..cells.places.len() as u8 {
+            bare.push(cells.hosted(host_identity, kind::HOST, cells.host_base(), place));
         }
         let mut seen = HashSet::new();
         for address in host {
@@ -70,15 +83,23 @@ impl Found {
                 exact.push((*address, cells.host(host_identity, *address)));
             }
         }
-        let regions4 = region_cells(cells, |cells| &cells.regions4);
-        let regions6 = region_cells(cells, |cells| &cells.regions6);
+        let regions4 = region_cells(cells, host_identity, |cells| &cells.regions4);
+        let regions6 = region_cells(cells, host_identity, |cells| &cells.regions6);
+        let loopback = [Ipv4Addr::LOCALHOST.into(), Ipv6Addr::LOCALHOST.into()];
+        let loopback = loopback.map(|address| cells.host(host_identity, address));
         fits("matches of endpoints and selectors", cells.lists.stored(), MATCHES)?;
-        Ok(Self { exact, bare, regions4, regions6, world: cells.world() })
+        Ok(Self { exact, bare, regions4, regions6, world: cells.world(), loopback })
     }
 
     fn signatures(&self) -> Vec<u32> {
         let regions = self.regions4.iter().chain(&self.regions6).map(|region| &region.cell);
-        let others = self.exact.iter().map(|(_, cell)| cell).chain(&self.bare).chain([&self.world]);
+        let others = self
+            .exact
+            .iter()
+            .map(|(_, cell)| cell)
+            .chain(&self.bare)
+            .chain(&self.loopback)
+            .chain([&self.world]);
         let mut all: Vec<u32> = others.chain(regions).map(|cell| cell.signature).collect();
         all.sort_unstable();
         all.dedup();
@@ -101,7 +122,9 @@ impl Found {
 
         let mut image = Image::default();
         let world = endpoint(&self.world);
-        image.generation = Generation { world4: world, world6: world, ..Generation::default() };
+        let [loopback4, loopback6] = self.loopback.map(|cell| endpoint(&cell));
+        image.generation =
+            Generation { world4: world, world6: world, loopback4, loopback6, ..Generation::default() };
         for (at, cell) in &self.exact {
             let value = endpoint(cell);
             push(&mut image, *at, value);
@@ -157,7 +180,7 @@ impl Found {
     }
 }
 
-fn region_cells(cells: &mut Cells, of: impl Fn(&Cells) -> &Regions) -> Vec<RegionCell> {
+fn region_cells(cells: &mut Cells, host: u32, of: impl Fn(&Cells) -> &Regions) -> Vec<RegionCell> {
     let regions: Vec<_> =
         of(cells).regions.iter().map(|r| (r.block, r.parent, r.multicast, r.group, r.sides)).collect();
     regions
@@ -165,7 +188,11 @@ fn region_cells(cells: &mut Cells, of: impl Fn(&Cells) -> &Regions) -> Vec<Regio
         .map(|(block, parent, multicast, group, sides)| RegionCell {
             block,
             parent,
-            cell: cells.of_region(multicast, group, sides),
+            // Loopback's addresses are the machine's own, whatever groups say of them.
+            cell: match is_loopback_block(&block) {
+                true => cells.host(host, block.addr()),
+                false => cells.of_region(multicast, group, sides),
+            },
         })
         .collect()
 }

@@ -12,9 +12,9 @@ use super::regions::Regions;
 use super::rows::Link;
 use super::sides::{self, Sides};
 use super::{Clock, CompileError, Compiled, Inputs, Known, Numbers, State};
-use crate::model::{Action, FlowEntry, FlowPolicy, PolicyMode, PolicySet, Tier};
+use crate::model::{Action, Entity, FlowEntry, FlowPolicy, PolicyMode, PolicySet, Selector, Tier};
 use enforcer_common::Answer;
-use enforcer_common::maps::limits;
+use enforcer_common::maps::{Subject, limits};
 use rustc_hash::FxHashMap;
 use std::collections::{BTreeMap, HashMap};
 use std::net::IpAddr;
@@ -60,6 +60,7 @@ fn whole(inputs: &Inputs<'_>, numbers: &mut Numbers, narrow: u32) -> Result<Comp
             mode: segment.mode,
             on_deny: segment.on_deny,
             name: segment.name.clone(),
+            names_host: segment.select.contains(&Selector::Entity(Entity::Host)),
         })
         .collect();
     let (mut sides, tests) = builder.finish();
@@ -78,6 +79,8 @@ fn whole(inputs: &Inputs<'_>, numbers: &mut Numbers, narrow: u32) -> Result<Comp
     let regions6 = regions(set, &sides, &mut lists, false)?;
     let mut cells = Cells::new(lists, sides, regions4, regions6);
     cells.segments = segments;
+    cells.places = cells.places_of(inputs.host);
+    fits("kinds of own addresses", cells.places.len(), Subject::PLACES)?;
 
     let (identities, host_identity) = identities(set, &mut cells, numbers)?;
     let (workloads, owners) = workloads(set, &mut cells, numbers)?;
@@ -99,7 +102,8 @@ fn whole(inputs: &Inputs<'_>, numbers: &mut Numbers, narrow: u32) -> Result<Comp
         stale: false,
     };
     let subjects = set.workloads.iter().filter_map(|workload| state.plan(workload)).collect();
-    Ok(Compiled { image: tables.image, subjects, rules, identities, rule_index, state })
+    let host = state.host_plan();
+    Ok(Compiled { image: tables.image, subjects, host, rules, identities, rule_index, state })
 }
 
 /// The tables at the first breadth at which they fit; where they fit at none, why not at the usual one.

@@ -11,7 +11,7 @@ use enforcer_common::maps::{Endpoint, kind};
 use ipnet::IpNet;
 use rustc_hash::FxHashMap;
 use std::collections::HashMap;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 /// Everything that says which sides match what. All lists of sides are numbers into `lists`.
 #[derive(Clone, Debug)]
@@ -30,16 +30,20 @@ pub(super) struct Cells {
     pub(super) groups: Vec<(u32, u32)>,
     /// Side, mode and name of each Segment, in reading order.
     pub(super) segments: Vec<SegmentSide>,
+    /// The sides that match the machine's own addresses, loopback's first: each list once, by place.
+    pub(super) places: Vec<u32>,
 }
 
 /// An endpoint before it has classes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Cell {
     pub(super) identity: u32,
-    pub(super) kind: u32,
+    pub(super) kind: u8,
     pub(super) signature: u32,
     /// [`used`].
     pub(super) uses: u8,
+    /// The place of an address of this machine's, see [`enforcer_common::maps::Subject::at`].
+    pub(super) place: Option<u8>,
 }
 
 impl Cells {
@@ -56,7 +60,33 @@ impl Cells {
             world_base,
             groups: Vec::new(),
             segments: Vec::new(),
+            places: Vec::new(),
         }
+    }
+
+    /// What rules tell apart among these addresses and loopback's, in the order in which it is met.
+    pub(super) fn places_of(&self, host: &[IpAddr]) -> Vec<u32> {
+        let loopback = [Ipv4Addr::LOCALHOST.into(), Ipv6Addr::LOCALHOST.into()];
+        let regions = self.regions4.regions.iter().chain(&self.regions6.regions);
+        let named = regions.filter(|region| is_loopback_block(&region.block)).map(|region| region.sides);
+        let own = loopback.iter().chain(host).map(|address| self.by_address(*address));
+        let mut places = Vec::new();
+        for sides in own.chain(named) {
+            if !places.contains(&sides) {
+                places.push(sides);
+            }
+        }
+        places
+    }
+
+    /// The place of an address of this machine's.
+    pub(super) fn place(&self, address: IpAddr) -> Option<u8> {
+        self.place_of(self.by_address(address))
+    }
+
+    fn place_of(&self, sides: u32) -> Option<u8> {
+        let at = self.places.iter().position(|known| *known == sides)?;
+        u8::try_from(at).ok()
     }
 
     /// The sides that match an identity with these labels, whatever its address.
@@ -96,26 +126,41 @@ impl Cells {
         let by_address = address.map_or(0, |address| self.by_address(address));
         let hook = if hooked { used::HOOKED } else { 0 };
         let signature = self.signature(base, by_address);
-        Cell { identity, kind: kind::WORKLOAD, signature, uses: used::UNICAST | hook }
+        Cell { identity, kind: kind::WORKLOAD, signature, uses: used::UNICAST | hook, place: None }
+    }
+
+    /// Somebody known by its cgroup at the machine's addresses of a place.
+    pub(super) fn hosted(&mut self, identity: u32, kind: u8, base: u32, place: u8) -> Cell {
+        let by_address = self.places.get(usize::from(place)).copied().unwrap_or_default();
+        let signature = self.signature(base, by_address);
+        Cell { identity, kind, signature, uses: used::UNICAST | used::HOOKED, place: Some(place) }
     }
 
     /// The host at one of its addresses.
     pub(super) fn host(&mut self, identity: u32, address: IpAddr) -> Cell {
-        let signature = self.signature(self.host_base, self.by_address(address));
-        Cell { identity, kind: IdentityKind::Host.code(), signature, uses: used::UNICAST | used::HOOKED }
+        let by_address = self.by_address(address);
+        let signature = self.signature(self.host_base, by_address);
+        let (kind, place) = (IdentityKind::Host.code(), self.place_of(by_address));
+        Cell { identity, kind, signature, uses: used::UNICAST | used::HOOKED, place }
     }
 
     /// Addresses that nothing names and no block selects.
     pub(super) fn world(&mut self) -> Cell {
         let signature = self.signature(self.world_base, 0);
-        Cell { identity: 0, kind: kind::WORLD, signature, uses: used::UNICAST }
+        Cell { identity: 0, kind: kind::WORLD, signature, uses: used::UNICAST, place: None }
     }
 
     /// What lies in a region, where no workload and no host has the address.
     pub(super) fn of_region(&mut self, multicast: bool, group: Option<u32>, sides: u32) -> Cell {
         if multicast {
             let signature = self.signature(0, sides);
-            return Cell { identity: 0, kind: kind::MULTICAST, signature, uses: used::MULTICAST };
+            return Cell {
+                identity: 0,
+                kind: kind::MULTICAST,
+                signature,
+                uses: used::MULTICAST,
+                place: None,
+            };
         }
         let (identity, kind, base) = match group {
             Some(group) => {
@@ -124,7 +169,7 @@ impl Cells {
             }
             None => (0, kind::WORLD, self.world_base),
         };
-        Cell { identity, kind, signature: self.signature(base, sides), uses: used::UNICAST }
+        Cell { identity, kind, signature: self.signature(base, sides), uses: used::UNICAST, place: None }
     }
 
     /// The signature of an endpoint that was there when the tables were made.
@@ -163,6 +208,15 @@ impl Cells {
         signature
     }
 
+    /// The strictest segment that names the host. What only happens to hold for it as well, as `all` does, doesn't: nobody is to be locked out by it.
+    pub(super) fn host_segment(&self) -> Option<&SegmentSide> {
+        let named = self.segments.iter().filter(|segment| segment.names_host);
+        named.fold(None, |found: Option<&SegmentSide>, one| match found {
+            Some(strictest) if strictest.mode >= one.mode => Some(strictest),
+            _ => Some(one),
+        })
+    }
+
     /// The strictest segment that selects an identity with sides `base` at any of `addresses`, and what all of those make of denied packets.
     pub(super) fn segment(&self, base: u32, addresses: &[IpAddr]) -> Option<(&SegmentSide, OnDeny)> {
         let selects = |side: &u32| {
@@ -186,6 +240,16 @@ pub(super) struct SegmentSide {
     pub(super) mode: SegmentMode,
     pub(super) on_deny: OnDeny,
     pub(super) name: String,
+    /// Whether `entity: host` stands in it.
+    pub(super) names_host: bool,
+}
+
+/// Whether a block lies inside loopback's.
+pub(super) fn is_loopback_block(block: &IpNet) -> bool {
+    match block {
+        IpNet::V4(v4) => v4.prefix_len() >= 8 && v4.network().is_loopback(),
+        IpNet::V6(v6) => v6.prefix_len() == 128 && v6.network().is_loopback(),
+    }
 }
 
 impl Cell {
@@ -197,6 +261,10 @@ impl Cell {
         changed: &mut Vec<(u32, u8)>,
     ) -> Endpoint {
         let (class, coarse) = classes.class(self.signature, self.uses, lists, changed);
-        Endpoint { identity: self.identity, class, coarse, kind: self.kind }
+        let endpoint = Endpoint::new(self.identity, class, coarse, self.kind);
+        match self.place {
+            Some(place) => Endpoint { local: 1, place, ..endpoint },
+            None => endpoint,
+        }
     }
 }

@@ -45,6 +45,21 @@ pub struct SubjectPlan {
     pub segment: Option<String>,
     /// The entry for its interface. The hardware address and the link flags are the daemon's to add.
     pub subject: Subject,
+    /// The entries for its cgroups by their numbers, one for each place; none where no match names a cgroup.
+    pub hosted: Vec<(u32, Subject)>,
+}
+
+/// The machine itself, as a subject.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HostPlan {
+    /// Identity number.
+    pub identity: u32,
+    /// How strictly it is held; `off` unless a Segment selects `entity: host`.
+    pub mode: SegmentMode,
+    /// The Segment that decided `mode`.
+    pub segment: Option<String>,
+    /// As [`SubjectPlan::hosted`]; with them, those who are known by cgroups that nobody has looked at yet.
+    pub hosted: Vec<(u32, Subject)>,
 }
 
 /// A change to the generation in force, written in place: `None` takes an entry out. Written in the order of the fields

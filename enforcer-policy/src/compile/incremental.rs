@@ -1,13 +1,13 @@
 //! Changes in place: one workload, or the host's addresses, without compiling the rest again.
 
 use super::cells::Cell;
-use super::image::{Delta, SubjectPlan};
+use super::image::{Delta, HostPlan, SubjectPlan};
 use super::names::{IdentityInfo, IdentityKind, identity_key};
 use super::rows::flag;
 use super::{CompileError, Compiled, Known, Numbers, State};
 use crate::model::{OnDeny, SegmentMode, Workload};
 use enforcer_common::address;
-use enforcer_common::maps::{Endpoint, Subject, limits, mode};
+use enforcer_common::maps::{Endpoint, Subject, kind, limits, mode};
 use rustc_hash::FxHashMap;
 use std::net::IpAddr;
 
@@ -27,6 +27,7 @@ impl State {
             return None;
         }
         let (identity, base, addresses) = (known.identity, known.base, known.addresses.clone());
+        let hosted = known.hosted;
         let (strictness, on_deny, segment) = match self.cells.segment(base, &addresses) {
             Some((segment, on_deny)) => (segment.mode, on_deny, Some(segment.name.clone())),
             None => (self.default_mode, OnDeny::Drop, None),
@@ -58,6 +59,10 @@ impl State {
         if v4 > 1 || v6 > 1 {
             subject.flags |= Subject::MORE_ADDRESSES;
         }
+        let hosted = match hosted {
+            true => self.hosted(identity, kind::WORKLOAD, base, subject, changed),
+            false => Vec::new(),
+        };
         Some(SubjectPlan {
             workload: workload.name.clone(),
             identity,
@@ -66,7 +71,45 @@ impl State {
             mode: strictness,
             segment,
             subject,
+            hosted,
         })
+    }
+
+    /// The machine itself, and who isn't known yet.
+    pub(super) fn host_plan(&mut self) -> HostPlan {
+        let (identity, base) = (self.host_identity, self.cells.host_base());
+        let named = self.cells.host_segment().map(|segment| (segment.mode, segment.name.clone()));
+        let (mode, segment) = named.map_or((SegmentMode::Off, None), |(mode, name)| (mode, Some(name)));
+        let flags = Subject::IS_HOST;
+        let subject = Subject { identity, mode: mode_code(mode), flags, ..Subject::default() };
+        // The classes were made with the tables.
+        let mut hosted = self.hosted(identity, kind::HOST, base, subject, &mut Vec::new());
+        let (mode_of_unknown, flags) =
+            (mode_code(self.default_mode), Subject::HOSTED | Subject::NO_LINK_HEADER);
+        let unknown = Subject { mode: mode_of_unknown, flags, ..Subject::default() };
+        hosted.push((Subject::UNKNOWN, unknown));
+        HostPlan { identity, mode, segment, hosted }
+    }
+
+    /// `subject` as somebody known by its cgroups, at each place.
+    fn hosted(
+        &mut self,
+        identity: u32,
+        kind: u8,
+        base: u32,
+        subject: Subject,
+        changed: &mut Changed,
+    ) -> Vec<(u32, Subject)> {
+        let flags = subject.flags & !Subject::MORE_ADDRESSES | Subject::HOSTED | Subject::NO_LINK_HEADER;
+        let (number, places) = (Subject::hosted(identity), 0..self.cells.places.len() as u8);
+        let at = |place: u8| {
+            let cell = self.cells.hosted(identity, kind, base, place);
+            let Endpoint { class, coarse, .. } = self.endpoint(cell, changed);
+            let classes =
+                Subject { class4: class, coarse4: coarse, class6: class, coarse6: coarse, ..subject };
+            (Subject::at(number, place), Subject { flags, address4: [0], address6: [0; 4], ..classes })
+        };
+        places.map(at).collect()
     }
 
     fn workload_at(
@@ -116,7 +159,7 @@ impl Compiled {
         let identity = numbers.identity(identity_key(kind, &workload.name))?;
         let base = self.state.cells.base(&workload.labels);
         let known = Known::new(identity, base, workload);
-        let (hooked, addresses) = (known.hooked, known.addresses.clone());
+        let (hooked, hosted, addresses) = (known.hooked, known.hosted, known.addresses.clone());
         let before = self.state.workloads.insert(workload.name.clone(), known);
 
         let mut changed = Vec::new();
@@ -128,7 +171,12 @@ impl Compiled {
         }
         for at in &addresses {
             self.state.owners.insert(*at, workload.name.clone());
-            let endpoint = self.state.workload_at(identity, base, hooked, Some(*at), &mut changed);
+            let mut endpoint = self.state.workload_at(identity, base, hooked, Some(*at), &mut changed);
+            if let Some(place) =
+                self.state.cells.place(*at).filter(|_| hosted && self.state.host.contains(at))
+            {
+                (endpoint.local, endpoint.place) = (1, place);
+            }
             self.note(&mut delta, *at, Some(endpoint));
         }
         if addresses.is_empty() && hooked {
@@ -190,7 +238,17 @@ impl Compiled {
         if self.state.stale {
             return Ok(None);
         }
+        // Who lives on the machine's addresses would stand elsewhere.
+        if self.state.cells.places_of(host) != self.state.cells.places {
+            self.state.stale = true;
+            return Ok(None);
+        }
         let before = std::mem::replace(&mut self.state.host, host.to_vec());
+        let hosted = |known: &Known| known.hosted && !known.addresses.is_empty();
+        if self.state.workloads.values().any(hosted) {
+            self.state.stale = true;
+            return Ok(None);
+        }
         let mut touched: Vec<IpAddr> = before.into_iter().chain(host.iter().copied()).collect();
         touched.sort_unstable();
         touched.dedup();

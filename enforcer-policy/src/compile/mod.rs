@@ -28,7 +28,7 @@ mod rows;
 mod sides;
 mod survey;
 
-use crate::model::{PolicySet, SegmentMode, Workload};
+use crate::model::{PolicySet, SegmentMode, Workload, WorkloadMatch};
 use answers::Answers;
 use cells::Cells;
 use classes::Classes;
@@ -41,7 +41,7 @@ use std::net::IpAddr;
 
 pub use build::{compile, compile_with_breadth};
 pub use error::CompileError;
-pub use image::{Delta, Image, SubjectPlan};
+pub use image::{Delta, HostPlan, Image, SubjectPlan};
 pub use names::{IdentityInfo, IdentityKind, RuleInfo};
 pub use numbers::Numbers;
 pub(crate) use regions::is_multicast_block;
@@ -76,6 +76,8 @@ pub struct Compiled {
     pub image: Image,
     /// Workloads with a hook, in reading order.
     pub subjects: Vec<SubjectPlan>,
+    /// The machine itself.
+    pub host: HostPlan,
     /// Rules that haven't expired, in reading order.
     pub rules: Vec<RuleInfo>,
     /// Identities, by number.
@@ -110,6 +112,8 @@ struct Known {
     /// List of the sides that match its labels.
     base: u32,
     hooked: bool,
+    /// Whether a match names a cgroup, so that it lives on the machine's own addresses.
+    hosted: bool,
     addresses: Vec<IpAddr>,
 }
 
@@ -121,7 +125,8 @@ impl Known {
                 addresses.push(*address);
             }
         }
-        Self { identity, base, hooked: !workload.matches.is_empty(), addresses }
+        let hosted = workload.matches.iter().any(WorkloadMatch::is_cgroup);
+        Self { identity, base, hooked: !workload.matches.is_empty(), hosted, addresses }
     }
 }
 

@@ -47,7 +47,7 @@ pub enum IdentityKind {
 
 impl IdentityKind {
     /// As [`enforcer_common::maps::Endpoint::kind`] has it.
-    pub const fn code(self) -> u32 {
+    pub const fn code(self) -> u8 {
         match self {
             Self::Workload => kind::WORKLOAD,
             Self::Group => kind::GROUP,

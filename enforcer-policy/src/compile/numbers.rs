@@ -2,7 +2,7 @@
 //! their meaning across a reload.
 
 use super::error::CompileError;
-use enforcer_common::maps::limits;
+use enforcer_common::maps::{Subject, limits};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -58,10 +58,11 @@ impl Numbers {
 
     /// The number of an identity, by its kind and name.
     pub(super) fn identity(&mut self, key: String) -> Result<u32, CompileError> {
-        let number = self.identities.number(key, self.round, u32::MAX - 1).ok_or(CompileError::Limit {
+        let most = Subject::IDENTITIES - 1;
+        let number = self.identities.number(key, self.round, most).ok_or(CompileError::Limit {
             table: "identities",
-            figure: u64::from(u32::MAX),
-            limit: u64::from(u32::MAX - 1),
+            figure: u64::from(most) + 1,
+            limit: u64::from(most),
         })?;
         Ok(number + 1)
     }

@@ -57,8 +57,8 @@ impl Compiled {
     pub(crate) fn standing_workloads(&self) -> Vec<(&str, Places)> {
         let mut modes = std::collections::HashMap::new();
         for plan in &self.subjects {
-            // Other ways to find a workload are not enforced yet.
-            if plan.matches.iter().any(|entry| matches!(entry, WorkloadMatch::Interface(_))) {
+            // Containers are found where a source of them is configured, which the set doesn't say.
+            if plan.matches.iter().any(WorkloadMatch::has_hook) {
                 modes.insert(plan.workload.as_str(), plan.mode);
             }
         }

@@ -119,7 +119,7 @@ impl<'a> Explainer<'a> {
         if let Some(workload) = self.compiled.owner(at).and_then(|name| self.workloads.get(name)) {
             return Who::Workload(workload);
         }
-        if self.inputs.host.contains(&at) {
+        if self.inputs.host.contains(&at) || at.is_loopback() {
             return Who::Host;
         }
         match self.compiled.group(at).and_then(|index| self.inputs.set.groups.get(index)) {

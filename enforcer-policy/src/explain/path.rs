@@ -119,7 +119,7 @@ impl<'a> Explainer<'a> {
     ) -> Option<Verdict<'a>> {
         let own = if way == Direction::Egress { from } else { to };
         let Who::Workload(workload) = own.who else { return None };
-        if !workload.matches.iter().any(|entry| matches!(entry, WorkloadMatch::Interface(_))) {
+        if !workload.matches.iter().any(WorkloadMatch::has_hook) {
             return None;
         }
         let (subject, mode) = *self.hooks.get(workload.name.as_str())?;

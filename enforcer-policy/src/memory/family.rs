@@ -40,6 +40,8 @@ pub(super) struct Family<const N: usize> {
     embryonic_order: VecDeque<FlowKey<N>>,
     fragments: FxHashMap<FragmentKey<N>, FragmentEntry>,
     fragments_order: VecDeque<FragmentKey<N>>,
+    /// Who has a socket: by protocol, address and port in network order.
+    residents: FxHashMap<(u8, Address<N>, u16), u32>,
 }
 
 impl<const N: usize> Family<N> {
@@ -53,7 +55,16 @@ impl<const N: usize> Family<N> {
             embryonic_order: VecDeque::new(),
             fragments: FxHashMap::default(),
             fragments_order: VecDeque::new(),
+            residents: FxHashMap::default(),
         }
+    }
+
+    pub(super) fn house(&mut self, protocol: u8, address: Address<N>, port: u16, number: u32) {
+        self.residents.insert((protocol, address, port.to_be()), number);
+    }
+
+    pub(super) fn resident(&self, key: &FlowKey<N>) -> u32 {
+        self.residents.get(&(key.protocol, key.remote, key.remote_port)).copied().unwrap_or_default()
     }
 
     pub(super) fn load(

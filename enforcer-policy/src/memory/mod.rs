@@ -6,16 +6,18 @@ mod prefixes;
 mod sweep;
 
 use crate::compile::{Delta, Image};
+use enforcer_common::address;
 use enforcer_common::answer::{Decision, Interval, PortSet};
 use enforcer_common::event::FlowEvent;
 use enforcer_common::flow::{FlowEntry, FlowKey, FragmentEntry, FragmentKey, Tier};
 use enforcer_common::maps::{
-    Control, Endpoint, EventCounter, Generation, PairKey, Quota, RuleCounter, Subject, Tally, limits,
+    Control, Direction, Endpoint, EventCounter, Generation, PairKey, Quota, RuleCounter, Subject, Tally, limits,
 };
 use enforcer_common::tables::{Clock, FamilyTables, Tables};
 use enforcer_common::{Outcome, Reason, Word};
 use family::Family;
 use rustc_hash::FxHashMap;
+use std::net::IpAddr;
 
 pub use family::Capacity;
 
@@ -134,6 +136,14 @@ impl MemoryTables {
     /// Leaves hook `number` without an owner.
     pub fn unbind(&mut self, number: u32) {
         self.banks[self.control.bank() as usize].subjects.remove(&number);
+    }
+
+    /// Says that hook `number` ([`Subject::hosted`]) has the socket at this address and port, as the kernel knows of its own sockets.
+    pub fn house(&mut self, number: u32, protocol: u8, address: IpAddr, port: u16) {
+        match address {
+            IpAddr::V4(v4) => self.v4.house(protocol, address::v4(v4.octets()), port, number),
+            IpAddr::V6(v6) => self.v6.house(protocol, address::v6(v6.octets()), port, number),
+        }
     }
 
     /// Forgets every flow, fragment and record, as if nothing had been judged; counters stay.
@@ -339,6 +349,10 @@ macro_rules! family_tables {
 
             fn address(&self, bank: u32, address: &[u32; $words]) -> Option<Endpoint> {
                 self.$field.address(bank as usize, address)
+            }
+
+            fn resident(&self, _: u32, key: &FlowKey<$words>, _: Direction) -> u32 {
+                self.$field.resident(key)
             }
 
             fn prefix(&self, bank: u32, address: &[u32; $words]) -> Option<Endpoint> {

@@ -40,6 +40,18 @@ pub enum WorkloadMatch {
     Interface(InterfacePattern),
 }
 
+impl WorkloadMatch {
+    /// Whether it finds a cgroup by itself, so that its processes are judged at their sockets.
+    pub const fn is_cgroup(&self) -> bool {
+        matches!(self, Self::Unit(_) | Self::Cgroup { .. })
+    }
+
+    /// Whether it finds something to hook by itself. Whether a container is found depends on the sources of the daemon.
+    pub const fn has_hook(&self) -> bool {
+        !matches!(self, Self::Container { .. })
+    }
+}
+
 /// An interface name, or a prefix of one where it was written with a trailing `*`.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct InterfacePattern {

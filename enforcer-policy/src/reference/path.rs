@@ -15,9 +15,9 @@ pub struct PathVerdict<'a> {
     pub ingress: Option<Verdict<'a>>,
 }
 
-/// Whether this build enforces at the workload's boundary: it does by interface, not yet by unit, cgroup or container.
+/// Whether this build enforces at the workload's boundary: by interface, unit and cgroup, not by a container's labels alone.
 pub fn has_hook(workload: &Workload) -> bool {
-    workload.matches.iter().any(|entry| matches!(entry, WorkloadMatch::Interface(_)))
+    workload.matches.iter().any(|entry| !matches!(entry, WorkloadMatch::Container { .. }))
 }
 
 impl<'a> World<'a> {

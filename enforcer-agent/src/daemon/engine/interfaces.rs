@@ -139,6 +139,7 @@ fn whose(plan: &SubjectPlan, link: &Link) -> Subject {
 impl Engine {
     /// Hooks every device that the set in force claims, and lets go of those that it doesn't.
     pub(super) fn settle(&mut self) {
+        self.settle_cgroups();
         let Some(live) = &self.live else { return };
         self.interfaces.claims = Claims::of(&live.compiled.subjects);
         let hooked: HashMap<u32, Hook> = match self.datapath.attached() {

@@ -172,7 +172,9 @@ impl Engine {
         files: Vec<Arc<ParsedFile>>,
         mut ready: Ready,
     ) -> Result<(), Vec<Finding>> {
-        let subjects = self.interfaces.subjects(&ready.compiled.subjects);
+        let mut subjects = self.interfaces.subjects(&ready.compiled.subjects);
+        let (residents, cgroups) = self.cgroups.of_set(&ready.compiled);
+        subjects.extend(residents);
         // No rule in force has these numbers, so nothing counts under them now.
         let reissued = ready.numbers.take_reissued_rules();
         if !reissued.is_empty()
@@ -183,10 +185,11 @@ impl Engine {
         self.names.learn(ready.compiled.identities.values(), &ready.compiled.rules);
         self.names.locate(&ready.set, &self.host, &ready.compiled.identities);
         self.announce(live::next_expiry(&ready.set, Instants::now().wall));
-        let installed = self.datapath.install(&ready.compiled.image, &subjects);
+        let installed = self.datapath.install_whole(&ready.compiled.image, &subjects, &cgroups);
         installed.map_err(|error| vec![datapath_finding(&error)])?;
         self.numbers = ready.numbers.clone();
         self.interfaces.written(&subjects);
+        self.cgroups.written(&ready.compiled, &cgroups);
         self.live = Some(Live::new(files, ready, Instants::now().wall));
         self.generation += 1;
         self.unkept = Some(Instant::now() + super::KEPT_AFTER);

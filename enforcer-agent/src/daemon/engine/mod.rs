@@ -5,6 +5,7 @@
 
 mod apply;
 mod aside;
+mod cgroups;
 mod explain;
 mod interfaces;
 mod live;
@@ -22,11 +23,13 @@ use super::events::Feed;
 use super::names::Names;
 use super::notify;
 use super::state::{Applied, StateDir};
+use crate::cgroups::{Change as CgroupChange, Root};
 use crate::datapath::{Datapath, Epoch};
 use crate::files::Cache;
 use crate::protocol::{
     ApplyReply, ApplyRequest, ExplainReply, ExplainRequest, Finding, LiveSet, Missed, Plan, Status, StopReply,
 };
+use cgroups::Cgroups;
 use enforcer_policy::compile::Numbers;
 use enforcer_policy::document::ParsedFile;
 use interfaces::Interfaces;
@@ -66,6 +69,8 @@ pub enum Message {
     LinkUp(Link),
     /// A device has gone.
     LinkGone(u32),
+    /// Cgroups came or went.
+    Cgroups(Vec<CgroupChange>),
     /// The machine's own addresses, all of them.
     Host(Vec<IpAddr>),
     /// Somebody set the wall clock.
@@ -190,6 +195,7 @@ pub struct Engine {
     names: Names,
     feed: Feed,
     interfaces: Interfaces,
+    cgroups: Cgroups,
     host: Vec<IpAddr>,
     numbers: Numbers,
     live: Option<Live>,
@@ -238,6 +244,7 @@ impl Engine {
             names,
             feed,
             interfaces: Interfaces::default(),
+            cgroups: Cgroups::default(),
             host: Vec::new(),
             numbers: Numbers::default(),
             live: None,
@@ -251,6 +258,11 @@ impl Engine {
             swept: Instant::now(),
             looked: Instant::now(),
         }
+    }
+
+    /// Says which cgroups there are below `root`. Wants to be told before the start.
+    pub(in crate::daemon) fn know_cgroups(&mut self, root: Root, found: Vec<(u64, String)>) {
+        self.cgroups = Cgroups::new(Some(root), found);
     }
 
     /// How others reach it.
@@ -316,6 +328,7 @@ impl Engine {
             }
             Message::LinkUp(link) => self.link_up(link),
             Message::LinkGone(ifindex) => self.link_gone(ifindex),
+            Message::Cgroups(changes) => self.cgroups_changed(changes),
             Message::Host(addresses) => self.host_addresses(addresses),
             Message::ClockStepped => {
                 info!("the wall clock was set: expiries are counted anew");
@@ -360,6 +373,10 @@ impl Engine {
         for link in self.interfaces.unsettled() {
             self.link_up(link);
         }
+        if self.cgroups.error().is_some() {
+            self.settle_cgroups();
+        }
+        self.retell_cgroups();
         if self.unkept.is_some_and(|at| at <= Instant::now()) {
             self.keep();
         }

@@ -3,11 +3,11 @@
 use super::Engine;
 use crate::datapath::Usage;
 use crate::protocol::{
-    Counts, DegradedStatus, Events, Finding, InterfaceStatus, ReasonStatus, RuleStatus, State, Status,
-    TableStatus, WorkloadStatus,
+    Counts, DegradedStatus, Events, Finding, InterfaceStatus, ReasonStatus, RuleStatus, SocketsStatus, State,
+    Status, TableStatus, WorkloadStatus,
 };
 use enforcer_common::Reason;
-use enforcer_common::maps::RuleCounter;
+use enforcer_common::maps::{RuleCounter, Subject};
 use std::collections::BTreeMap;
 use tracing::warn;
 
@@ -70,6 +70,7 @@ impl Engine {
             documents,
             applied_files: self.applied.files.len(),
             workloads: self.workloads(),
+            sockets: self.sockets(),
             unclaimed: self
                 .interfaces
                 .all()
@@ -104,8 +105,20 @@ impl Engine {
             segment: plan.segment.clone(),
             addresses: plan.addresses.clone(),
             interfaces: interfaces.remove(plan.workload.as_str()).unwrap_or_default(),
+            cgroups: self.cgroups.of(Subject::hosted(plan.identity)).map(str::to_owned).collect(),
         });
         described.collect()
+    }
+
+    fn sockets(&self) -> Option<SocketsStatus> {
+        let host = &self.live.as_ref()?.compiled.host;
+        let (root, error) = (self.cgroups.hooked(), self.cgroups.error());
+        (root.is_some() || error.is_some()).then(|| SocketsStatus {
+            root: root.map(|root| root.path.clone()),
+            error: error.map(str::to_owned),
+            host: host.mode.word().to_owned(),
+            host_segment: host.segment.clone(),
+        })
     }
 
     fn shown(&self, interface: &super::interfaces::Interface) -> InterfaceStatus {

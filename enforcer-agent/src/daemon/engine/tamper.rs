@@ -211,6 +211,7 @@ impl Engine {
                 record.workload = interface.and_then(|one| one.workload.clone());
                 (record.ifindex, record.direction) = (Some(*ifindex), Some(direction.word().to_owned()));
             }
+            Place::Sockets { direction } => record.direction = Some(direction.word().to_owned()),
             Place::Table(table) => record.table = Some((*table).to_owned()),
             Place::Pin(path) => record.pin = Some(path.clone()),
         }

@@ -8,10 +8,10 @@ use crate::daemon::state::StateDir;
 use crate::datapath::memory::Memory;
 use crate::datapath::{Attachment, Datapath, DatapathError, Epoch, Inspection, Sink, Sweep, Usage};
 use crate::protocol::{ApplyReply, ApplyRequest, ExplainRequest, Outcome, Plan, PolicyFile, State, Status};
-use enforcer_common::maps::{EventCounter, ReasonCounter, RuleCounter, Subject};
+use enforcer_common::maps::{Cgroup, EventCounter, ReasonCounter, RuleCounter, Subject};
 use enforcer_policy::compile::{Delta, Image};
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use tokio::sync::{mpsc, oneshot};
@@ -30,8 +30,25 @@ impl Datapath for Shared {
     fn current(&self) -> Option<Epoch> {
         self.look(|memory| memory.current())
     }
-    fn install(&mut self, image: &Image, subjects: &[(u32, Subject)]) -> Result<Epoch, DatapathError> {
-        self.look(|memory| memory.install(image, subjects))
+    fn install_whole(
+        &mut self,
+        image: &Image,
+        subjects: &[(u32, Subject)],
+        cgroups: &[(u64, Cgroup)],
+    ) -> Result<Epoch, DatapathError> {
+        self.look(|memory| memory.install_whole(image, subjects, cgroups))
+    }
+    fn set_cgroups(&mut self, cgroups: &[(u64, Option<Cgroup>)]) -> Result<(), DatapathError> {
+        self.look(|memory| memory.set_cgroups(cgroups))
+    }
+    fn judges_sockets(&self) -> bool {
+        true
+    }
+    fn attach_cgroup(&mut self, root: &Path) -> Result<(), DatapathError> {
+        self.look(|memory| memory.attach_cgroup(root))
+    }
+    fn detach_cgroup(&mut self) -> Result<bool, DatapathError> {
+        self.look(Memory::detach_cgroup)
     }
     fn apply_delta(
         &mut self,

@@ -146,6 +146,10 @@ impl Engine {
 
     fn remove(&mut self, name: &str) -> bool {
         let Some(live) = &mut self.live else { return false };
+        // Its cgroups become somebody else's.
+        if live.compiled.subject(name).is_some_and(|plan| !plan.hosted.is_empty()) {
+            return false;
+        }
         let Ok(Some(delta)) = Arc::make_mut(&mut live.compiled).remove_workload(name, &mut self.numbers)
         else {
             return false;
@@ -173,7 +177,8 @@ impl Engine {
         let Some(live) = &mut self.live else { return false };
         let devices = !delta.subjects.is_empty() || !delta.removed_subjects.is_empty();
         let wanted = devices.then(|| self.interfaces.subjects(&live.compiled.subjects));
-        let changed = wanted.as_ref().map_or_else(Vec::new, |wanted| self.interfaces.changed(wanted));
+        let mut changed = wanted.as_ref().map_or_else(Vec::new, |wanted| self.interfaces.changed(wanted));
+        changed.extend(delta.subjects.iter().flat_map(|plan| &plan.hosted).map(|(n, one)| (*n, Some(*one))));
         match self.datapath.apply_delta(delta, &changed) {
             Ok(epoch) => debug!(epoch, "written over the tables"),
             Err(error) => {

@@ -11,12 +11,12 @@ use std::time::{Duration, Instant};
 use aya::Pod;
 use aya::maps::{Array, MapError};
 use enforcer_common::flow::FlowKey;
-use enforcer_common::maps::{AddressKey, Control, Subject, SubjectKey, limits};
+use enforcer_common::maps::{AddressKey, Control, Subject, limits};
 
 use super::super::bank::{Bank, change};
 use super::super::batch::{Table, footprint, get, range};
 use super::super::install::{Banks, turn_into, write_indexed};
-use super::super::keys;
+use super::super::keys::{self, SubjectPlace};
 use super::super::tables::{Family, Tables};
 use crate::datapath::{Damage, DatapathError, Fault, Inspection, Place};
 
@@ -30,10 +30,10 @@ const EVERYTHING: Duration = Duration::from_secs(30);
 const SHARE: u32 = 300;
 
 /// The tables in the order of their turns.
-const TABLES: [&str; 7] =
-    ["ADDRESSES4", "ADDRESSES6", "PREFIXES4", "PREFIXES6", "PAIRS", "INTERVALS", "DECISIONS"];
+const TABLES: [&str; 8] =
+    ["ADDRESSES4", "ADDRESSES6", "PREFIXES4", "PREFIXES6", "PAIRS", "INTERVALS", "DECISIONS", "CGROUPS"];
 
-type Footprints = [Option<u64>; 6];
+type Footprints = [Option<u64>; 7];
 
 /// What is known of the maps' contents.
 #[derive(Debug)]
@@ -263,6 +263,7 @@ fn differences(actual: &Bank, wanted: &Bank) -> Vec<(&'static str, Differ)> {
         (TABLES[2], differ(&actual.prefixes4, &wanted.prefixes4)),
         (TABLES[3], differ(&actual.prefixes6, &wanted.prefixes6)),
         (TABLES[4], differ(&actual.pairs, &wanted.pairs)),
+        (TABLES[7], differ(&actual.cgroups, &wanted.cgroups)),
         ("SUBJECTS", Differ { altered: false, ..differ(&known(&actual.subjects), &known(&wanted.subjects)) }),
     ]
 }
@@ -295,10 +296,11 @@ fn small_ones_differ(tables: &Tables, record: &Bank, bank: u32, hooked: &[u32]) 
         return Ok(true);
     }
     let there = |ifindex: u32| -> Result<Subject, MapError> {
-        if ifindex < Subject::DIRECT {
-            return tables.subjects.get(&keys::slot(bank, ifindex), 0);
+        match keys::subject(bank, ifindex) {
+            SubjectPlace::Device(slot) => tables.subjects.get(&slot, 0),
+            SubjectPlace::Resident(slot) => tables.residents.get(&slot, 0),
+            SubjectPlace::High(key) => Ok(get(&tables.subjects_high, &key)?.unwrap_or_default()),
         }
-        Ok(get(&tables.subjects_high, &SubjectKey { bank, number: ifindex })?.unwrap_or_default())
     };
     for (ifindex, subject) in &record.subjects {
         if there(*ifindex)? != *subject {
@@ -344,6 +346,7 @@ fn compare(
         3 => by_key(&tables.v6.prefixes, &record.prefixes6, from, most, prefix6),
         4 => by_key(&tables.pairs, &record.pairs, from, most, |key| keys::pair(bank, key)),
         5 => by_index(&tables.intervals, &record.intervals, from, most, bank * limits::INTERVALS),
+        7 => by_key(&tables.cgroups, &record.cgroups, from, most, |id| keys::cgroup(bank, id)),
         _ => by_index(&tables.decisions, &record.decisions, from, most, bank * limits::DECISIONS),
     }
 }
@@ -390,5 +393,5 @@ fn footprints(tables: &Tables) -> Footprints {
         [footprint(&family.addresses), footprint(&family.prefixes)]
     }
     let ([a, b], [c, d]) = (of_family(&tables.v4), of_family(&tables.v6));
-    [a, b, c, d, footprint(&tables.pairs), footprint(&tables.subjects_high)]
+    [a, b, c, d, footprint(&tables.pairs), footprint(&tables.subjects_high), footprint(&tables.cgroups)]
 }

@@ -15,15 +15,18 @@ use extensions::Extensions;
 use hooks::Hooks;
 use left::Left;
 use pinned::Pinned;
+pub(super) use pinned::put_back;
 
 use super::Kernel;
 use super::pins::Pins;
+use super::sockets::Sockets;
 use crate::datapath::{DatapathError, Fault, Inspection};
 
 /// What is known of how everything was left.
 #[derive(Debug)]
 pub(super) struct Guard {
     pub(super) hooks: Hooks,
+    pub(super) sockets: Sockets,
     pub(super) contents: Contents,
     pinned: Pinned,
     extensions: Extensions,
@@ -36,13 +39,14 @@ impl Guard {
     /// Over these hooks, and the maps of these names. What was found already is told at the first look.
     pub(super) fn new(
         hooks: Hooks,
+        sockets: Sockets,
         pins: &Pins,
         maps: Vec<String>,
         pending: Vec<Fault>,
     ) -> Result<Self, DatapathError> {
         let pinned = Pinned::of(pins, maps)?;
         let (contents, extensions) = (Contents::new(), Extensions::new());
-        Ok(Self { hooks, contents, pinned, extensions, left: Left::new(), pending })
+        Ok(Self { hooks, sockets, contents, pinned, extensions, left: Left::new(), pending })
     }
 
     /// Our own hand made or took away hooks.
@@ -56,10 +60,11 @@ pub(super) fn inspect(kernel: &mut Kernel) -> Inspection {
     let Kernel { guard, pins, programs, tables, banks, behind, .. } = kernel;
     let mut found = Inspection { faults: std::mem::take(&mut guard.pending), ..Inspection::default() };
     guard.hooks.look(pins, programs, &mut found);
+    guard.sockets.look(pins, programs, &mut found);
     if !found.faults.is_empty() {
         guard.pinned.forget_links(pins);
     }
-    guard.pinned.look(pins, &guard.hooks, programs, &mut found);
+    guard.pinned.look(pins, &guard.hooks, &guard.sockets, programs, &mut found);
     guard.extensions.look(pins, programs, &mut found);
     let (_, hooked) = guard.hooks.devices();
     guard.contents.look(tables, banks, &hooked, &mut found);

@@ -9,9 +9,9 @@ use std::os::unix::fs::DirEntryExt;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-use super::super::attach::BOTH;
 use super::super::pins::Pins;
-use super::super::programs::{self, Programs};
+use super::super::programs::Programs;
+use super::super::sockets::Sockets;
 use super::super::{bpffs, sys};
 use super::hooks::Hooks;
 use crate::datapath::{Damage, DatapathError, Fault, Inspection, Place};
@@ -49,6 +49,7 @@ impl Pinned {
         &mut self,
         pins: &mut Pins,
         hooks: &Hooks,
+        sockets: &Sockets,
         programs: &Programs,
         found: &mut Inspection,
     ) {
@@ -57,7 +58,7 @@ impl Pinned {
         if let Err(error) = self.look_at_root(pins, &mut faults) {
             found.errors.push(error);
         }
-        if let Err(error) = self.look_at_all(pins, hooks, programs, &mut faults) {
+        if let Err(error) = self.look_at_all(pins, hooks, sockets, programs, &mut faults) {
             found.errors.push(error);
         }
         if faults.iter().all(|fault| fault.unrepaired.is_none()) {
@@ -82,6 +83,7 @@ impl Pinned {
         &mut self,
         pins: &Pins,
         hooks: &Hooks,
+        sockets: &Sockets,
         programs: &Programs,
         faults: &mut Vec<Fault>,
     ) -> Result<(), DatapathError> {
@@ -96,10 +98,9 @@ impl Pinned {
         wanted.extend(
             hooks.pins().map(|(pin, link)| (pins.link(pin.ifindex, pin.direction, pin.kind).path, link)),
         );
-        let loaded = [programs.fd(BOTH[0])?, programs.fd(BOTH[1])?];
-        for (direction, fd) in BOTH.iter().zip(&loaded) {
-            wanted.push((pins.program(programs::name(*direction)), Some(fd.as_fd())));
-        }
+        wanted.extend(sockets.pins(pins).map(|(pin, link)| (pin, Some(link))));
+        let loaded = programs.all()?;
+        wanted.extend(loaded.iter().map(|(name, fd)| (pins.program(name), Some(fd.as_fd()))));
         let mut put = Vec::new();
         for (path, object) in wanted {
             match (there.get(&path), self.seen.get(&path)) {
@@ -149,7 +150,7 @@ fn numbers(dir: &Path, into: &mut HashMap<PathBuf, u64>) -> io::Result<()> {
 }
 
 /// Pins an object in place of whatever stands there.
-pub(super) fn put_back(path: &Path, object: BorrowedFd<'_>) -> io::Result<()> {
+pub(in super::super) fn put_back(path: &Path, object: BorrowedFd<'_>) -> io::Result<()> {
     if let Some(dir) = path.parent() {
         bpffs::make_dir(dir).map_err(io::Error::other)?;
     }

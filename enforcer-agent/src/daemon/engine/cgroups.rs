@@ -1,0 +1,210 @@
+//! Which cgroup belongs to which workload, and whether sockets are hooked.
+//!
+//! They are where a workload is found by a cgroup, or a Segment holds the host itself; nowhere else does anything on a socket's way change.
+
+use super::Engine;
+use crate::cgroups::{Change, Claims, Root};
+use enforcer_common::maps::{Cgroup, Subject};
+use enforcer_policy::compile::{Compiled, HostPlan, SubjectPlan};
+use enforcer_policy::model::SegmentMode;
+use std::collections::BTreeMap;
+use tracing::{debug, info, warn};
+
+/// A cgroup, and what the tables say of it.
+#[derive(Debug, Clone)]
+struct Known {
+    path: String,
+    whose: Option<Cgroup>,
+}
+
+/// What sockets' hooks are.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) enum Hooked {
+    /// Nobody has looked since the start: those of an earlier daemon may be there.
+    #[default]
+    Unsettled,
+    Yes,
+    No,
+    /// Why they can't be.
+    Failed(String),
+}
+
+/// Every cgroup of the host.
+#[derive(Debug, Default)]
+pub(super) struct Cgroups {
+    root: Option<Root>,
+    by_id: BTreeMap<u64, Known>,
+    claims: Claims,
+    hooked: Hooked,
+}
+
+/// Whether anybody is known by a cgroup.
+fn is_needed(plans: &[SubjectPlan], host: &HostPlan) -> bool {
+    host.mode != SegmentMode::Off || plans.iter().any(|plan| !plan.hosted.is_empty())
+}
+
+impl Cgroups {
+    /// The cgroups that there are below `root`.
+    pub(super) fn new(root: Option<Root>, found: Vec<(u64, String)>) -> Self {
+        let by_id = found.into_iter().map(|(id, path)| (id, Known { path, whose: None })).collect();
+        Self { root, by_id, ..Self::default() }
+    }
+
+    /// Why nobody can be known by a cgroup, if that is so.
+    pub(super) fn error(&self) -> Option<&str> {
+        match &self.hooked {
+            Hooked::Failed(why) => Some(why),
+            _ => None,
+        }
+    }
+
+    /// Whether sockets are hooked, and below which directory.
+    pub(super) fn hooked(&self) -> Option<&Root> {
+        self.root.as_ref().filter(|_| self.hooked == Hooked::Yes)
+    }
+
+    /// The cgroups that have been told to be `number`'s, the outermost of them.
+    pub(super) fn of(&self, number: u32) -> impl Iterator<Item = &str> {
+        let is = |known: &Known| known.whose.is_some_and(|whose| whose.number == number);
+        let paths: Vec<&str> =
+            self.by_id.values().filter(|known| is(known)).map(|known| &*known.path).collect();
+        let all = paths.clone();
+        let outermost = move |path: &&str| {
+            let parent = path.rsplit_once('/').map(|(parent, _)| parent);
+            !parent.is_some_and(|parent| all.contains(&parent))
+        };
+        paths.into_iter().filter(outermost)
+    }
+
+    fn claims(&self, compiled: &Compiled) -> Claims {
+        let root = self.root.as_ref().map_or("/", |root| &root.path);
+        let mut claims = Claims::new(root, Subject::hosted(compiled.host.identity));
+        for plan in &compiled.subjects {
+            let number = Subject::hosted(plan.identity);
+            plan.matches.iter().for_each(|matched| claims.add(number, matched));
+        }
+        claims
+    }
+
+    /// Subjects and cgroups of a set, for as long as sockets are hooked or about to be.
+    pub(super) fn of_set(&self, compiled: &Compiled) -> (Vec<(u32, Subject)>, Vec<(u64, Cgroup)>) {
+        let needed = is_needed(&compiled.subjects, &compiled.host);
+        if self.root.is_none() || !needed && self.hooked == Hooked::No {
+            return (Vec::new(), Vec::new());
+        }
+        let claims = self.claims(compiled);
+        let whose = self.by_id.iter().map(|(id, known)| (*id, claims.classify(&known.path))).collect();
+        (subjects(compiled), whose)
+    }
+
+    /// The tables say this of cgroups.
+    pub(super) fn written(&mut self, compiled: &Compiled, cgroups: &[(u64, Cgroup)]) {
+        self.claims = self.claims(compiled);
+        for known in self.by_id.values_mut() {
+            known.whose = None;
+        }
+        for (id, whose) in cgroups {
+            if let Some(known) = self.by_id.get_mut(id) {
+                known.whose = Some(*whose);
+            }
+        }
+    }
+}
+
+/// Everybody who may be known by a cgroup.
+pub(super) fn subjects(compiled: &Compiled) -> Vec<(u32, Subject)> {
+    let plans = compiled.subjects.iter().flat_map(|plan| &plan.hosted);
+    plans.chain(&compiled.host.hosted).copied().collect()
+}
+
+impl Engine {
+    /// Hooks sockets, or lets go of them, as the set in force needs it. Whose the cgroups are stands in the tables already.
+    pub(super) fn settle_cgroups(&mut self) {
+        let Some(live) = &self.live else { return };
+        let needed = is_needed(&live.compiled.subjects, &live.compiled.host);
+        let hooked = match (&self.cgroups.root, needed) {
+            (_, false) if self.cgroups.hooked == Hooked::No => Hooked::No,
+            (_, false) => match self.datapath.detach_cgroup() {
+                Ok(any) => {
+                    if any {
+                        info!("sockets are let go of: nobody is known by a cgroup any more");
+                    }
+                    Hooked::No
+                }
+                Err(error) => Hooked::Failed(error.to_string()),
+            },
+            (None, true) => Hooked::Failed("no cgroup v2 hierarchy was found".to_owned()),
+            (Some(_), true) if !self.datapath.judges_sockets() => Hooked::Failed(
+                "this kernel doesn't take programs for sockets (Linux 5.12 and later do)".to_owned(),
+            ),
+            (Some(root), true) => match self.datapath.attach_cgroup(&root.dir) {
+                Ok(()) => Hooked::Yes,
+                Err(error) => Hooked::Failed(error.to_string()),
+            },
+        };
+        if hooked != self.cgroups.hooked {
+            match &hooked {
+                Hooked::Failed(why) => warn!(why, "units, cgroups and the host itself are not held"),
+                Hooked::Yes => {
+                    info!(root = self.cgroups.root.as_ref().map(|root| &*root.path), "sockets are judged");
+                }
+                Hooked::No | Hooked::Unsettled => {}
+            }
+        }
+        self.cgroups.hooked = hooked;
+    }
+
+    /// Cgroups came or went.
+    pub(super) fn cgroups_changed(&mut self, changes: Vec<Change>) {
+        let told = self.live.is_some() && self.cgroups.hooked == Hooked::Yes;
+        let mut writes = Vec::new();
+        for change in changes {
+            match change {
+                Change::Came { id, path } => {
+                    let whose = told.then(|| self.cgroups.claims.classify(&path));
+                    if let Some(whose) = whose {
+                        writes.push((id, Some(whose)));
+                        debug!(path, number = whose.number, "a cgroup came");
+                    }
+                    self.cgroups.by_id.insert(id, Known { path, whose });
+                }
+                Change::Gone { id } => {
+                    let known = self.cgroups.by_id.remove(&id);
+                    if known.is_some_and(|known| known.whose.is_some()) {
+                        // One that came and went in one breath is in the tables no more.
+                        writes.retain(|(came, _)| *came != id);
+                        writes.push((id, None));
+                    }
+                }
+            }
+        }
+        if writes.is_empty() {
+            return;
+        }
+        if let Err(error) = self.datapath.set_cgroups(&writes) {
+            warn!(%error, cgroups = writes.len(), "could not say whose cgroups are: they stay unknown");
+            for (id, _) in writes {
+                if let Some(known) = self.cgroups.by_id.get_mut(&id) {
+                    known.whose = None;
+                }
+            }
+        }
+    }
+
+    /// Tells the tables of cgroups that they couldn't be told of before.
+    pub(super) fn retell_cgroups(&mut self) {
+        if self.cgroups.hooked != Hooked::Yes {
+            return;
+        }
+        let untold: Vec<Change> = self
+            .cgroups
+            .by_id
+            .iter()
+            .filter(|(_, known)| known.whose.is_none())
+            .map(|(id, known)| Change::Came { id: *id, path: known.path.clone() })
+            .collect();
+        if !untold.is_empty() {
+            self.cgroups_changed(untold);
+        }
+    }
+}

@@ -1,0 +1,41 @@
+//! Room for the verdict on what a process sends.
+//!
+//! Elsewhere programs run with bottom halves off and one room for each CPU is enough. What a process sends meets its program in the
+//! middle of the process: a packet that comes in can interrupt it, and on preemptible kernels another process. So each takes
+//! a room of its own for as long as it runs.
+
+use crate::atomic;
+use crate::maps::CLAIMED;
+use enforcer_common::judge::Scratch;
+
+/// A room, and whether somebody is in it.
+#[repr(C)]
+pub(crate) struct Claimed {
+    busy: u64,
+    pub(crate) scratch: Scratch,
+}
+
+impl Claimed {
+    /// Rooms for each CPU: as many programs may have been interrupted there at one moment.
+    pub(crate) const SLOTS: u32 = 16;
+
+    /// Takes a free room. A function of its own: what it needs of the stack is free again afterwards.
+    #[inline(never)]
+    pub(crate) fn take() -> Option<&'static mut Self> {
+        for slot in 0..Self::SLOTS {
+            let room = CLAIMED.get_ptr_mut(slot)?;
+            // SAFETY: map memory outlives the program's run, and it is this CPU's own; whoever is in the room doesn't touch the flag.
+            let room = unsafe { &mut *room };
+            if atomic::swap(&mut room.busy, 1) == 0 {
+                return Some(room);
+            }
+        }
+        None
+    }
+
+    /// Gives it back.
+    #[inline(always)]
+    pub(crate) fn give_back(&mut self) {
+        self.busy = 0;
+    }
+}
