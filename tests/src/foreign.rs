@@ -16,6 +16,7 @@ const PROG_LOAD: libc::c_int = 5;
 const OBJ_PIN: libc::c_int = 6;
 const OBJ_GET: libc::c_int = 7;
 const OBJ_INFO: libc::c_int = 15;
+const PROG_QUERY: libc::c_int = 16;
 const RAW_TRACEPOINT_OPEN: libc::c_int = 17;
 const BTF_LOAD: libc::c_int = 18;
 const MAP_FREEZE: libc::c_int = 22;
@@ -62,6 +63,27 @@ fn bpf<T>(command: libc::c_int, mut attributes: T) -> io::Result<libc::c_long> {
     // SAFETY: the callers below lay the attributes out as linux/bpf.h has them, and what they point to outlives the call.
     let result = unsafe { libc::syscall(libc::SYS_bpf, command, &raw mut attributes, size_of::<T>()) };
     if result < 0 { Err(io::Error::last_os_error()) } else { Ok(result) }
+}
+
+/// How many programs judge what a cgroup's sockets send, or receive.
+pub fn programs_at(cgroup: &Path, egress: bool) -> io::Result<u32> {
+    /// As linux/bpf.h has it for a query, which leaves the number of programs in it.
+    #[repr(C)]
+    #[derive(Default)]
+    struct Query {
+        target: u32,
+        attach_type: u32,
+        flags: [u32; 2],
+        programs: u64,
+        count: u32,
+        padding: u32,
+    }
+    let cgroup = std::fs::File::open(cgroup)?;
+    let mut query =
+        Query { target: cgroup.as_raw_fd() as u32, attach_type: egress.into(), ..Query::default() };
+    // SAFETY: the attributes are laid out as the kernel wants them, and it is given no room for programs' numbers.
+    let result = unsafe { libc::syscall(libc::SYS_bpf, PROG_QUERY, &raw mut query, size_of::<Query>()) };
+    if result < 0 { Err(io::Error::last_os_error()) } else { Ok(query.count) }
 }
 
 /// A map, program or link, held open.

@@ -2,7 +2,8 @@
 
 use std::net::SocketAddr;
 
-use enforcer_tests::{DaemonOptions, Protocol, Resident, World, world};
+use enforcer_tests::foreign::{Object, programs_at};
+use enforcer_tests::{DaemonOptions, Probe, Protocol, Resident, World, world};
 
 const HEAD: &str = "---\napiVersion: enforcer.dev/v1alpha1\n";
 
@@ -73,4 +74,142 @@ fn services_and_workloads_behind_devices_know_each_other() {
         assert!(!c.tcp(to) && !c.udp(to), "no rule names c");
         assert!(!world.resident("somebody").tcp(to), "no rule names the host");
     }
+}
+
+/// Three services, of which `a` may reach `b`.
+fn shop(world: &mut World, more: &str) -> [Resident; 3] {
+    let mut residents = ["a", "b", "c"].map(|name| service(world, name));
+    residents[1].serve(at("127.0.0.1", 5000));
+    let policy = ["a", "b", "c"].map(unit).concat()
+        + &allow("a-to-b", &app("a"), &app("b"), "tcp/5000, udp/5000")
+        + more;
+    world.start_daemon(DaemonOptions::with_policy(&policy)).unwrap();
+    residents
+}
+
+const B: &str = "127.0.0.1:5000";
+
+#[test]
+fn a_service_is_judged_from_its_first_packet() {
+    let mut world = world!();
+    let names: Vec<String> = (0..8).map(|n| format!("new-{n}")).collect();
+    let more: String = names.iter().map(|name| unit(name)).collect();
+    let [mut a, _b, _c] = shop(&mut world, &more);
+    let to = B.parse().unwrap();
+    // None of them may reach anybody, and all of them try as soon as they run.
+    let mut new: Vec<Resident> = names.iter().map(|name| service(&world, name)).collect();
+    new.iter_mut().for_each(|one| one.say(&format!("tcp {to}")));
+    assert!(new.iter_mut().all(|one| !one.answer("tcp")), "none of them got through");
+    assert!(a.tcp(to), "who was there goes on");
+    let status = world.daemon().enforcer(&["status", "-o", "json"]).unwrap().json().unwrap();
+    let root = world.cgroup().file_name().unwrap().to_str().unwrap();
+    let known = |name: &str| {
+        let found = status["workloads"].as_array().unwrap().iter().find(|one| one["name"] == name).unwrap();
+        found["cgroups"] == serde_json::json!([format!("/{root}/system.slice/{name}.service")])
+    };
+    assert!(names.iter().all(|name| known(name)), "{status:#}");
+}
+
+#[test]
+fn a_dead_daemon_lets_nobody_new_in_and_nobody_known_down() {
+    let mut world = world!();
+    let more = unit("d") + &allow("d-to-b", &app("d"), &app("b"), "tcp/5000");
+    let [mut a, _b, mut c] = shop(&mut world, &more);
+    let to = B.parse().unwrap();
+    assert!(a.open("kept", to));
+    world.daemon().kill().unwrap();
+    assert!(a.talk("kept") && a.tcp(to) && !c.tcp(to), "what was in force stays in force");
+    let mut d = service(&world, "d");
+    assert!(!d.tcp(to), "nobody has looked at its cgroup");
+    world.daemon().restart().unwrap();
+    assert!(d.tcp(to), "now somebody has");
+    assert!(a.talk("kept"), "the flow has outlived the daemon");
+}
+
+#[test]
+fn a_rule_that_goes_cuts_the_flows_of_services() {
+    let mut world = world!();
+    let [mut a, _b, mut c] = shop(&mut world, &allow("c-to-b", &app("c"), &app("b"), "tcp/5000"));
+    let to = B.parse().unwrap();
+    assert!(a.open("kept", to) && c.open("kept", to));
+    let policy = ["a", "b", "c"].map(unit).concat() + &allow("c-to-b", &app("c"), &app("b"), "tcp/5000");
+    world.daemon().write_policy("policy.yaml", &policy).unwrap();
+    let start = std::time::Instant::now();
+    while a.talk("kept") {
+        assert!(start.elapsed() < std::time::Duration::from_secs(20), "the flow goes on");
+    }
+    assert!(c.talk("kept"), "its rule is still there");
+}
+
+#[test]
+fn a_segment_holds_the_host_itself() {
+    let mut world = world!();
+    let web = world.workload("web", 10);
+    let _echo = web.serve(&[Protocol::Tcp(8080), Protocol::Tcp(8081)]);
+    let mut server = world.resident("host-server");
+    for port in [22, 23] {
+        server.serve(SocketAddr::new(world.gateway(false), port));
+    }
+    let policy = web.document()
+        + &allow("host-to-web", "{entity: host}", &app("web"), "tcp/8080")
+        + &allow("web-to-host", &app("web"), "{entity: host}", "tcp/22-23");
+    world.start_daemon(DaemonOptions::with_policy(&policy)).unwrap();
+    let mut somebody = world.resident("somebody");
+    let to = |port| SocketAddr::new(web.v4(), port);
+    let gateway = world.gateway(false);
+    let reach = |port| Probe::new(&web, gateway, Protocol::Tcp(port)).run().passed();
+    assert!(somebody.tcp(to(8080)) && reach(22) && reach(23), "nobody holds the host");
+    let narrow = web.document()
+        + &allow("all-to-web", "{entity: host}", &app("web"), "tcp/8080-8081")
+        + &allow("web-out", &app("web"), "{entity: all}", "tcp/22-23")
+        + &format!(
+            "{HEAD}kind: FlowPolicy\nmetadata: {{name: no-telnet}}\nspec:\n  flows:\n    - {{action: deny, from: [{{entity: all}}], to: [{{entity: host}}], ports: [tcp/23]}}\n"
+        )
+        + &format!("{HEAD}kind: Segment\nmetadata: {{name: host}}\nspec: {{select: [{{entity: host}}]}}\n");
+    world.daemon().write_policy("policy.yaml", &narrow).unwrap();
+    let start = std::time::Instant::now();
+    while reach(23) {
+        assert!(start.elapsed() < std::time::Duration::from_secs(20), "the host isn't held");
+    }
+    assert!(reach(22), "a rule allows it");
+    assert!(somebody.tcp(to(8081)), "a rule allows the host");
+    assert!(!somebody.tcp(SocketAddr::new(web.v4(), 9)), "no rule names the port");
+    let status = world.daemon().enforcer(&["status", "-o", "json"]).unwrap().json().unwrap();
+    assert_eq!(
+        (&status["sockets"]["host"], &status["sockets"]["host_segment"]),
+        (&"enforce".into(), &"host".into())
+    );
+}
+
+#[test]
+fn detaching_leaves_the_cgroup_as_it_was_found() {
+    let mut world = world!();
+    let programs = |world: &World| [true, false].map(|egress| programs_at(world.cgroup(), egress).unwrap());
+    let [_a, _b, mut c] = shop(&mut world, "");
+    let to = B.parse().unwrap();
+    assert!(!c.tcp(to));
+    assert_eq!(programs(&world), [1, 1]);
+    let stopped = world.daemon().enforcer(&["stop", "--detach"]).unwrap();
+    assert_eq!(stopped.code, Some(0), "{}", stopped.stderr);
+    assert_eq!(programs(&world), [0, 0]);
+    assert!(c.tcp(to), "nothing is judged any more");
+}
+
+#[test]
+fn a_link_that_others_took_off_is_put_back() {
+    let mut world = world!();
+    let [mut a, _b, mut c] = shop(&mut world, "");
+    let to = B.parse().unwrap();
+    let links = world.pinned("links");
+    let detach = |direction: &str| {
+        Object::open(&links.join(format!("cgroup-{direction}"))).and_then(|link| link.detach()).unwrap();
+    };
+    ["egress", "ingress"].into_iter().for_each(detach);
+    let start = std::time::Instant::now();
+    while c.tcp(to) {
+        assert!(start.elapsed() < std::time::Duration::from_secs(20), "nobody noticed");
+    }
+    assert!(a.tcp(to), "and what is allowed still is");
+    let status = world.daemon().enforcer(&["status", "-o", "json"]).unwrap().json().unwrap();
+    assert!(status["tamper"].to_string().contains("hook-removed"), "{}", status["tamper"]);
 }

@@ -11,7 +11,8 @@ use enforcer_common::answer::{Decision, Interval, PortSet};
 use enforcer_common::event::FlowEvent;
 use enforcer_common::flow::{FlowEntry, FlowKey, FragmentEntry, FragmentKey, Tier};
 use enforcer_common::maps::{
-    Control, Direction, Endpoint, EventCounter, Generation, PairKey, Quota, RuleCounter, Subject, Tally, limits,
+    Control, Direction, Endpoint, EventCounter, Generation, PairKey, Quota, RuleCounter, Subject, Tally,
+    limits,
 };
 use enforcer_common::tables::{Clock, FamilyTables, Tables};
 use enforcer_common::{Outcome, Reason, Word};

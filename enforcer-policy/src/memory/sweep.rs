@@ -40,6 +40,8 @@ mod tests {
             bytes_out: 0,
             packets_in: 1,
             bytes_in: 60,
+            resident: 0,
+            padding: 0,
         };
         for (protocol, tier) in [(6, Tier::Established), (17, Tier::Established), (17, Tier::Embryonic)] {
             let key = FlowKey::<1> { protocol, ..FlowKey::of(7) };
