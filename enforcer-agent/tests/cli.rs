@@ -83,12 +83,12 @@ fn check_names_every_error_with_its_place() {
 #[test]
 fn check_warns_of_what_is_not_yet_enforced() {
     let (_dir, path) = file(&format!(
-        "{HEAD}kind: Workload\nmetadata: {{name: db}}\nspec: {{labels: {{app: db}}, match: [{{unit: pg.service}}]}}\n"
+        "{HEAD}kind: Workload\nmetadata: {{name: db}}\nspec: {{labels: {{app: db}}, match: [{{container: {{labels: {{a: b}}}}}}]}}\n"
     ));
     let ran = run(&["check", &path]);
     assert_eq!(ran.code, 0);
     assert!(
-        ran.stderr.contains("has a `unit` match, which is not yet enforced on this build"),
+        ran.stderr.contains("has a `container` match, which is not yet enforced on this build"),
         "{}",
         ran.stderr
     );

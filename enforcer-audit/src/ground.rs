@@ -36,7 +36,7 @@ fn anywhere() -> Vec<WorkloadMatch> {
 }
 
 fn found_here(workload: &Workload) -> bool {
-    workload.matches.iter().any(|entry| matches!(entry, WorkloadMatch::Interface(_)))
+    workload.matches.iter().any(WorkloadMatch::has_hook)
 }
 
 /// Whether workloads are known and nothing says where any of them runs.

@@ -19,7 +19,7 @@ use aya_ebpf::macros::{cgroup_skb, classifier};
 use aya_ebpf::programs::{SkBuffContext, TcContext};
 use claim::Claimed;
 use enforcer_common::judge::{Scratch, judge_in};
-use enforcer_common::maps::{Direction, Tally, mode};
+use enforcer_common::maps::{Direction, Subject, Tally, mode};
 use enforcer_common::tables::Tables;
 use enforcer_common::{Hook, Outcome, Reason};
 use tables::{Kernel, hook};
@@ -104,7 +104,11 @@ fn socket<const HOOK: u8>(
     tables: &mut Kernel<HOOK>,
 ) -> i32 {
     let skb = ctx.skb.skb;
-    let hook = Hook { subject: resident::owner(skb, tables.control.bank()), direction };
+    let subject = match resident::owner(skb, tables.control.bank()) {
+        0 => Subject::UNKNOWN,
+        known => known,
+    };
+    let hook = Hook { subject, direction };
     let outcome = judge_in(&packet::Skb::new(skb), hook, scratch, tables);
     // 1 lets the packet on. The verifier wants to see that it is nothing else.
     core::hint::black_box(outcome.passes as i32) & 1

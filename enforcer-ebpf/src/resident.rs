@@ -8,7 +8,7 @@ use aya_ebpf::helpers::{
 };
 use core::mem::MaybeUninit;
 use enforcer_common::flow::FlowKey;
-use enforcer_common::maps::{CgroupKey, Subject};
+use enforcer_common::maps::CgroupKey;
 
 /// Levels of the hierarchy in which a cgroup that isn't in the table has an ancestor that is. What lies deeper is like that.
 const LEVELS: i32 = 16;
@@ -17,7 +17,7 @@ const UDP: u8 = 17;
 /// The network namespace of the packet in hand.
 const THIS_NAMESPACE: u64 = u64::MAX;
 
-/// Who the socket belongs to that the packet in hand comes from, or goes to; 0 where it has none.
+/// Who the socket belongs to that the packet in hand comes from, or goes to; 0 where it has none, or where nothing is known of its part of the hierarchy.
 #[inline(never)]
 pub(crate) fn owner(skb: *mut __sk_buff, bank: u32) -> u32 {
     // SAFETY: the kernel hands programs a valid context.
@@ -29,7 +29,7 @@ pub(crate) fn owner(skb: *mut __sk_buff, bank: u32) -> u32 {
     number(bank, id, |level| unsafe { bpf_skb_ancestor_cgroup_id(skb, level) })
 }
 
-/// Whose a cgroup is: its own entry says so, else that of its nearest ancestor which has one.
+/// Whose a cgroup is: its own entry says so, else that of its nearest ancestor which has one; 0 where none has.
 #[inline(always)]
 fn number(bank: u32, id: u64, ancestor: impl Fn(i32) -> u64) -> u32 {
     let entry = |id| {
@@ -39,7 +39,7 @@ fn number(bank: u32, id: u64, ancestor: impl Fn(i32) -> u64) -> u32 {
     if let Some(found) = entry(id) {
         return found.number;
     }
-    let mut below = Subject::UNKNOWN;
+    let mut below = 0;
     for level in 0..LEVELS {
         let id = ancestor(level);
         if id == 0 {

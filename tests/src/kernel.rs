@@ -43,15 +43,30 @@ fn is_mounted(at: &str, kind: &str) -> Result<bool> {
     }))
 }
 
-/// A cgroup of one world's own: hooks go there and never on the machine's root cgroup.
-pub(crate) fn make_cgroup(name: &str) -> Result<PathBuf> {
+/// The number of this process' own cgroup.
+pub fn own_cgroup() -> Result<u64> {
+    use std::os::unix::fs::MetadataExt;
+    let own = fs::read_to_string("/proc/self/cgroup").context("cannot read `/proc/self/cgroup`")?;
+    let path =
+        own.lines().find_map(|line| line.strip_prefix("0::/")).context("no cgroup v2 tree is mounted")?;
+    let dir = cgroup_mount()?.join(path);
+    let found = fs::metadata(&dir).with_context(|| format!("cannot look at `{}`", dir.display()))?;
+    Ok(found.ino())
+}
+
+fn cgroup_mount() -> Result<PathBuf> {
     let mounts = fs::read_to_string("/proc/mounts").context("cannot read `/proc/mounts`")?;
     let root = mounts.lines().find_map(|line| {
         let mut fields = line.split(' ').skip(1);
         let at = fields.next()?;
         (fields.next() == Some("cgroup2")).then_some(at)
     });
-    let path = Path::new(root.context("no cgroup v2 tree is mounted")?).join(name);
+    root.map(PathBuf::from).context("no cgroup v2 tree is mounted")
+}
+
+/// A cgroup of one world's own: hooks go there and never on the machine's root cgroup.
+pub(crate) fn make_cgroup(name: &str) -> Result<PathBuf> {
+    let path = cgroup_mount()?.join(name);
     fs::create_dir_all(&path).with_context(|| format!("cannot create `{}`", path.display()))?;
     Ok(path)
 }

@@ -45,6 +45,7 @@ mod world;
 
 pub use crowd::{Batch, Crowd, End, FlowState, lost_segments};
 pub use daemon::{CommandOutput, Daemon, DaemonOptions};
+pub use kernel::own_cgroup;
 pub use meter::{Meter, Reading};
 pub use namespace::Namespace;
 pub use probe::{Probe, Protocol, Seen};

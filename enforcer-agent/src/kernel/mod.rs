@@ -99,7 +99,17 @@ impl Kernel {
 
     /// A program that does nothing, to measure the others against.
     pub fn empty_runner(&self) -> Result<Runner, DatapathError> {
-        Runner::empty(&self.pins.program("empty"))
+        Runner::empty(&self.pins.program("empty"), false)
+    }
+
+    /// As [`Kernel::runner`], of the program for sockets. What it is run on belongs to the cgroup of the calling process.
+    pub fn socket_runner(&self, direction: Direction) -> Result<Runner, DatapathError> {
+        Runner::open_socket(&self.pins.program(programs::socket_name(direction)))
+    }
+
+    /// As [`Kernel::empty_runner`], for sockets.
+    pub fn empty_socket_runner(&self) -> Result<Runner, DatapathError> {
+        Runner::empty(&self.pins.program("empty"), true)
     }
 
     /// All tracked IPv4 flows, unanswered ones last.

@@ -326,17 +326,19 @@ struct ProgLoadAttr {
     rest: [u64; 8],
 }
 
-/// Loads a classifier that lets everything on and does nothing else.
-pub(super) fn load_empty_classifier() -> io::Result<OwnedFd> {
+/// Loads a program for devices, or for sockets, that lets everything on and does nothing else.
+pub(super) fn load_empty(socket: bool) -> io::Result<OwnedFd> {
     const BPF_PROG_TYPE_SCHED_CLS: u32 = 3;
-    // r0 = TC_ACT_UNSPEC; exit
+    const BPF_PROG_TYPE_CGROUP_SKB: u32 = 8;
+    // r0 = TC_ACT_UNSPEC, or 1; exit
+    let answer: u64 = if socket { 1 } else { 0xffff_ffff };
     let instructions: [u64; 2] = if cfg!(target_endian = "little") {
-        [0xffff_ffff_0000_00b7, 0x95]
+        [answer << 32 | 0xb7, 0x95]
     } else {
-        [0xb700_0000_ffff_ffff, 0x95 << 56]
+        [0xb7 << 56 | answer, 0x95 << 56]
     };
     let mut attr = ProgLoadAttr {
-        prog_type: BPF_PROG_TYPE_SCHED_CLS,
+        prog_type: if socket { BPF_PROG_TYPE_CGROUP_SKB } else { BPF_PROG_TYPE_SCHED_CLS },
         insn_cnt: instructions.len() as u32,
         insns: instructions.as_ptr() as u64,
         license: c"GPL".as_ptr() as u64,

@@ -99,6 +99,7 @@ fn whole(inputs: &Inputs<'_>, numbers: &mut Numbers, narrow: u32) -> Result<Comp
         workloads,
         owners,
         named: tables.named,
+        places_stale: false,
         stale: false,
     };
     let subjects = set.workloads.iter().filter_map(|workload| state.plan(workload)).collect();

@@ -159,6 +159,9 @@ impl Compiled {
         let identity = numbers.identity(identity_key(kind, &workload.name))?;
         let base = self.state.cells.base(&workload.labels);
         let known = Known::new(identity, base, workload);
+        if known.hosted && self.state.places_stale {
+            return Ok(None);
+        }
         let (hooked, hosted, addresses) = (known.hooked, known.hosted, known.addresses.clone());
         let before = self.state.workloads.insert(workload.name.clone(), known);
 
@@ -240,8 +243,11 @@ impl Compiled {
         }
         // Who lives on the machine's addresses would stand elsewhere.
         if self.state.cells.places_of(host) != self.state.cells.places {
-            self.state.stale = true;
-            return Ok(None);
+            if self.host.mode != SegmentMode::Off || self.state.workloads.values().any(|known| known.hosted) {
+                self.state.stale = true;
+                return Ok(None);
+            }
+            self.state.places_stale = true;
         }
         let before = std::mem::replace(&mut self.state.host, host.to_vec());
         let hosted = |known: &Known| known.hosted && !known.addresses.is_empty();

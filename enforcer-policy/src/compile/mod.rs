@@ -101,6 +101,8 @@ struct State {
     owners: HashMap<IpAddr, String>,
     /// Endpoints of single addresses that groups or rules name, where no workload and no host has them.
     named: HashMap<IpAddr, Endpoint>,
+    /// The machine's addresses changed, and where they lie to the rules: who lives on them can't be added in place.
+    places_stale: bool,
     /// A change didn't fit: what is here no longer tells what the tables hold.
     stale: bool,
 }

@@ -4,10 +4,12 @@
 
 use super::Engine;
 use crate::cgroups::{Change, Claims, Root};
+use crate::datapath::DatapathError;
 use enforcer_common::maps::{Cgroup, Subject};
-use enforcer_policy::compile::{Compiled, HostPlan, SubjectPlan};
+use enforcer_policy::compile::{Compiled, Delta, HostPlan, SubjectPlan};
 use enforcer_policy::model::SegmentMode;
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use tracing::{debug, info, warn};
 
 /// A cgroup, and what the tables say of it.
@@ -36,6 +38,8 @@ pub(super) struct Cgroups {
     by_id: BTreeMap<u64, Known>,
     claims: Claims,
     hooked: Hooked,
+    /// Whether the tables say whose cgroups are, and who those are. Without it, hooks would deny everything.
+    told: bool,
 }
 
 /// Whether anybody is known by a cgroup.
@@ -92,13 +96,18 @@ impl Cgroups {
         if self.root.is_none() || !needed && self.hooked == Hooked::No {
             return (Vec::new(), Vec::new());
         }
+        self.everybody(compiled)
+    }
+
+    fn everybody(&self, compiled: &Compiled) -> (Vec<(u32, Subject)>, Vec<(u64, Cgroup)>) {
         let claims = self.claims(compiled);
         let whose = self.by_id.iter().map(|(id, known)| (*id, claims.classify(&known.path))).collect();
         (subjects(compiled), whose)
     }
 
-    /// The tables say this of cgroups.
+    /// The tables say this of cgroups, if anything.
     pub(super) fn written(&mut self, compiled: &Compiled, cgroups: &[(u64, Cgroup)]) {
+        self.told = !cgroups.is_empty();
         self.claims = self.claims(compiled);
         for known in self.by_id.values_mut() {
             known.whose = None;
@@ -137,10 +146,13 @@ impl Engine {
             (Some(_), true) if !self.datapath.judges_sockets() => Hooked::Failed(
                 "this kernel doesn't take programs for sockets (Linux 5.12 and later do)".to_owned(),
             ),
-            (Some(root), true) => match self.datapath.attach_cgroup(&root.dir) {
-                Ok(()) => Hooked::Yes,
-                Err(error) => Hooked::Failed(error.to_string()),
-            },
+            (Some(root), true) => {
+                let dir = root.dir.clone();
+                match self.tell_all_cgroups().and_then(|()| self.datapath.attach_cgroup(&dir)) {
+                    Ok(()) => Hooked::Yes,
+                    Err(error) => Hooked::Failed(error.to_string()),
+                }
+            }
         };
         if hooked != self.cgroups.hooked {
             match &hooked {
@@ -154,9 +166,42 @@ impl Engine {
         self.cgroups.hooked = hooked;
     }
 
+    /// Tells the tables whose cgroups are, where they weren't told with the set.
+    fn tell_all_cgroups(&mut self) -> Result<(), DatapathError> {
+        let Some(live) = self.live.as_ref().filter(|_| !self.cgroups.told) else { return Ok(()) };
+        let compiled = Arc::clone(&live.compiled);
+        let (subjects, cgroups) = self.cgroups.everybody(&compiled);
+        let subjects: Vec<_> =
+            subjects.into_iter().map(|(number, subject)| (number, Some(subject))).collect();
+        self.announce(self.next_expiry());
+        self.datapath.apply_delta(&Delta::default(), &subjects)?;
+        let writes: Vec<_> = cgroups.iter().map(|(id, whose)| (*id, Some(*whose))).collect();
+        self.datapath.set_cgroups(&writes)?;
+        self.cgroups.written(&compiled, &cgroups);
+        Ok(())
+    }
+
+    /// Workloads changed in place: cgroups that are somebody else's now are told to the tables.
+    pub(super) fn reclaim_cgroups(&mut self) {
+        let Some(live) = self.live.as_ref().filter(|_| self.cgroups.told) else { return };
+        let claims = self.cgroups.claims(&live.compiled);
+        if claims == self.cgroups.claims {
+            return;
+        }
+        self.cgroups.claims = claims;
+        let mut writes = Vec::new();
+        for (id, known) in &mut self.cgroups.by_id {
+            let whose = self.cgroups.claims.classify(&known.path);
+            if known.whose.replace(whose) != Some(whose) {
+                writes.push((*id, Some(whose)));
+            }
+        }
+        self.write_cgroups(writes);
+    }
+
     /// Cgroups came or went.
     pub(super) fn cgroups_changed(&mut self, changes: Vec<Change>) {
-        let told = self.live.is_some() && self.cgroups.hooked == Hooked::Yes;
+        let told = self.live.is_some() && self.cgroups.told;
         let mut writes = Vec::new();
         for change in changes {
             match change {
@@ -178,6 +223,10 @@ impl Engine {
                 }
             }
         }
+        self.write_cgroups(writes);
+    }
+
+    fn write_cgroups(&mut self, writes: Vec<(u64, Option<Cgroup>)>) {
         if writes.is_empty() {
             return;
         }
@@ -193,7 +242,7 @@ impl Engine {
 
     /// Tells the tables of cgroups that they couldn't be told of before.
     pub(super) fn retell_cgroups(&mut self) {
-        if self.cgroups.hooked != Hooked::Yes {
+        if !self.cgroups.told {
             return;
         }
         let untold: Vec<Change> = self

@@ -141,22 +141,24 @@ impl Engine {
         self.names.learn(&identity, []);
         let before = live.put(workload).map_or(Vec::new(), |before| before.addresses);
         self.names.relocate(&before, &workload.addresses, number);
-        self.write(&delta)
+        let written = self.write(&delta, &[]);
+        self.reclaim_cgroups();
+        written
     }
 
     fn remove(&mut self, name: &str) -> bool {
         let Some(live) = &mut self.live else { return false };
-        // Its cgroups become somebody else's.
-        if live.compiled.subject(name).is_some_and(|plan| !plan.hosted.is_empty()) {
-            return false;
-        }
+        let hosted = live.compiled.subject(name).map_or(Vec::new(), |plan| plan.hosted.clone());
         let Ok(Some(delta)) = Arc::make_mut(&mut live.compiled).remove_workload(name, &mut self.numbers)
         else {
             return false;
         };
         let before = live.take(name).map_or(Vec::new(), |before| before.addresses);
         self.names.relocate(&before, &[], None);
-        self.write(&delta)
+        // Its cgroups are somebody else's before it is gone.
+        self.reclaim_cgroups();
+        let gone: Vec<u32> = hosted.iter().map(|(number, _)| *number).collect();
+        self.write(&delta, &gone)
     }
 
     /// Tells the set in force the machine's new addresses; whether that was possible in place.
@@ -165,20 +167,21 @@ impl Engine {
         match Arc::make_mut(&mut live.compiled).set_host_addresses(&self.host) {
             Ok(Some(delta)) => {
                 self.names.locate(&live.set, &self.host, &live.compiled.identities);
-                self.write(&delta)
+                self.write(&delta, &[])
             }
             Ok(None) | Err(_) => false,
         }
     }
 
-    /// Writes a change over the tables, with the subjects of the devices it concerns.
-    fn write(&mut self, delta: &Delta) -> bool {
+    /// Writes a change over the tables, with the subjects of the devices and cgroups it concerns; `gone` are those of who was known by a cgroup.
+    fn write(&mut self, delta: &Delta, gone: &[u32]) -> bool {
         self.announce(self.next_expiry());
         let Some(live) = &mut self.live else { return false };
         let devices = !delta.subjects.is_empty() || !delta.removed_subjects.is_empty();
         let wanted = devices.then(|| self.interfaces.subjects(&live.compiled.subjects));
         let mut changed = wanted.as_ref().map_or_else(Vec::new, |wanted| self.interfaces.changed(wanted));
         changed.extend(delta.subjects.iter().flat_map(|plan| &plan.hosted).map(|(n, one)| (*n, Some(*one))));
+        changed.extend(gone.iter().map(|number| (*number, None)));
         match self.datapath.apply_delta(delta, &changed) {
             Ok(epoch) => debug!(epoch, "written over the tables"),
             Err(error) => {

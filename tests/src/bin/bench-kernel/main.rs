@@ -14,9 +14,11 @@ use enforcer_agent::kernel::{Kernel, KernelConfig, Runner};
 use enforcer_common::maps::Direction;
 use enforcer_policy::compile::{Compiled, Delta, Image};
 
+use enforcer_common::maps::Cgroup;
+use enforcer_tests::own_cgroup;
 use measure::{DEVICE, hot, median, on_cpu, single};
 use report::{Change, Packet, Report};
-use scene::{Frames, ring, subject};
+use scene::{Frames, hosted, ring, subject};
 
 /// Rounds of everything, of which the median counts.
 const ROUNDS: u16 = 9;
@@ -90,9 +92,16 @@ fn maps(kernel: &mut Kernel, image: &Image, report: &mut Report) -> Result<()> {
 
 /// Times of packets with one policy set in force.
 fn packets(kernel: &mut Kernel, policies: &'static str, compiled: &Compiled) -> Result<Vec<Packet>> {
-    kernel.install(&compiled.image, &[(DEVICE, subject(compiled)?)]).map_err(explained)?;
+    let subject = subject(compiled)?;
+    let (number, resident) = hosted(subject);
+    let whose = Cgroup { number, below: number };
+    let subjects = [(DEVICE, subject), (number, resident)];
+    kernel.install_whole(&compiled.image, &subjects, &[(own_cgroup()?, whose)]).map_err(explained)?;
     let (egress, ingress) = (runner(kernel, Direction::Egress)?, runner(kernel, Direction::Ingress)?);
     let empty = kernel.empty_runner().map_err(explained)?;
+    let at_socket = |direction| kernel.socket_runner(direction).map_err(explained);
+    let sockets = (at_socket(Direction::Egress)?, at_socket(Direction::Ingress)?);
+    let empty_socket = kernel.empty_socket_runner().map_err(explained)?;
     let mut rounds: Vec<Vec<(String, f64, f64)>> = Vec::new();
     for round in 0..ROUNDS {
         let mut times = Vec::new();
@@ -111,6 +120,18 @@ fn packets(kernel: &mut Kernel, policies: &'static str, compiled: &Compiled) -> 
             hot_case("established, sent", &egress, &frames.sends(), true)?;
             hot_case("established, received", &ingress, &frames.receives(), true)?;
             hot_case("denied", &egress, &frames.denied(), false)?;
+            let (sends, receives) = (&sockets.0, &sockets.1);
+            for (program, frame) in [(sends, &syn), (receives, &syn_ack), (sends, &ack)] {
+                program.run(DEVICE, frame, 1).map_err(explained)?;
+            }
+            let beside = hot(&empty_socket, &frames.sends(), true)?;
+            let mut socket_case = |what: &str, program: &Runner, frame: &[u8], passes: bool| -> Result<()> {
+                times.push((format!("{what} at a socket, {family}"), hot(program, frame, passes)?, beside));
+                Ok(())
+            };
+            socket_case("established, sent", sends, &frames.sends(), true)?;
+            socket_case("established, received", receives, &frames.receives(), true)?;
+            socket_case("denied", sends, &frames.denied(), false)?;
             let first = 1_024 + round * 4_000;
             let clock = single(&empty, |port| frames.opening(port), first)?;
             let opening = single(&egress, |port| frames.opening(port), first)?;

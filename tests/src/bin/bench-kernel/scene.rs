@@ -56,6 +56,12 @@ pub(crate) fn subject(compiled: &Compiled) -> Result<Subject> {
     Ok(compiled.subject("w0").ok_or_else(|| anyhow!("the first workload has no hook"))?.subject)
 }
 
+/// The same as somebody known by a cgroup, with its number.
+pub(crate) fn hosted(subject: Subject) -> (u32, Subject) {
+    let flags = Subject::HOSTED | Subject::NO_LINK_HEADER;
+    (Subject::hosted(subject.identity), Subject { flags, address4: [0], address6: [0; 4], ..subject })
+}
+
 /// Frames between the first workload and the second.
 #[derive(Clone, Copy)]
 pub(crate) struct Frames {
