@@ -241,6 +241,9 @@ impl Compiled {
         if self.state.stale {
             return Ok(None);
         }
+        if self.state.host == host {
+            return Ok(Some(Delta::default()));
+        }
         // Who lives on the machine's addresses would stand elsewhere.
         if self.state.cells.places_of(host) != self.state.cells.places {
             if self.host.mode != SegmentMode::Off || self.state.workloads.values().any(|known| known.hosted) {

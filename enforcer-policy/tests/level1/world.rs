@@ -5,7 +5,7 @@ use enforcer_common::packet::Frame;
 use enforcer_common::{Hook, Outcome, Word, judge};
 use enforcer_policy::compile::{Clock, Compiled, Inputs, Numbers, SubjectPlan, compile_with_breadth};
 use enforcer_policy::memory::MemoryTables;
-use enforcer_policy::model::{PolicySet, WorkloadMatch};
+use enforcer_policy::model::{Entity, PolicySet, Selector, WorkloadMatch};
 use enforcer_policy::reference::{Direction, Packet};
 use enforcer_policy::testing::{Scene, frame};
 use jiff::Timestamp;
@@ -160,9 +160,9 @@ impl Compiled1 {
     }
 }
 
-/// As the reference has it: this build enforces by interface.
+/// As the reference has it: this build finds no container by itself.
 fn hooked(plan: &SubjectPlan) -> bool {
-    plan.matches.iter().any(|entry| matches!(entry, WorkloadMatch::Interface(_)))
+    plan.matches.iter().any(|entry| !matches!(entry, WorkloadMatch::Container { .. }))
 }
 
 fn whole(
@@ -175,8 +175,15 @@ fn whole(
     let mut set: PolicySet = scene.set.clone();
     let mut host = scene.hosts.as_slice();
     if variant.late {
+        // Who lives on the machine's addresses moves with them, which is no change in place.
+        let resident =
+            set.workloads.iter().flat_map(|workload| &workload.matches).any(WorkloadMatch::is_cgroup);
+        let host_held =
+            set.segments.iter().any(|segment| segment.select.contains(&Selector::Entity(Entity::Host)));
+        if !resident && !host_held {
+            host = &[];
+        }
         set.workloads.clear();
-        host = &[];
     }
     let clock = Clock { now, boot_ns };
     let inputs = Inputs { set: &set, host, default_mode: scene.default_mode, clock };
