@@ -377,7 +377,7 @@ impl Tally {
 
     /// Which way the packets went.
     pub const fn direction(self) -> Direction {
-        if self.0 / Self::WORDS % 2 == 0 { Direction::Egress } else { Direction::Ingress }
+        if (self.0 / Self::WORDS).is_multiple_of(2) { Direction::Egress } else { Direction::Ingress }
     }
 
     /// What was said of them.

@@ -3,16 +3,16 @@
 //! What a generation owns is not preallocated: it is as large as the policy set. What packets fill is preallocated, so that
 //! no packet waits for memory, and the established flows are no LRU: new flows can't push them out.
 
+use crate::claim::Claimed;
 use aya_ebpf::bindings::{BPF_F_MMAPABLE, BPF_F_NO_PREALLOC};
 use aya_ebpf::macros::map;
 use aya_ebpf::maps::{Array, HashMap, LpmTrie, LruHashMap, PerCpuArray, RingBuf};
 use enforcer_common::flow::{FlowEntry, FlowKey, FragmentEntry, FragmentKey};
 use enforcer_common::judge::Scratch;
 use enforcer_common::maps::{
-    AddressKey, Cgroup, CgroupKey, Control, Endpoint, EventCounter, Generation, PairKey, PrefixData, Quota, ReasonCounter,
-    RuleCounter, Subject, SubjectKey, Tally, limits,
+    AddressKey, Cgroup, CgroupKey, Control, Endpoint, EventCounter, Generation, PairKey, PrefixData, Quota,
+    ReasonCounter, RuleCounter, Subject, SubjectKey, Tally, limits,
 };
-use crate::claim::Claimed;
 use enforcer_common::{Decision, Interval, PortSet};
 
 /// Mapped into the daemon, so that a switch is one store.

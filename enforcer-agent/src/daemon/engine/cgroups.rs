@@ -42,6 +42,9 @@ pub(super) struct Cgroups {
     told: bool,
 }
 
+/// Subjects by number, and whose each cgroup is.
+pub(super) type Residents = (Vec<(u32, Subject)>, Vec<(u64, Cgroup)>);
+
 /// Whether anybody is known by a cgroup.
 fn is_needed(plans: &[SubjectPlan], host: &HostPlan) -> bool {
     host.mode != SegmentMode::Off || plans.iter().any(|plan| !plan.hosted.is_empty())
@@ -91,7 +94,7 @@ impl Cgroups {
     }
 
     /// Subjects and cgroups of a set, for as long as sockets are hooked or about to be.
-    pub(super) fn of_set(&self, compiled: &Compiled) -> (Vec<(u32, Subject)>, Vec<(u64, Cgroup)>) {
+    pub(super) fn of_set(&self, compiled: &Compiled) -> Residents {
         let needed = is_needed(&compiled.subjects, &compiled.host);
         if self.root.is_none() || !needed && self.hooked == Hooked::No {
             return (Vec::new(), Vec::new());
@@ -99,7 +102,7 @@ impl Cgroups {
         self.everybody(compiled)
     }
 
-    fn everybody(&self, compiled: &Compiled) -> (Vec<(u32, Subject)>, Vec<(u64, Cgroup)>) {
+    fn everybody(&self, compiled: &Compiled) -> Residents {
         let claims = self.claims(compiled);
         let whose = self.by_id.iter().map(|(id, known)| (*id, claims.classify(&known.path))).collect();
         (subjects(compiled), whose)
