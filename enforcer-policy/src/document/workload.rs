@@ -120,11 +120,11 @@ pub(super) fn segment(
         None => Some(OnDeny::default()),
     };
     for selector in select.iter().flatten() {
-        if let (Selector::Entity(Entity::Host | Entity::World), Some(node)) = (selector, node) {
+        if let (Selector::Entity(Entity::World), Some(node)) = (selector, node) {
             reader.warn_help(
                 node.span,
-                "a Segment selects workloads: `host` and `world` are none",
-                "select by `labels`, or with `entity: workloads`",
+                "a Segment selects workloads and the host: `world` is neither",
+                "select by `labels`, or with `entity: workloads` or `entity: host`",
             );
         }
     }
