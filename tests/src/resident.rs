@@ -33,6 +33,11 @@ impl Resident {
         Ok(Self { child, stdin, stdout: BufReader::new(stdout) })
     }
 
+    /// Moves it into another cgroup, with all that it has open.
+    pub fn move_to(&self, cgroup: &Path) {
+        fs::write(cgroup.join("cgroup.procs"), self.child.id().to_string()).expect("the cgroup takes it");
+    }
+
     /// Says a line, and whether the answer is yes.
     fn ask(&mut self, line: &str) -> bool {
         self.say(line);

@@ -204,6 +204,12 @@ impl World {
         start().unwrap_or_else(|error| panic!("cannot start a process in `{cgroup}`: {error:#}"))
     }
 
+    /// The same, in a workload's network namespace.
+    pub fn resident_of(&self, workload: &Workload, cgroup: &str) -> Resident {
+        let start = || Resident::start(workload.namespace(), &resident::make(&self.cgroup, cgroup)?);
+        start().unwrap_or_else(|error| panic!("cannot start a process in `{cgroup}`: {error:#}"))
+    }
+
     /// The cgroup of this world's own, where its daemon may hook sockets.
     #[must_use]
     pub fn cgroup(&self) -> &Path {

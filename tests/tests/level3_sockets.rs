@@ -59,7 +59,7 @@ fn services_on_loopback_are_told_apart_at_both_ends() {
 }
 
 #[test]
-fn services_and_workloads_behind_devices_know_each_other() {
+fn e81_services_and_workloads_behind_devices_know_each_other() {
     let mut world = world!();
     let web = world.workload("web", 10);
     let _echo = web.serve(&[Protocol::Tcp(8080), Protocol::Udp(8080)]);
@@ -111,7 +111,7 @@ fn a_service_is_judged_from_its_first_packet() {
 }
 
 #[test]
-fn a_dead_daemon_lets_nobody_new_in_and_nobody_known_down() {
+fn e99_a_dead_daemon_lets_nobody_new_in_and_nobody_known_down() {
     let mut world = world!();
     let more = unit("d") + &allow("d-to-b", &app("d"), &app("b"), "tcp/5000");
     let [mut a, _b, mut c] = shop(&mut world, &more);
@@ -212,4 +212,51 @@ fn a_link_that_others_took_off_is_put_back() {
     assert!(a.tcp(to), "and what is allowed still is");
     let status = world.daemon().enforcer(&["status", "-o", "json"]).unwrap().json().unwrap();
     assert!(status["tamper"].to_string().contains("hook-removed"), "{}", status["tamper"]);
+}
+
+#[test]
+fn e73_a_socket_stays_its_makers_and_a_new_one_is_its_new_cgroups() {
+    let mut world = world!();
+    let [mut a, _b, c] = shop(&mut world, "");
+    let to = B.parse().unwrap();
+    assert!(a.open("kept", to));
+    a.move_to(&world.cgroup().join("system.slice/c.service"));
+    assert!(a.talk("kept"), "the socket was made by who may");
+    assert!(!a.tcp(to), "this one wasn't");
+    drop(c);
+}
+
+#[test]
+fn e72_a_second_way_out_is_judged_at_the_socket() {
+    let mut world = world!();
+    let (inside, outside) = (world.workload("inside", 10), world.workload("outside", 20));
+    let _echo = outside.serve(&[Protocol::Tcp(8080), Protocol::Udp(8080)]);
+    let root = world.cgroup().file_name().unwrap().to_str().unwrap().to_owned();
+    let mut process = world.resident_of(&inside, "pod");
+    // A device that nobody claims leads past the one that is hooked.
+    let (here, there) = (inside.namespace().name(), outside.namespace().name());
+    world.ip(&[&format!("link add second netns {here} type veth peer name second netns {there}")]).unwrap();
+    for (workload, address) in [(&inside, "192.0.2.1"), (&outside, "192.0.2.2")] {
+        let name = workload.namespace().name();
+        for line in [format!("address add {address}/24 dev second"), "link set second up".to_owned()] {
+            let done =
+                std::process::Command::new("ip").args(["-n", name]).args(line.split(' ')).status().unwrap();
+            assert!(done.success(), "{line}");
+        }
+    }
+    let past = at("192.0.2.2", 8080);
+    assert!(process.tcp(past), "the way is there");
+    let text = format!(
+        "{HEAD}kind: Workload\nmetadata: {{name: inside}}\nspec:\n  labels: {{app: inside}}\n  \
+         match: [{{interface: {}}}, {{cgroup: /{root}/pod/**}}]\n  addresses: [{}, \"{}\"]\n",
+        inside.interface(),
+        inside.v4(),
+        inside.v6()
+    );
+    let policy =
+        text + &outside.document() + &allow("out", &app("inside"), &app("outside"), "tcp/8080, udp/8080");
+    world.start_daemon(DaemonOptions::with_policy(&policy)).unwrap();
+    assert!(!process.tcp(past) && !process.udp(past), "its address there isn't its own");
+    let to = SocketAddr::new(outside.v4(), 8080);
+    assert!(process.tcp(to) && process.udp(to), "the way that is its own is open");
 }

@@ -51,9 +51,12 @@ pub(super) fn attacks() -> Vec<Attack> {
             "A second path out of the workload: macvlan, ipvlan, SR-IOV, another interface, a tunnel device inside",
             "sockets are judged in their cgroup as well; an uncovered link is an event, and isolates under `strict`",
         )
-        .waits("cgroup hooks"),
+        .note(
+            "A workload that a cgroup match finds as well is judged at its sockets, whichever device they go by. What a packet socket sends by another device isn't; that device \
+             alone is no event.",
+        ),
         Attack::new("E73", "A socket opened by an allowed process and handed to a denied one; setns", "judged at use where that is possible; a stated limit elsewhere")
-            .waits("cgroup hooks"),
+            .note("A socket is its maker's for as long as it lives. At a device the packet counts, whoever's socket it came from."),
         Attack::new("E74", "Sockets that are older than the agent", "listed; adopted or cut by policy")
             .note("They are cut: what the enforcer didn't see begin is `state`.")
             .waits("a list of them (`enforcer doctor`)"),

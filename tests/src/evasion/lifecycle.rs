@@ -8,9 +8,8 @@ pub(super) fn attacks() -> Vec<Attack> {
         Attack::new("E99", "The agent is down and a new workload appears", "denied by a hook above its device, or by default")
             .note(
                 "While a daemon runs, a new device is hooked within milliseconds. While none does, what a new workload sends to managed ones is judged at \
-                 their hooks, as from nobody known; what it sends elsewhere isn't.",
-            )
-            .waits("a hook above the device (cgroup hooks, the host's own devices)"),
+                 their hooks, as from nobody known; what it sends elsewhere isn't. A service is unknown, and denied, from its start: its cgroup's hooks are there already.",
+            ),
         Attack::new("E100", "An upgrade or a downgrade to another layout of the maps, also one that is killed at it", "no packet is judged by neither; flows stay open")
             .note(
                 "Of 10,000 datagrams a second that are forbidden none passes, and of as many that are allowed none is lost, from before the upgrade until after the downgrade. Where the layout of \
