@@ -24,8 +24,9 @@ use crate::datapath::DatapathError;
 
 /// The first kernel with tcx.
 const TCX_SINCE: KernelVersion = KernelVersion::new(6, 6, 0);
-/// The first kernel in which programs can exchange two values in one instruction, which those at sockets have to.
-pub(super) const SOCKETS_SINCE: KernelVersion = KernelVersion::new(5, 12, 0);
+/// The first kernel in which a socket's cgroup is its own whatever cgroup v1 does with it (before, the use of `net_cls` takes it away). Since 5.12
+/// programs can exchange two values in one instruction, which those at sockets have to.
+pub(super) const SOCKETS_SINCE: KernelVersion = KernelVersion::new(5, 15, 0);
 /// The first kernel that accounts maps to memory cgroups rather than to `RLIMIT_MEMLOCK`.
 const NO_MEMLOCK_SINCE: KernelVersion = KernelVersion::new(5, 11, 0);
 /// The first kernel that lets programs read the coarse clock.

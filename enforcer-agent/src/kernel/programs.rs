@@ -97,7 +97,7 @@ impl Programs {
     pub(super) fn socket_fd(&self, direction: Direction) -> Result<Fd<'_>, DatapathError> {
         if !self.sockets {
             return Err(DatapathError::new("this kernel doesn't take programs for sockets")
-                .with_help("units, cgroups and the host itself can be held from Linux 5.12 on"));
+                .with_help("units, cgroups and the host itself can be held from Linux 5.15 on"));
         }
         let name = socket_name(direction);
         let program: &CgroupSkb = self

@@ -147,7 +147,7 @@ impl Engine {
             },
             (None, true) => Hooked::Failed("no cgroup v2 hierarchy was found".to_owned()),
             (Some(_), true) if !self.datapath.judges_sockets() => Hooked::Failed(
-                "this kernel doesn't take programs for sockets (Linux 5.12 and later do)".to_owned(),
+                "this kernel doesn't take programs for sockets (Linux 5.15 and later do)".to_owned(),
             ),
             (Some(root), true) => {
                 let dir = root.dir.clone();
