@@ -14,6 +14,8 @@ pub enum Exit {
     Unanswered = 2,
     /// The policy is invalid.
     Invalid = 3,
+    /// Refused because it would lock the operator out.
+    LocksOut = 4,
 }
 
 impl Termination for Exit {

@@ -1,5 +1,6 @@
 //! The daemon and the command line as a library.
 
+mod action_line;
 mod cgroups;
 pub mod client;
 pub mod command;

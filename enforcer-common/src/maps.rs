@@ -25,7 +25,7 @@ impl Direction {
     }
 }
 
-/// Which generation is in force: `epoch << 8 | changing << 1 | bank`, one word so that it is read and written whole.
+/// Which generation is in force: `epoch << 8 | unconfirmed << 2 | changing << 1 | bank`, one word so that it is read and written whole.
 /// The epoch rises with every change of anything a verdict depends on; a flow judged under another epoch is judged again.
 #[repr(transparent)]
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -59,6 +59,34 @@ impl Control {
     /// killed at it.
     pub const fn is_changing(self) -> bool {
         self.0 & 2 != 0
+    }
+
+    /// The same, in force until [`Generation::until`] and no longer.
+    #[must_use]
+    pub const fn unconfirmed(self) -> Self {
+        Self(self.0 | 4)
+    }
+
+    /// Whether the bank in force is so until a deadline only.
+    #[inline(always)]
+    pub const fn is_unconfirmed(self) -> bool {
+        self.0 & 4 != 0
+    }
+
+    /// What is in force once that deadline has passed: the other bank, under an epoch of its own, so that every flow is judged anew.
+    #[inline(always)]
+    #[must_use]
+    pub const fn fallback(self) -> Self {
+        Self::new(Self::next(self.epoch()), self.bank() ^ 1)
+    }
+
+    /// The epoch after this one; 0 is skipped when the count comes round.
+    #[inline(always)]
+    pub const fn next(epoch: u32) -> u32 {
+        match epoch.wrapping_add(1) {
+            0 => 1,
+            next => next,
+        }
     }
 }
 
@@ -105,6 +133,8 @@ pub mod kind {
     pub const HOST: u8 = 3;
     /// A multicast or broadcast destination that a rule names.
     pub const MULTICAST: u8 = 4;
+    /// Beside another kind: nobody speaks with it but whom [`super::Quarantine`] names.
+    pub const QUARANTINED: u8 = 128;
 }
 
 /// Exact address of a bank.
@@ -159,6 +189,8 @@ pub struct Generation {
     pub flags: u32,
     /// Zero.
     pub reserved: u32,
+    /// Where the control word says [`Control::is_unconfirmed`]: until when the bank is in force, boot-time clock, nanoseconds.
+    pub until: u64,
 }
 
 impl Generation {
@@ -216,6 +248,8 @@ impl Subject {
     pub const HOSTED: u8 = 16;
     /// The machine itself: all that no workload claims.
     pub const IS_HOST: u8 = 32;
+    /// Cut off, as [`Quarantine`] says, whatever `mode` is.
+    pub const QUARANTINED: u8 = 64;
     /// Numbers below this stand in an array (two banks each), others in a hash: interface indexes as they are, [`Subject::hosted`]
     /// numbers without their top bit.
     pub const DIRECT: u32 = 65_536;
@@ -299,6 +333,47 @@ pub struct SubjectKey {
     pub bank: u32,
     /// As the hook has it.
     pub number: u32,
+}
+
+/// Key of a quarantine.
+#[repr(C)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Hash)]
+pub struct QuarantineKey {
+    /// 0 or 1.
+    pub bank: u32,
+    /// Identity number of who is cut off.
+    pub identity: u32,
+}
+
+/// How long an identity is cut off, and the one path into it that is left. Who is marked and has no entry is cut off for good.
+#[repr(C)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Hash)]
+pub struct Quarantine {
+    /// Boot-time clock, nanoseconds; `u64::MAX` for until it is released.
+    pub deadline: u64,
+    /// `protocol << 16 | port` at which it may be reached; 0 for nothing.
+    pub port: u32,
+    /// How many of `peers` count.
+    pub count: u32,
+    /// Identities that may reach it there; 0 is the world.
+    pub peers: [u32; Self::PEERS],
+    /// The address that may, where `family` isn't 0; IPv4 in the first word.
+    pub address: [u32; 4],
+    /// 4, 6, or 0.
+    pub family: u32,
+    /// Zero.
+    pub reserved: u32,
+}
+
+impl Quarantine {
+    /// How many identities the one path may be for.
+    pub const PEERS: usize = 8;
+
+    /// Until `deadline`, with no path left.
+    pub const fn sealed(deadline: u64) -> Self {
+        let (peers, address) = ([0; Self::PEERS], [0; 4]);
+        Self { deadline, port: 0, count: 0, peers, address, family: 0, reserved: 0 }
+    }
 }
 
 /// Counters of one rule, per CPU: packets it decided.
@@ -460,6 +535,8 @@ impl Quota {
 pub mod limits {
     /// Cgroups, both banks together.
     pub const CGROUPS: u32 = 131_072;
+    /// Identities that are cut off, per bank.
+    pub const QUARANTINES: u32 = 4_096;
     /// Addresses per family and bank.
     pub const ADDRESSES: u32 = 262_144;
     /// Prefixes per family, both banks together.
@@ -497,9 +574,10 @@ pub mod limits {
 const _: () = assert!(size_of::<Endpoint>() == 16);
 const _: () = assert!(size_of::<AddressKey<1>>() == 8 && size_of::<AddressKey<4>>() == 20);
 const _: () = assert!(size_of::<PairKey>() == 12);
-const _: () = assert!(size_of::<Generation>() == 72);
+const _: () = assert!(size_of::<Generation>() == 80);
 const _: () = assert!(size_of::<Subject>() == 48);
 const _: () = assert!(size_of::<CgroupKey>() == 8 && size_of::<Cgroup>() == 8);
+const _: () = assert!(size_of::<QuarantineKey>() == 8 && size_of::<Quarantine>() == 72);
 const _: () = assert!(size_of::<RuleCounter>() == 32);
 const _: () =
     assert!(Tally::new(mode::ENFORCE, Direction::Ingress, crate::Word::Audited).0 == Tally::EACH - 1);
@@ -554,6 +632,8 @@ mod pod {
         SubjectKey,
         CgroupKey,
         Cgroup,
+        QuarantineKey,
+        Quarantine,
         RuleCounter
     );
     pod!(EventCounter, Quota, Decision, Interval, PortSet, FlowEntry, FlowKey<1>, FlowKey<4>, FragmentEntry);

@@ -90,7 +90,7 @@ reasons! {
     FragmentFull = 28, "fragment", "frag-full";
     /// Nothing says whose the interface or the cgroup is.
     UnknownSubject = 29, "unknown-workload", "unknown-workload";
-    /// Cut off by an operator.
+    /// Its workload, or the other end's, is cut off.
     Quarantined = 30, "quarantined", "quarantined";
     /// Address resolution and neighbour discovery that claim nothing foreign: passed.
     Neighbour = 31, "neighbour", "neighbour";
@@ -102,6 +102,8 @@ reasons! {
     FlowQuota = 34, "flow-quota", "flow-quota";
     /// Both ends are one workload's on this machine: passed.
     Within = 35, "within", "within";
+    /// The one path that a quarantine leaves: passed.
+    Forensic = 36, "forensic", "forensic";
 }
 
 impl Reason {

@@ -4,7 +4,7 @@ use crate::address::Address;
 use crate::answer::{Decision, Interval, PortSet};
 use crate::event::FlowEvent;
 use crate::flow::{FlowEntry, FlowKey, FragmentEntry, FragmentKey, Tier};
-use crate::maps::{Control, Direction, Endpoint, Generation, PairKey, Quota, Subject, Tally};
+use crate::maps::{Control, Direction, Endpoint, Generation, PairKey, Quarantine, Quota, Subject, Tally};
 use crate::verdict::Outcome;
 
 /// The tables of both families, the clocks, and where verdicts are counted.
@@ -18,6 +18,8 @@ pub trait Tables: FamilyTables<1> + FamilyTables<4> {
     fn generation(&self, bank: u32) -> Option<Generation>;
     /// Whose hook number `number` is.
     fn subject(&self, bank: u32, number: u32) -> Option<Subject>;
+    /// How an identity that is marked as such is cut off.
+    fn quarantine(&self, bank: u32, identity: u32) -> Option<&Quarantine>;
     /// The port set of a pair of classes.
     fn pair(&self, key: &PairKey) -> Option<PortSet>;
     /// Break point `index` of a bank.

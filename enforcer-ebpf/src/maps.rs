@@ -10,8 +10,8 @@ use aya_ebpf::maps::{Array, HashMap, LpmTrie, LruHashMap, PerCpuArray, RingBuf};
 use enforcer_common::flow::{FlowEntry, FlowKey, FragmentEntry, FragmentKey};
 use enforcer_common::judge::Scratch;
 use enforcer_common::maps::{
-    AddressKey, Cgroup, CgroupKey, Control, Endpoint, EventCounter, Generation, PairKey, PrefixData, Quota,
-    ReasonCounter, RuleCounter, Subject, SubjectKey, Tally, limits,
+    AddressKey, Cgroup, CgroupKey, Control, Endpoint, EventCounter, Generation, PairKey, PrefixData,
+    Quarantine, QuarantineKey, Quota, ReasonCounter, RuleCounter, Subject, SubjectKey, Tally, limits,
 };
 use enforcer_common::{Decision, Interval, PortSet};
 
@@ -33,6 +33,10 @@ pub(crate) static RESIDENTS: Array<Subject> = Array::with_max_entries(2 * Subjec
 #[map]
 pub(crate) static CGROUPS: HashMap<CgroupKey, Cgroup> =
     HashMap::with_max_entries(limits::CGROUPS, BPF_F_NO_PREALLOC);
+
+#[map]
+pub(crate) static QUARANTINES: HashMap<QuarantineKey, Quarantine> =
+    HashMap::with_max_entries(2 * limits::QUARANTINES, BPF_F_NO_PREALLOC);
 
 #[map]
 pub(crate) static ADDRESSES4: HashMap<AddressKey<1>, Endpoint> =

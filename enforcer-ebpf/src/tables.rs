@@ -10,10 +10,10 @@ use aya_ebpf::maps::lpm_trie::Key;
 use enforcer_common::address::Address;
 use enforcer_common::event::FlowEvent;
 use enforcer_common::flow::{FlowEntry, FlowKey, FragmentEntry, FragmentKey, Tier};
-use enforcer_common::judge::port_decision;
+use enforcer_common::judge::{in_force, port_decision};
 use enforcer_common::maps::{
-    AddressKey, Control, Direction, Endpoint, Generation, PairKey, Quota, RuleCounter, Subject, SubjectKey,
-    Tally, limits,
+    AddressKey, Control, Direction, Endpoint, Generation, PairKey, Quarantine, QuarantineKey, Quota, RuleCounter,
+    Subject, SubjectKey, Tally, limits,
 };
 use enforcer_common::tables::{Clock, FamilyTables, Tables};
 use enforcer_common::{Decision, Interval, Outcome, PortSet, Word};
@@ -43,7 +43,9 @@ pub(crate) struct Kernel<const HOOK: u8> {
 impl<const HOOK: u8> Kernel<HOOK> {
     #[inline(always)]
     pub(crate) fn new(skb: *mut __sk_buff) -> Self {
-        Self { skb, control: CONTROL.get(0).copied().unwrap_or_default() }
+        let mut tables = Self { skb, control: CONTROL.get(0).copied().unwrap_or_default() };
+        tables.control = in_force(&tables);
+        tables
     }
 }
 
@@ -108,6 +110,12 @@ impl<const HOOK: u8> Tables for Kernel<HOOK> {
         }
         // SAFETY: values are copied at once; a torn one can only be an older subject of the same number.
         unsafe { SUBJECTS_HIGH.get(SubjectKey { bank, number }).copied() }
+    }
+
+    #[inline(always)]
+    fn quarantine(&self, bank: u32, identity: u32) -> Option<&Quarantine> {
+        // SAFETY: map memory outlives the program's run, and an entry is only ever replaced by another.
+        unsafe { QUARANTINES.get(QuarantineKey { bank, identity }) }
     }
 
     #[inline(always)]

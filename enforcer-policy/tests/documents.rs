@@ -184,11 +184,29 @@ fn segment_modes_and_off_is_a_word() {
             select: vec![by_labels(&[("env", "prod")], vec![])],
             mode,
             on_deny: OnDeny::Drop,
+            quarantine: None,
         };
         assert_eq!(set.segments, [expected], "{word}");
     }
     let set = document("Segment", "  select: [{entity: workloads}]\n  onDeny: reset\n");
     assert_eq!(set.segments[0].on_deny, OnDeny::Reset);
+    let quarantine = |fields: &str| {
+        let set =
+            document("Segment", &format!("  select: [{{entity: workloads}}]\n  quarantine: {{{fields}}}\n"));
+        set.segments[0].quarantine.clone().unwrap()
+    };
+    assert_eq!(
+        quarantine("denied: 100, newDestinations: 50, within: 1m, action: quarantine, for: 1h"),
+        Threshold {
+            denied: Some(100),
+            new_destinations: Some(50),
+            within: 60,
+            action: ThresholdAction::Quarantine,
+            term: Some(3_600),
+        }
+    );
+    let report = quarantine("denied: 5, within: 10s");
+    assert_eq!((report.action, report.new_destinations, report.term), (ThresholdAction::Report, None, None));
 }
 
 #[test]

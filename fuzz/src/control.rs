@@ -104,18 +104,27 @@ fn answer(noticed: Noticed) {
         Message::Stop { detach, reply } => {
             reply.send(Ok(StopReply { schema: "enforcer.stop/v1".to_owned(), detached: detach })).is_err()
         }
-        Message::Apply { replies, .. } | Message::Rollback { replies } => {
+        Message::Apply { replies, .. } | Message::Rollback { replies, .. } => {
             let reply = ApplyReply {
                 schema: "enforcer.apply/v1".to_owned(),
                 outcome: Outcome::DryRun,
                 epoch: 1,
                 diagnostics: Vec::new(),
                 tests: None,
+                until: None,
             };
             (0..3).any(|_| replies.send(ApplyLine::Reply(Box::new(reply.clone()))).is_err())
         }
         // An engine that ends answers nobody.
         Message::Status(reply) => {
+            drop(reply);
+            false
+        }
+        Message::Confirm(reply) => {
+            drop(reply);
+            false
+        }
+        Message::Quarantine { reply, .. } | Message::Release { reply, .. } => {
             drop(reply);
             false
         }

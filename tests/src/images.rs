@@ -2,7 +2,7 @@
 
 use enforcer_agent::datapath::Usage;
 use enforcer_common::answer::{Answer, Decision, Interval, PortSet};
-use enforcer_common::maps::{Direction, Endpoint, Generation, PairKey, Subject, kind, mode};
+use enforcer_common::maps::{Direction, Endpoint, Generation, PairKey, Quarantine, Subject, kind, mode};
 use enforcer_policy::compile::Image;
 
 /// Something in every table: as many thousand addresses of each family as asked for, and other entries in proportion.
@@ -28,6 +28,7 @@ pub fn sized(thousands: u32) -> Image {
             .collect(),
         intervals: vec![Interval { start: 0, decision: 0 }],
         decisions: vec![Decision::NONE],
+        quarantines: vec![(7, Quarantine::sealed(u64::MAX))],
     }
 }
 

@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use enforcer_agent::daemon::clock::Instants;
 use serde_json::Value;
 
@@ -36,10 +36,12 @@ pub enum Revocation {
     PolicyExpired,
     /// The segment of both ends goes from `audit` to `enforce`.
     SegmentTightened,
+    /// The server is quarantined: that cuts all its flows, those of [`Scene::kept`] too.
+    Quarantined,
 }
 
 impl Revocation {
-    /// Every kind.
+    /// Every kind that leaves the server's other flows alone.
     pub const ALL: [Self; 5] = [
         Self::RuleRemoved,
         Self::LabelChanged,
@@ -57,6 +59,7 @@ impl Revocation {
             Self::WorkloadGone => "workload gone",
             Self::PolicyExpired => "policy expired",
             Self::SegmentTightened => "segment tightened",
+            Self::Quarantined => "quarantined",
         }
     }
 }
@@ -164,7 +167,7 @@ impl Scene {
         let tightens = kind == Revocation::SegmentTightened;
         let allow = if tightens { segment("audit") } else { rule("") };
         self.change(|scene| scene.write("50-cut.yaml", &allow))?;
-        let cut = self.open(&self.ledger, CUT, self.cut)?;
+        let mut cut = self.open(&self.ledger, CUT, self.cut)?;
         let told = self.told.read().0.len();
         let mut made = Instants::now();
         match kind {
@@ -176,6 +179,11 @@ impl Scene {
                 )?;
             }
             Revocation::WorkloadGone => self.remove("20-ledger.yaml")?,
+            Revocation::Quarantined => {
+                cut.extend(&self.kept[self.kept.len() / 2..]);
+                let said = self.world.daemon().enforcer(&["quarantine", "ledger", "--why", "a drill"])?;
+                ensure!(said.code == Some(0), "{said:?}");
+            }
             Revocation::SegmentTightened => self.write("50-cut.yaml", &segment("enforce"))?,
             Revocation::PolicyExpired => {
                 let wall = made.wall + TERM;
@@ -202,6 +210,13 @@ impl Scene {
             workloads.iter().any(|one| one["name"] == "ledger" && one["interfaces"][0]["attached"] == true)
         };
         self.world.daemon().wait_until("the hook's return", hooked);
+        Ok(())
+    }
+
+    /// Lets the server back after [`Revocation::Quarantined`].
+    pub fn release(&mut self) -> Result<()> {
+        let said = self.world.daemon().enforcer(&["release", "ledger"])?;
+        ensure!(said.code == Some(0), "{said:?}");
         Ok(())
     }
 

@@ -1,16 +1,18 @@
 //! `enforcer apply`.
 
 use super::{Failure, SocketArgs, daemon, findings, input};
-use crate::client::Lines;
+use crate::client::{Lines, call};
 use crate::daemon::engine::ApplyLine;
 use crate::exit::Exit;
 use crate::output::{Format, OutputArgs, Printer, note};
-use crate::protocol::{ApplyReply, ApplyRequest, Outcome, Plan, PolicyFile};
+use crate::protocol::{ApplyReply, ApplyRequest, Outcome, Plan, PolicyFile, Status};
 use anyhow::Context;
 use enforcer_policy::document::parse_file;
 use hyper::Method;
 use serde::Serialize;
-use std::path::PathBuf;
+use std::io::IsTerminal;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 /// Make a policy set the applied set of the running daemon, atomically
 ///
@@ -20,8 +22,9 @@ use std::path::PathBuf;
 #[derive(Debug, clap::Args)]
 #[command(
     after_help = "Examples:\n  enforcer apply -f policies/\n  enforcer apply -f policies/ --dry-run\n  \
-                        render-policies | enforcer apply -f -\n  enforcer apply --empty\n\n\
-                        Exit codes: 0 in force; 1 a FlowTest fails; 2 daemon unreachable or could not; 3 invalid."
+                        render-policies | enforcer apply -f -\n  enforcer apply -f policies/ --confirm 60s\n  enforcer apply --empty\n\n\
+                        Exit codes: 0 in force; 1 a FlowTest fails; 2 daemon unreachable or could not; 3 invalid; \
+                        4 it would cut your own session."
 )]
 pub(super) struct Args {
     /// Files or directories; `-` is stdin
@@ -33,6 +36,12 @@ pub(super) struct Args {
     /// Print what would change, and change nothing
     #[arg(long)]
     dry_run: bool,
+    /// Go back after this time, with or without the daemon, unless `enforcer confirm` comes
+    #[arg(long, value_name = "TIME", value_parser = super::duration::seconds, conflicts_with = "dry_run")]
+    confirm: Option<u64>,
+    /// Even where it cuts the session that this is typed in
+    #[arg(long)]
+    force: bool,
     #[command(flatten)]
     output: OutputArgs,
     #[command(flatten)]
@@ -56,7 +65,7 @@ pub(super) fn run(args: Args) -> Result<Exit, Failure> {
         let file = |name: &str, text: &str| PolicyFile { name: name.to_owned(), text: text.to_owned() };
         files.extend(sources.iter().map(|source| file(&source.name, &source.text)));
     }
-    let request = ApplyRequest { files, dry_run: args.dry_run };
+    let request = ApplyRequest { files, dry_run: args.dry_run, confirm: args.confirm, force: args.force };
     submit(args.socket, "/v1/apply", Some(&request), args.output.format)
 }
 
@@ -71,7 +80,7 @@ struct Report<'a> {
 pub(super) fn submit(
     socket: SocketArgs,
     path: &str,
-    request: Option<&ApplyRequest>,
+    request: Option<&impl Serialize>,
     format: Format,
 ) -> Result<Exit, Failure> {
     let socket = socket.path();
@@ -98,11 +107,38 @@ pub(super) fn submit(
                         Format::Json => out.document(&Report { reply: &reply, plan: plan.as_deref() })?,
                     }
                     out.flush()?;
+                    if reply.outcome == Outcome::Applied
+                        && reply.until.is_some()
+                        && std::io::stderr().is_terminal()
+                    {
+                        watch(&socket).await?;
+                    }
                     return Ok(exit(reply.outcome));
                 }
             }
         }
     })
+}
+
+/// Counts down on the terminal until the trial has ended one way or the other. To interrupt this changes nothing.
+async fn watch(socket: &Path) -> anyhow::Result<()> {
+    let mut interrupted = std::pin::pin!(tokio::signal::ctrl_c());
+    let left = loop {
+        let status: Status = call(socket, Method::GET, "/v1/status", None::<&()>).await?;
+        let Some(trial) = status.trial else { break status.warnings };
+        eprint!("\r{:>4} s left to confirm ", trial.left_ms.div_ceil(1_000));
+        let wait = Duration::from_millis(trial.left_ms.clamp(10, 500));
+        tokio::select! {
+            () = tokio::time::sleep(wait) => {}
+            _ = &mut interrupted => {
+                eprintln!();
+                return Ok(());
+            }
+        }
+    };
+    eprintln!();
+    findings::show(&left);
+    Ok(())
 }
 
 fn exit(outcome: Outcome) -> Exit {
@@ -111,6 +147,7 @@ fn exit(outcome: Outcome) -> Exit {
         Outcome::TestsFailed => Exit::No,
         Outcome::Failed => Exit::Unanswered,
         Outcome::Invalid => Exit::Invalid,
+        Outcome::LocksOut => Exit::LocksOut,
     }
 }
 
@@ -128,7 +165,16 @@ fn show_reply(reply: &ApplyReply, out: &mut Printer) -> anyhow::Result<()> {
     }
     let epoch = reply.epoch;
     match reply.outcome {
-        Outcome::Applied => out.line(format_args!("in force as epoch {epoch}")),
+        Outcome::Applied => match &reply.until {
+            None => out.line(format_args!("in force as epoch {epoch}")),
+            Some(until) => out.line(format_args!(
+                "in force as epoch {epoch} until {}, unless `enforcer confirm` comes",
+                enforcer_policy::diagnostic::shown(until)
+            )),
+        },
+        Outcome::LocksOut => out.line(format_args!(
+            "refused: it would cut the session it was asked for from; epoch {epoch} stays"
+        )),
         Outcome::DryRun => out.line(format_args!("dry run: nothing was changed, epoch {epoch} stays")),
         Outcome::Invalid => out.line(format_args!("invalid: nothing was changed, epoch {epoch} stays")),
         Outcome::TestsFailed => {

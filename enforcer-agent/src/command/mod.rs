@@ -4,8 +4,10 @@ mod apply;
 mod audit;
 mod check;
 mod completions;
+mod confirm;
 mod daemon;
 mod diff;
+mod duration;
 mod explain;
 mod failure;
 mod findings;
@@ -14,6 +16,8 @@ mod import;
 mod input;
 mod man;
 mod observe;
+mod quarantine;
+mod release;
 mod rollback;
 mod run;
 mod sets;
@@ -41,7 +45,7 @@ pub use failure::Failure;
                   enforcer audit -f . --flows today.pcap        what would break?\n  \
                   enforcer apply -f . --dry-run                 what would change? then without --dry-run\n  \
                   enforcer rollback                             back again\n\n\
-                  Exit codes: 0 yes or clean; 1 the answer is no; 2 could not answer; 3 policy invalid."
+                  Exit codes: 0 yes or clean; 1 the answer is no; 2 could not answer; 3 policy invalid; 4 it would lock the operator out."
 )]
 pub struct Cli {
     #[command(subcommand)]
@@ -56,7 +60,10 @@ enum Command {
     Check(check::Args),
     Test(test::Args),
     Apply(apply::Args),
+    Confirm(confirm::Args),
     Rollback(rollback::Args),
+    Quarantine(quarantine::Args),
+    Release(release::Args),
     Explain(explain::Args),
     Audit(audit::Args),
     Diff(diff::Args),
@@ -89,7 +96,10 @@ impl Cli {
             Command::Check(args) => check::run(args),
             Command::Test(args) => test::run(args),
             Command::Apply(args) => apply::run(args),
+            Command::Confirm(args) => confirm::run(args),
             Command::Rollback(args) => rollback::run(args),
+            Command::Quarantine(args) => quarantine::run(args),
+            Command::Release(args) => release::run(args),
             Command::Explain(args) => explain::run(args),
             Command::Audit(args) => audit::run(args),
             Command::Diff(args) => diff::run(args),

@@ -1,11 +1,12 @@
 //! `enforcer observe`.
 
 use super::{Failure, SocketArgs, daemon};
+use crate::action_line::action_line;
 use crate::client::Lines;
 use crate::exit::Exit;
 use crate::flow_line::flow_line;
 use crate::output::{Format, OutputArgs, Printer, note};
-use crate::protocol::{FlowRecord, Missed, ObserveLine, TamperRecord};
+use crate::protocol::{ActionRecord, FlowRecord, Missed, ObserveLine, TamperRecord};
 use crate::tamper_line::tamper_line;
 use anyhow::Context;
 use clap::ValueEnum;
@@ -47,6 +48,7 @@ struct Report {
     schema: &'static str,
     flows: Vec<FlowRecord>,
     tampering: Vec<TamperRecord>,
+    actions: Vec<ActionRecord>,
     missed: Missed,
 }
 
@@ -69,6 +71,7 @@ pub(super) fn run(args: Args) -> Result<Exit, Failure> {
         schema: "enforcer.observe/v1",
         flows: Vec::new(),
         tampering: Vec::new(),
+        actions: Vec::new(),
         missed: Missed::default(),
     };
     let mut nothing = true;
@@ -86,6 +89,11 @@ pub(super) fn run(args: Args) -> Result<Exit, Failure> {
             match line {
                 None => return Ok(()),
                 Some(ObserveLine::Missed { missed, .. }) => report.missed.add(missed),
+                Some(ObserveLine::Action(record)) => match args.output.format {
+                    Format::Human => out.line(action_line(&record))?,
+                    Format::Jsonl => out.document(&record)?,
+                    Format::Json => report.actions.push(*record),
+                },
                 Some(ObserveLine::Tamper(record)) => match args.output.format {
                     Format::Human => out.line(tamper_line(&record))?,
                     Format::Jsonl => out.document(&record)?,

@@ -64,6 +64,25 @@ fn show(status: &Status, out: &mut Printer) -> anyhow::Result<()> {
     for record in &tamper.recent {
         out.line(format_args!("  {}", tamper_line(record)))?;
     }
+    if let Some(trial) = &status.trial {
+        let left = trial.left_ms.div_ceil(1_000);
+        out.line(format_args!(
+            "on trial: applied at {}, rolled back in {left} s unless `enforcer confirm` comes",
+            seconds(&trial.since)
+        ))?;
+    }
+    let mut cut_off = table(&["QUARANTINED", "SINCE", "UNTIL", "EXCEPT", "BY", "WHY"]);
+    for one in &status.quarantines {
+        cut_off.add_row([
+            shown(&one.workload),
+            seconds(&one.since),
+            one.until.as_deref().map_or_else(|| "released".to_owned(), seconds),
+            one.except.as_deref().map_or_else(|| "-".to_owned(), shown),
+            one.segment.as_deref().map_or_else(|| "-".to_owned(), |name| format!("segment {}", shown(name))),
+            shown(&one.why),
+        ]);
+    }
+    section(&cut_off, out)?;
     workloads(status, out)?;
     let mut rules = table(&["RULE", "PACKETS", "BYTES", "FLOWS", "AUDITED", "WRITTEN AT"]);
     for rule in &status.rules {

@@ -5,13 +5,15 @@
 use super::changes::Changes;
 use super::clock::Instants;
 use super::cuts::Cuts;
+use super::engine::Handle;
 use super::names::Names;
 use super::record::record;
-use crate::protocol::{FlowRecord, Missed, TamperRecord};
+use super::thresholds::Thresholds;
+use crate::protocol::{ActionRecord, FlowRecord, Missed, TamperRecord};
 use enforcer_common::event::FlowEvent;
 use jiff::Timestamp;
 use std::collections::VecDeque;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use tokio::sync::broadcast::error::RecvError;
 use tokio::sync::{broadcast, watch};
 
@@ -36,6 +38,8 @@ pub enum Observed {
     Judged(Judged),
     /// Others did something to what is enforced.
     Tampered(Arc<TamperRecord>),
+    /// Something was done to what is enforced because it was asked for.
+    Acted(Arc<ActionRecord>),
 }
 
 /// Where records come together and are handed out.
@@ -44,6 +48,9 @@ pub struct Feed {
     recent: Arc<Mutex<VecDeque<Observed>>>,
     cuts: Arc<Mutex<Cuts>>,
     changes: Changes,
+    thresholds: Thresholds,
+    /// Who is told of what is too much.
+    engine: Arc<OnceLock<Handle>>,
     live: broadcast::Sender<Observed>,
     /// What the kernel left out.
     missed: watch::Sender<Missed>,
@@ -84,6 +91,8 @@ impl Feed {
             recent: Arc::default(),
             cuts: Arc::default(),
             changes: Changes::default(),
+            thresholds: Thresholds::default(),
+            engine: Arc::default(),
             live: broadcast::channel(WAITING).0,
             missed: watch::channel(Missed::default()).0,
             names,
@@ -92,6 +101,7 @@ impl Feed {
 
     /// Takes records from the kernel.
     pub fn take(&self, events: &[FlowEvent]) {
+        self.thresholds.take(events, self.engine.get());
         let now = Instants::now();
         let mut cuts = self.cuts.lock().unwrap_or_else(PoisonError::into_inner);
         self.add(events.iter().map(|event| {
@@ -102,6 +112,17 @@ impl Feed {
         }));
     }
 
+    /// Says who is told of what is too much.
+    pub(super) fn tell(&self, engine: Handle) {
+        // Once: there is one engine.
+        let _ = self.engine.set(engine);
+    }
+
+    /// Who is counted.
+    pub(super) fn thresholds(&self) -> &Thresholds {
+        &self.thresholds
+    }
+
     /// Where the engine notes what it changes.
     pub(super) fn changes(&self) -> &Changes {
         &self.changes
@@ -110,6 +131,11 @@ impl Feed {
     /// Others did something to what is enforced.
     pub fn tampered(&self, record: TamperRecord) {
         self.add(std::iter::once(Observed::Tampered(Arc::new(record))));
+    }
+
+    /// Something was done to what is enforced because it was asked for.
+    pub fn acted(&self, record: ActionRecord) {
+        self.add(std::iter::once(Observed::Acted(Arc::new(record))));
     }
 
     fn add(&self, all: impl Iterator<Item = Observed>) {

@@ -16,7 +16,9 @@ mod lock;
 mod names;
 mod notify;
 mod record;
+pub mod session;
 mod state;
+mod thresholds;
 mod watch;
 
 use crate::cgroups::{Hierarchy, Root};
@@ -67,6 +69,7 @@ fn serve(
     let hierarchy = cgroups(&settings.cgroup_root)?;
     let mut engine = Engine::new(settings, datapath, state, names, feed.clone());
     let handle = engine.handle();
+    feed.tell(handle.clone());
     let (devices, found) = runtime.block_on(Devices::open())?;
     if let Some((root, hierarchy)) = &hierarchy {
         engine.know_cgroups(root.clone(), hierarchy.all());

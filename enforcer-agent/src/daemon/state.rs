@@ -2,7 +2,7 @@
 //!
 //! Every file is replaced whole: written aside, flushed, renamed, and the directory flushed.
 
-use crate::protocol::PolicyFile;
+use crate::protocol::{PolicyFile, QuarantineStatus};
 use anyhow::{Context, Result, bail};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -15,6 +15,8 @@ use std::path::{Path, PathBuf};
 const HISTORY: usize = 16;
 const APPLIED: &str = "applied.json";
 const LAST_GOOD: &str = "last-good.json";
+const QUARANTINES: &str = "quarantines.json";
+const TRIAL: &str = "trial.json";
 
 /// An applied set as it is kept.
 #[derive(Debug, Default, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -47,6 +49,24 @@ pub struct LastGood<N> {
     pub files: Vec<PolicyFile>,
     /// Numbers of its identities and rules.
     pub numbers: N,
+}
+
+/// Who is cut off, as it is kept.
+#[derive(Debug, Default, Clone, PartialEq, Eq, Serialize, Deserialize)]
+struct Quarantines {
+    schema: String,
+    quarantines: Vec<QuarantineStatus>,
+}
+
+/// That an applied set is in force on trial: what counts on disk is still the one before it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OnTrial {
+    /// `enforcer.trial/v1`.
+    pub schema: String,
+    /// When it was applied, RFC 3339.
+    pub since: String,
+    /// When it is rolled back.
+    pub until: String,
 }
 
 /// The state directory.
@@ -117,6 +137,36 @@ impl StateDir {
     /// Keeps the live set that is in force now.
     pub fn keep<N: Serialize>(&self, good: &LastGood<N>) -> Result<()> {
         write(&self.path.join(LAST_GOOD), good)
+    }
+
+    /// Who is cut off.
+    pub fn quarantines(&self) -> Result<Vec<QuarantineStatus>> {
+        let kept: Option<Quarantines> = read(&self.path.join(QUARANTINES))?;
+        Ok(kept.unwrap_or_default().quarantines)
+    }
+
+    /// Keeps who is cut off.
+    pub fn keep_quarantines(&self, quarantines: &[QuarantineStatus]) -> Result<()> {
+        let schema = "enforcer.quarantines/v1".to_owned();
+        write(&self.path.join(QUARANTINES), &Quarantines { schema, quarantines: quarantines.to_vec() })
+    }
+
+    /// The trial that is, or was when the last daemon ended.
+    pub fn trial(&self) -> Result<Option<OnTrial>> {
+        read(&self.path.join(TRIAL))
+    }
+
+    /// Says that an applied set is on trial, or that none is.
+    pub fn keep_trial(&self, trial: Option<&OnTrial>) -> Result<()> {
+        let place = self.path.join(TRIAL);
+        if let Some(trial) = trial {
+            return write(&place, trial);
+        }
+        match fs::remove_file(&place) {
+            Ok(()) => Ok(()),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+            Err(error) => Err(error).with_context(|| format!("could not remove `{}`", place.display())),
+        }
     }
 
     /// Remembered sets by number.

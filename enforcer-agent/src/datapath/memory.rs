@@ -23,6 +23,8 @@ pub struct Memory {
     pub cgroups: BTreeMap<u64, Cgroup>,
     /// The cgroup whose sockets are hooked.
     pub sockets: Option<PathBuf>,
+    /// During a trial: until when, and what comes in force again.
+    pub trial: Option<(u64, Image, BTreeMap<u32, Subject>)>,
     /// Hooked devices.
     pub attached: BTreeSet<u32>,
     /// What [`Datapath::rule_counters`] answers.
@@ -46,6 +48,7 @@ impl Default for Memory {
             subjects: BTreeMap::new(),
             cgroups: BTreeMap::new(),
             sockets: None,
+            trial: None,
             attached: BTreeSet::new(),
             rules: Vec::new(),
             verdicts: vec![ReasonCounter::default(); Tally::COUNT as usize],
@@ -66,9 +69,57 @@ impl Memory {
     }
 }
 
+fn write(subjects: &mut BTreeMap<u32, Subject>, changes: &[(u32, Option<Subject>)]) {
+    for &(ifindex, subject) in changes {
+        match subject {
+            Some(subject) => subjects.insert(ifindex, subject),
+            None => subjects.remove(&ifindex),
+        };
+    }
+}
+
 impl Datapath for Memory {
     fn current(&self) -> Option<Epoch> {
         self.epoch
+    }
+
+    fn try_out(
+        &mut self,
+        image: &Image,
+        subjects: &[(u32, Subject)],
+        cgroups: &[(u64, Cgroup)],
+        until: u64,
+    ) -> Result<Epoch, DatapathError> {
+        let before = (until, self.image.clone(), self.subjects.clone());
+        let epoch = self.install_whole(image, subjects, cgroups)?;
+        self.trial = Some(before);
+        Ok(epoch)
+    }
+
+    fn end_trial(&mut self, confirmed: bool) -> Result<Epoch, DatapathError> {
+        self.fail()?;
+        let (_, image, subjects) =
+            self.trial.take().ok_or_else(|| DatapathError::new("no generation is on trial"))?;
+        if !confirmed {
+            (self.image, self.subjects) = (image, subjects);
+        }
+        Ok(self.next_epoch())
+    }
+
+    fn is_on_trial(&self) -> bool {
+        self.trial.is_some()
+    }
+
+    fn apply_behind(
+        &mut self,
+        _delta: &Delta,
+        changes: &[(u32, Option<Subject>)],
+    ) -> Result<Epoch, DatapathError> {
+        self.fail()?;
+        let (_, _, subjects) =
+            self.trial.as_mut().ok_or_else(|| DatapathError::new("no generation is on trial"))?;
+        write(subjects, changes);
+        Ok(self.next_epoch())
     }
 
     fn install_whole(
@@ -78,6 +129,7 @@ impl Datapath for Memory {
         cgroups: &[(u64, Cgroup)],
     ) -> Result<Epoch, DatapathError> {
         self.fail()?;
+        self.trial = None;
         self.cgroups = cgroups.iter().copied().collect();
         self.image = image.clone();
         self.deltas.clear();
@@ -97,12 +149,7 @@ impl Datapath for Memory {
         if *delta != Delta::default() {
             self.deltas.push(delta.clone());
         }
-        for &(ifindex, subject) in subjects {
-            match subject {
-                Some(subject) => self.subjects.insert(ifindex, subject),
-                None => self.subjects.remove(&ifindex),
-            };
-        }
+        write(&mut self.subjects, subjects);
         Ok(self.next_epoch())
     }
 

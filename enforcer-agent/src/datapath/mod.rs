@@ -102,6 +102,29 @@ pub trait Datapath: Send {
     /// Takes the programs off sockets; whether there were any.
     fn detach_cgroup(&mut self) -> Result<bool, DatapathError>;
 
+    /// As [`Datapath::install`], until `until` by the boot-time clock, nanoseconds: past that the generation before is in force again, daemon or no
+    /// daemon, unless [`Datapath::end_trial`] came first. Any other generation that is put in force ends the trial as if it were not confirmed.
+    fn try_out(
+        &mut self,
+        image: &Image,
+        subjects: &[(u32, Subject)],
+        cgroups: &[(u64, Cgroup)],
+        until: u64,
+    ) -> Result<Epoch, DatapathError>;
+
+    /// Ends a trial: the generation on trial is in force for good, or the one before it.
+    fn end_trial(&mut self, confirmed: bool) -> Result<Epoch, DatapathError>;
+
+    /// Whether a generation is on trial, or was when its time passed.
+    fn is_on_trial(&self) -> bool;
+
+    /// During a trial: as [`Datapath::apply_delta`], to the generation that may come in force again.
+    fn apply_behind(
+        &mut self,
+        delta: &Delta,
+        subjects: &[(u32, Option<Subject>)],
+    ) -> Result<Epoch, DatapathError>;
+
     /// Changes the generation in force in place: what is added first, then subjects, then what is removed.
     fn apply_delta(
         &mut self,

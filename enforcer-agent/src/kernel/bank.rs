@@ -6,7 +6,9 @@ use aya::maps::MapError;
 use aya::maps::lpm_trie::Key;
 use enforcer_common::address::Address;
 use enforcer_common::flow::FlowKey;
-use enforcer_common::maps::{AddressKey, Cgroup, CgroupKey, Endpoint, Generation, PairKey, Subject};
+use enforcer_common::maps::{
+    AddressKey, Cgroup, CgroupKey, Endpoint, Generation, PairKey, Quarantine, QuarantineKey, Subject,
+};
 use enforcer_common::{Decision, Interval, PortSet};
 use enforcer_policy::compile::{Delta, Image};
 use ipnet::{Ipv4Net, Ipv6Net};
@@ -34,6 +36,8 @@ pub(super) struct Bank {
     pub(super) pairs: Entries<[u32; 3], PortSet>,
     pub(super) subjects: Entries<u32, Subject>,
     pub(super) cgroups: Entries<u64, Cgroup>,
+    /// By identity.
+    pub(super) quarantines: Entries<u32, Quarantine>,
 }
 
 /// What turns one list of entries into another.
@@ -110,6 +114,7 @@ impl Bank {
             pairs: sorted(image.pairs.iter().map(|&(key, ports)| (pair(key), ports))),
             subjects: sorted(subjects.iter().copied()),
             cgroups: sorted(cgroups.iter().copied()),
+            quarantines: sorted(image.quarantines.iter().copied()),
         }
     }
 
@@ -133,6 +138,7 @@ impl Bank {
         delta.prefixes4.iter().for_each(|&(key, value)| set(&mut self.prefixes4, net4(key), value));
         delta.prefixes6.iter().for_each(|&(key, value)| set(&mut self.prefixes6, net6(key), value));
         delta.pairs.iter().for_each(|&(key, value)| set(&mut self.pairs, pair(key), value));
+        delta.quarantines.iter().for_each(|&(key, value)| set(&mut self.quarantines, key, value));
         subjects.iter().for_each(|&(key, value)| set(&mut self.subjects, key, value));
     }
 
@@ -168,9 +174,26 @@ impl Bank {
                 subjects.push((key.number, subject));
             }
         })?;
+        let mut quarantines = Vec::new();
+        dump(&tables.quarantines, |key: QuarantineKey, quarantine| {
+            if key.bank == bank {
+                quarantines.push((key.identity, quarantine));
+            }
+        })?;
+        let quarantines = sorted(quarantines.into_iter());
         let (pairs, subjects) = (sorted(pairs.into_iter()), sorted(subjects.into_iter()));
         let cgroups = sorted(cgroups.into_iter());
-        Ok(Self { addresses4, addresses6, prefixes4, prefixes6, pairs, subjects, cgroups, ..Self::default() })
+        Ok(Self {
+            addresses4,
+            addresses6,
+            prefixes4,
+            prefixes6,
+            pairs,
+            subjects,
+            quarantines,
+            cgroups,
+            ..Self::default()
+        })
     }
 }
 

@@ -103,7 +103,7 @@ pub(super) fn highest_epoch(pins: &Pins) -> Result<Epoch, DatapathError> {
         };
         let control = read()
             .map_err(|error| DatapathError::caused(format_args!("cannot read `{}`", pin.display()), error))?;
-        highest = highest.max(control.epoch());
+        highest = highest.max(if control.is_unconfirmed() { control.fallback() } else { control }.epoch());
     }
     Ok(highest)
 }

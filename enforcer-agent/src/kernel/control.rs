@@ -46,10 +46,36 @@ impl ControlWord {
 
     /// Puts bank `bank` in force under the next epoch.
     pub(super) fn advance(&mut self, bank: u32) -> Result<Epoch, DatapathError> {
-        let epoch = next(self.read()?.epoch().max(self.above));
+        let epoch = Control::next(self.read()?.epoch().max(self.above));
         self.write(Control::new(epoch, bank))?;
         // From here on its own count is above, also once it has come round.
         self.above = 0;
+        Ok(epoch)
+    }
+
+    /// The bank in force was changed, or the one that it may give way to: the next epoch, and otherwise as it was.
+    pub(super) fn step(&mut self) -> Result<Epoch, DatapathError> {
+        let now = self.read()?;
+        let epoch = Control::next(now.epoch().max(self.above));
+        let next = Control::new(epoch, now.bank());
+        self.write(if now.is_unconfirmed() { next.unconfirmed() } else { next })?;
+        self.above = 0;
+        Ok(epoch)
+    }
+
+    /// Puts bank `bank` in force for as long as its generation says, and the other one afterwards.
+    pub(super) fn try_out(&mut self, bank: u32) -> Result<Epoch, DatapathError> {
+        let epoch = Control::next(self.read()?.epoch().max(self.above));
+        self.write(Control::new(epoch, bank).unconfirmed())?;
+        self.above = 0;
+        Ok(epoch)
+    }
+
+    /// Ends a trial with `bank` in force for good. The epoch after the one in force is passed over: under it, packets may have been
+    /// judged by the other bank already.
+    pub(super) fn end_trial(&mut self, bank: u32) -> Result<Epoch, DatapathError> {
+        let epoch = Control::next(Control::next(self.read()?.epoch()));
+        self.write(Control::new(epoch, bank))?;
         Ok(epoch)
     }
 
@@ -64,8 +90,10 @@ impl ControlWord {
         let found = self.read()?.epoch();
         // What was judged under a foreign epoch has to be judged anew. The last one is no start to count from.
         let highest = if found == u32::MAX { before.epoch() } else { before.epoch().max(found) };
-        let epoch = next(highest);
-        self.write(Control::new(epoch, bank))?;
+        // Of a trial, the epoch after its own may have been met as well.
+        let epoch = Control::next(Control::next(highest));
+        let control = Control::new(epoch, bank);
+        self.write(if before.is_unconfirmed() { control.unconfirmed() } else { control })?;
         Ok(epoch)
     }
 
@@ -78,13 +106,5 @@ impl ControlWord {
                 .map_err(|error| DatapathError::caused("cannot write the map `CONTROL`", error))?,
         }
         Ok(())
-    }
-}
-
-/// 0 means "nothing loaded": skipped when the count comes round.
-const fn next(epoch: Epoch) -> Epoch {
-    match epoch.wrapping_add(1) {
-        0 => 1,
-        next => next,
     }
 }

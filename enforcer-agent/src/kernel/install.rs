@@ -6,7 +6,9 @@ use aya::Pod;
 use aya::maps::MapError;
 use enforcer_common::address::Address;
 use enforcer_common::flow::FlowKey;
-use enforcer_common::maps::{AddressKey, Cgroup, Endpoint, Generation, PairKey, Subject, limits};
+use enforcer_common::maps::{
+    AddressKey, Cgroup, Endpoint, Generation, PairKey, QuarantineKey, Subject, limits,
+};
 use enforcer_policy::compile::{Delta, Image};
 
 use super::bank::{Bank, Change, change};
@@ -47,6 +49,7 @@ fn check(image: &Image, cgroups: &[(u64, Cgroup)]) -> Result<(), DatapathError> 
         ("port set break points", image.intervals.len(), limits::INTERVALS),
         ("port set decisions", image.decisions.len(), limits::DECISIONS),
         ("cgroups", cgroups.len(), limits::CGROUPS / 2),
+        ("quarantines", image.quarantines.len(), limits::QUARANTINES),
     ];
     match sizes.into_iter().find(|(_, count, limit)| *count > *limit as usize) {
         Some((what, count, limit)) => Err(DatapathError::does_not_fit(what, count, limit as usize)),
@@ -54,22 +57,29 @@ fn check(image: &Image, cgroups: &[(u64, Cgroup)]) -> Result<(), DatapathError> 
     }
 }
 
-/// Fills the bank that isn't in force and switches to it.
+/// Fills the bank that isn't in force and switches to it; where `until` says so, for a time.
 pub(super) fn install(
     tables: &mut Tables,
     banks: &mut Banks,
     image: &Image,
     subjects: &[(u32, Subject)],
     cgroups: &[(u64, Cgroup)],
+    until: Option<u64>,
 ) -> Result<Epoch, DatapathError> {
     check(image, cgroups)?;
-    let control = tables.control.read()?;
+    let mut control = tables.control.read()?;
+    if control.is_unconfirmed() {
+        // The other bank may come in force at any moment, and so can't be written over: it is, from now on.
+        tables.control.end_trial(control.bank() ^ 1)?;
+        control = tables.control.read()?;
+    }
     let bank = control.bank() ^ 1;
     // Packets that began before the last switch may still be reading this bank. Before the first there is none to read.
     if control.epoch() != 0 && !sys::wait_for_packets() {
         std::thread::sleep(PACKETS_FINISH);
     }
-    let new = Bank::of(image, subjects, cgroups);
+    let mut new = Bank::of(image, subjects, cgroups);
+    new.generation.until = until.unwrap_or(0);
     // Taken: if this is cut short, nobody knows what stands there.
     let old = match banks.0[bank as usize].take() {
         Some(old) => old,
@@ -78,7 +88,10 @@ pub(super) fn install(
     };
     turn_into(tables, bank, &old, &new)?;
     write_indexed(tables, bank, &new)?;
-    let epoch = tables.control.advance(bank)?;
+    let epoch = match until {
+        Some(_) => tables.control.try_out(bank)?,
+        None => tables.control.advance(bank)?,
+    };
     banks.0[bank as usize] = Some(new);
     Ok(epoch)
 }
@@ -103,6 +116,13 @@ pub(super) fn turn_into(tables: &mut Tables, bank: u32, old: &Bank, new: &Bank) 
     let gone: Vec<_> = pairs.gone.into_iter().map(|key| keys::pair(bank, key)).collect();
     let put = pairs.put.into_iter().map(|(key, ports)| (keys::pair(bank, key), ports));
     clear(&mut tables.pairs, &gone).and_then(|()| fill(&mut tables.pairs, put)).map_err(failed("PAIRS"))?;
+    let quarantines = change(&old.quarantines, &new.quarantines);
+    let key = |identity| QuarantineKey { bank, identity };
+    let gone: Vec<_> = quarantines.gone.into_iter().map(key).collect();
+    let put = quarantines.put.into_iter().map(|(identity, quarantine)| (key(identity), quarantine));
+    clear(&mut tables.quarantines, &gone)
+        .and_then(|()| fill(&mut tables.quarantines, put))
+        .map_err(failed("QUARANTINES"))?;
     let subjects = change(&old.subjects, &new.subjects);
     let gone = subjects.gone.into_iter().map(|number| (number, None));
     let put = subjects.put.into_iter().map(|(number, subject)| (number, Some(subject)));
@@ -116,21 +136,25 @@ fn turn_cgroups(tables: &mut Tables, bank: u32, cgroups: Change<u64, Cgroup>) ->
     clear(&mut tables.cgroups, &gone).and_then(|()| fill(&mut tables.cgroups, put)).map_err(failed("CGROUPS"))
 }
 
-/// Says whose cgroups are, in the bank in force. No flow is judged anew: to those that there are, nothing has changed.
+/// Says whose cgroups are, in the bank in force; during a trial, in the one that may come in force again as well. No flow is judged anew: to
+/// those that there are, nothing has changed.
 pub(super) fn set_cgroups(
     tables: &mut Tables,
     banks: &mut Banks,
     cgroups: &[(u64, Option<Cgroup>)],
 ) -> Result<(), DatapathError> {
-    let bank = tables.control.read()?.bank();
-    let put = cgroups.iter().filter_map(|&(id, whose)| Some((id, whose?))).collect();
-    let gone = cgroups.iter().filter(|(_, whose)| whose.is_none()).map(|(id, _)| *id).collect();
-    let record = banks.0[bank as usize].take();
-    turn_cgroups(tables, bank, Change { put, gone })?;
-    banks.0[bank as usize] = record.map(|mut record| {
-        record.set_cgroups(cgroups);
-        record
-    });
+    let control = tables.control.read()?;
+    let behind = control.is_unconfirmed().then_some(control.bank() ^ 1);
+    for bank in behind.into_iter().chain([control.bank()]) {
+        let put = cgroups.iter().filter_map(|&(id, whose)| Some((id, whose?))).collect();
+        let gone = cgroups.iter().filter(|(_, whose)| whose.is_none()).map(|(id, _)| *id).collect();
+        let record = banks.0[bank as usize].take();
+        turn_cgroups(tables, bank, Change { put, gone })?;
+        banks.0[bank as usize] = record.map(|mut record| {
+            record.set_cgroups(cgroups);
+            record
+        });
+    }
     Ok(())
 }
 
@@ -164,11 +188,21 @@ where
     fill(&mut family.prefixes, prefixes.put.into_iter().map(|(net, value)| (keys::prefix(bank, net), value)))
 }
 
-/// Changes the bank in force. Each step leaves tables that judge every packet as before or as afterwards; the new epoch at
-/// the end has all open flows judged again.
+/// Which bank is changed in place.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Which {
+    /// The one in force.
+    InForce,
+    /// During a trial, the one that may come in force again.
+    Behind,
+}
+
+/// Changes a bank that packets may be judged by. Each step leaves tables that judge every packet as before or as afterwards; the new
+/// epoch at the end has all open flows judged again.
 pub(super) fn apply(
     tables: &mut Tables,
     banks: &mut Banks,
+    which: Which,
     delta: &Delta,
     subjects: &[(u32, Option<Subject>)],
 ) -> Result<Epoch, DatapathError> {
@@ -176,7 +210,11 @@ pub(super) fn apply(
     if control.epoch() == 0 {
         return Err(DatapathError::new("nothing is installed that could be changed"));
     }
-    let bank = control.bank();
+    let bank = match which {
+        Which::InForce => control.bank(),
+        Which::Behind if control.is_unconfirmed() => control.bank() ^ 1,
+        Which::Behind => return Err(DatapathError::new("no generation is on trial")),
+    };
     // Until the new epoch: whoever finds the word like this knows that it was cut short.
     tables.control.begin()?;
     let record = banks.0[bank as usize].take();
@@ -184,6 +222,10 @@ pub(super) fn apply(
     // Keys as a bank's record has them.
     let mut part = Bank::default();
     part.apply_keyed(delta, subjects);
+    // How somebody is cut off, before the marks that say that he is; and the other way round.
+    let key = |identity| QuarantineKey { bank, identity };
+    let put = part.quarantines.into_iter().map(|(identity, quarantine)| (key(identity), quarantine));
+    fill(&mut tables.quarantines, put).map_err(failed("QUARANTINES"))?;
     fill_family(&mut tables.v4, bank, part.addresses4, part.prefixes4)
         .map_err(failed("ADDRESSES4 or PREFIXES4"))?;
     fill_family(&mut tables.v6, bank, part.addresses6, part.prefixes6)
@@ -195,7 +237,7 @@ pub(super) fn apply(
     if let Some(generation) = delta.generation {
         tables.generations.set(bank, generation, 0).map_err(failed("GENERATIONS"))?;
     }
-    let epoch = tables.control.advance(bank)?;
+    let epoch = tables.control.step()?;
     banks.0[bank as usize] = record.map(|mut record| {
         record.apply(delta, subjects);
         record
@@ -267,7 +309,9 @@ fn remove(tables: &mut Tables, bank: u32, delta: &Delta) -> Result<(), DatapathE
     clear(&mut tables.v6.addresses, &addresses6).map_err(failed("ADDRESSES6"))?;
     clear(&mut tables.v4.prefixes, &prefixes4).map_err(failed("PREFIXES4"))?;
     clear(&mut tables.v6.prefixes, &prefixes6).map_err(failed("PREFIXES6"))?;
-    clear(&mut tables.pairs, &gone(&delta.pairs, |key| in_bank(bank, key))).map_err(failed("PAIRS"))
+    clear(&mut tables.pairs, &gone(&delta.pairs, |key| in_bank(bank, key))).map_err(failed("PAIRS"))?;
+    let released = gone(&delta.quarantines, |identity| QuarantineKey { bank, identity });
+    clear(&mut tables.quarantines, &released).map_err(failed("QUARANTINES"))
 }
 
 fn in_bank(bank: u32, key: PairKey) -> PairKey {

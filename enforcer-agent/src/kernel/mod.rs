@@ -131,6 +131,41 @@ impl Kernel {
     pub fn flows6(&self) -> Result<Vec<(FlowKey<4>, FlowEntry)>, DatapathError> {
         flows::all(&self.tables.v6)
     }
+
+    fn switch(
+        &mut self,
+        image: &Image,
+        subjects: &[(u32, Subject)],
+        cgroups: &[(u64, Cgroup)],
+        until: Option<u64>,
+    ) -> Result<Epoch, DatapathError> {
+        self.guard.contents.before_writing(&mut self.tables, &mut self.guard.pending);
+        let installed = install::install(&mut self.tables, &mut self.banks, image, subjects, cgroups, until);
+        self.guard.contents.written(&self.tables, installed.is_ok());
+        let epoch = installed?;
+        // Only now: before, these programs would have denied everything that an earlier release's let through.
+        // The generation is in force whatever comes of it, and the next one tries again.
+        let Self { pins, guard, programs, .. } = self;
+        let taken = if self.behind { attach::upgrade(pins, &mut guard.hooks, programs) } else { Ok(()) };
+        let taken = taken.and_then(|()| guard.sockets.take_over(pins, programs));
+        self.behind = taken.is_err();
+        if let Err(error) = taken.and_then(|()| attach::take_over(pins, &mut guard.hooks, programs)) {
+            error!(error = &error as &dyn std::error::Error, "some hooks still run earlier programs");
+        }
+        Ok(epoch)
+    }
+
+    fn change(
+        &mut self,
+        which: install::Which,
+        delta: &Delta,
+        subjects: &[(u32, Option<Subject>)],
+    ) -> Result<Epoch, DatapathError> {
+        self.guard.contents.before_writing(&mut self.tables, &mut self.guard.pending);
+        let applied = install::apply(&mut self.tables, &mut self.banks, which, delta, subjects);
+        self.guard.contents.written(&self.tables, false);
+        applied
+    }
 }
 
 /// Takes everything off that any daemon left below `bpffs`, without loading anything. All errors, not just the first.
@@ -150,20 +185,41 @@ impl Datapath for Kernel {
         subjects: &[(u32, Subject)],
         cgroups: &[(u64, Cgroup)],
     ) -> Result<Epoch, DatapathError> {
+        self.switch(image, subjects, cgroups, None)
+    }
+
+    fn try_out(
+        &mut self,
+        image: &Image,
+        subjects: &[(u32, Subject)],
+        cgroups: &[(u64, Cgroup)],
+        until: u64,
+    ) -> Result<Epoch, DatapathError> {
+        self.switch(image, subjects, cgroups, Some(until))
+    }
+
+    fn end_trial(&mut self, confirmed: bool) -> Result<Epoch, DatapathError> {
         self.guard.contents.before_writing(&mut self.tables, &mut self.guard.pending);
-        let installed = install::install(&mut self.tables, &mut self.banks, image, subjects, cgroups);
-        self.guard.contents.written(&self.tables, installed.is_ok());
-        let epoch = installed?;
-        // Only now: before, these programs would have denied everything that an earlier release's let through.
-        // The generation is in force whatever comes of it, and the next one tries again.
-        let Self { pins, guard, programs, .. } = self;
-        let taken = if self.behind { attach::upgrade(pins, &mut guard.hooks, programs) } else { Ok(()) };
-        let taken = taken.and_then(|()| guard.sockets.take_over(pins, programs));
-        self.behind = taken.is_err();
-        if let Err(error) = taken.and_then(|()| attach::take_over(pins, &mut guard.hooks, programs)) {
-            error!(error = &error as &dyn std::error::Error, "some hooks still run earlier programs");
+        let control = self.tables.control.read()?;
+        if !control.is_unconfirmed() {
+            return Err(DatapathError::new("no generation is on trial"));
         }
-        Ok(epoch)
+        let bank = if confirmed { control.bank() } else { control.bank() ^ 1 };
+        let ended = self.tables.control.end_trial(bank);
+        self.guard.contents.written(&self.tables, true);
+        ended
+    }
+
+    fn is_on_trial(&self) -> bool {
+        self.tables.control.read().is_ok_and(|control| control.is_unconfirmed())
+    }
+
+    fn apply_behind(
+        &mut self,
+        delta: &Delta,
+        subjects: &[(u32, Option<Subject>)],
+    ) -> Result<Epoch, DatapathError> {
+        self.change(install::Which::Behind, delta, subjects)
     }
 
     fn apply_delta(
@@ -171,10 +227,7 @@ impl Datapath for Kernel {
         delta: &Delta,
         subjects: &[(u32, Option<Subject>)],
     ) -> Result<Epoch, DatapathError> {
-        self.guard.contents.before_writing(&mut self.tables, &mut self.guard.pending);
-        let applied = install::apply(&mut self.tables, &mut self.banks, delta, subjects);
-        self.guard.contents.written(&self.tables, false);
-        applied
+        self.change(install::Which::InForce, delta, subjects)
     }
 
     fn set_cgroups(&mut self, cgroups: &[(u64, Option<Cgroup>)]) -> Result<(), DatapathError> {

@@ -6,6 +6,7 @@ use aya::maps::{Array, HashMap, LpmTrie, Map, MapData, PerCpuArray};
 use enforcer_common::flow::{FlowEntry, FlowKey};
 use enforcer_common::maps::{
     AddressKey, Cgroup, CgroupKey, Control, Endpoint, EventCounter, Generation, PairKey, PrefixData,
+    Quarantine, QuarantineKey,
     ReasonCounter, RuleCounter, Subject, SubjectKey,
 };
 use enforcer_common::{Decision, Interval, PortSet};
@@ -33,6 +34,7 @@ pub(super) struct Tables {
     pub(super) subjects_high: HashMap<MapData, SubjectKey, Subject>,
     pub(super) residents: Array<MapData, Subject>,
     pub(super) cgroups: HashMap<MapData, CgroupKey, Cgroup>,
+    pub(super) quarantines: HashMap<MapData, QuarantineKey, Quarantine>,
     pub(super) pairs: HashMap<MapData, PairKey, PortSet>,
     pub(super) intervals: Array<MapData, Interval>,
     pub(super) decisions: Array<MapData, Decision>,
@@ -54,6 +56,7 @@ impl Tables {
             subjects_high: take(ebpf, "SUBJECTS_HIGH")?,
             residents: take(ebpf, "RESIDENTS")?,
             cgroups: take(ebpf, "CGROUPS")?,
+            quarantines: take(ebpf, "QUARANTINES")?,
             pairs: take(ebpf, "PAIRS")?,
             intervals: take(ebpf, "INTERVALS")?,
             decisions: take(ebpf, "DECISIONS")?,

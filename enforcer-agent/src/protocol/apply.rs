@@ -22,6 +22,34 @@ pub struct ApplyRequest {
     /// Whether to show the plan only.
     #[serde(default)]
     pub dry_run: bool,
+    /// Roll back after so many seconds unless it is confirmed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub confirm: Option<u64>,
+    /// Even where it cuts the session it is asked for from.
+    #[serde(default)]
+    pub force: bool,
+}
+
+/// Asks for `rollback`.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RollbackRequest {
+    /// Even where it cuts the session it is asked for from.
+    #[serde(default)]
+    pub force: bool,
+}
+
+/// Answers `confirm`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ConfirmReply {
+    /// `enforcer.confirm/v1`.
+    pub schema: String,
+    /// When the set was applied, RFC 3339.
+    pub since: String,
+    /// Files in it.
+    pub files: usize,
+    /// The epoch in force.
+    pub epoch: u32,
 }
 
 /// Flows that come out differently.
@@ -196,6 +224,8 @@ pub enum Outcome {
     TestsFailed,
     /// The kernel could not take it, or the daemon could not keep it.
     Failed,
+    /// It would cut the session it was asked for from.
+    LocksOut,
 }
 
 /// The last document of `apply` and `rollback`.
@@ -213,4 +243,7 @@ pub struct ApplyReply {
     /// Tests that failed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tests: Option<TestReport>,
+    /// When it is rolled back unless it is confirmed, RFC 3339.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub until: Option<String>,
 }

@@ -1,6 +1,6 @@
 //! One judged packet as it is observed: the JSON twin of the line for people.
 
-use super::TamperRecord;
+use super::{ActionRecord, TamperRecord};
 use enforcer_common::Reason;
 use enforcer_policy::compile::RuleInfo;
 use enforcer_policy::diagnostic::{shown, shown_path};
@@ -192,6 +192,8 @@ pub enum ObserveLine {
     Flow(Box<FlowRecord>),
     /// Others did something to what is enforced.
     Tamper(Box<TamperRecord>),
+    /// Something was done to what is enforced because it was asked for.
+    Action(Box<ActionRecord>),
     /// What was missed since the last such line.
     Missed {
         /// `enforcer.missed/v1`.

@@ -1,25 +1,29 @@
 //! What goes over the control socket, and what `-o json` prints: the same documents.
 //! Fields are only ever added; each top document names its schema.
 
+mod action;
 mod apply;
 mod explain;
 mod finding;
 mod flow;
 mod policies;
+mod quarantine;
 mod status;
 mod tamper;
 
+pub use action::ActionRecord;
 pub use apply::{
-    ApplyReply, ApplyRequest, Change, Connectivity, Held, Outcome, PathHop, Plan, PolicyFile, PropertyResult,
-    TestReport, TestResult,
+    ApplyReply, ApplyRequest, Change, ConfirmReply, Connectivity, Held, Outcome, PathHop, Plan, PolicyFile,
+    PropertyResult, RollbackRequest, TestReport, TestResult,
 };
 pub use explain::{ExplainReply, ExplainRequest};
 pub use finding::Finding;
 pub use flow::{CauseRecord, Cut, End, FlowRecord, Icmp, Missed, ObserveLine};
 pub use policies::LiveSet;
+pub use quarantine::{QuarantineReply, QuarantineRequest, QuarantineStatus, ReleaseRequest};
 pub use status::{
     Counts, DegradedStatus, Events, InterfaceStatus, ReasonStatus, RuleStatus, SocketsStatus, State, Status,
-    TableStatus, WorkloadStatus,
+    TableStatus, TrialStatus, WorkloadStatus,
 };
 pub use tamper::{TamperRecord, TamperStatus, UnreachableStatus};
 

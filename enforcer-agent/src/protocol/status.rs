@@ -1,6 +1,6 @@
 //! `enforcer.status/v1`.
 
-use super::{Finding, TamperStatus, UnreachableStatus};
+use super::{Finding, QuarantineStatus, TamperStatus, UnreachableStatus};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -59,6 +59,12 @@ pub struct Status {
     /// What others did to what is enforced.
     #[serde(default)]
     pub tamper: TamperStatus,
+    /// Workloads that are cut off.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub quarantines: Vec<QuarantineStatus>,
+    /// The applied set that waits for its confirmation.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trial: Option<TrialStatus>,
     /// How full the tables are.
     pub tables: Vec<TableStatus>,
     /// What the documents ask for and this build doesn't do.
@@ -76,6 +82,17 @@ pub struct DegradedStatus {
     pub since: String,
     /// Everything that is wrong.
     pub diagnostics: Vec<Finding>,
+}
+
+/// An applied set that is rolled back unless it is confirmed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TrialStatus {
+    /// When it was applied, RFC 3339.
+    pub since: String,
+    /// When it is rolled back.
+    pub until: String,
+    /// Milliseconds until then.
+    pub left_ms: u64,
 }
 
 /// A workload that may run on this host.

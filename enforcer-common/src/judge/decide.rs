@@ -2,7 +2,7 @@
 
 use super::flow::Why;
 use super::silence::silence;
-use super::{Context, Sight, apply_mode, settle};
+use super::{Context, Sight, apply_mode, quarantine, settle};
 use crate::Reason;
 use crate::address::{Address, is_loopback, is_martian, is_multicast};
 use crate::answer::{Answer, Decision, PortSet};
@@ -40,7 +40,14 @@ pub(super) fn decide<'a, const N: usize, T: Tables + FamilyTables<N>>(
         if reason as u8 == Reason::Multicast as u8 { apply_mode(context, outcome) } else { outcome };
     sight.decided = Decided { outcome, deadline: u64::MAX, peer: 0, resident: sight.decided.resident };
     let sight = settle(sight);
-    if sight.refused || sight.within { sight } else { by_rules(context, sight, tables) }
+    if sight.refused {
+        return sight;
+    }
+    if let Some(decided) = quarantine::decide(context, sight, tables) {
+        sight.decided = decided;
+        return settle(sight);
+    }
+    if sight.within { sight } else { by_rules(context, sight, tables) }
 }
 
 /// Whose the two ends are, into [`Sight::own`] and [`Sight::peer`]. `Err` is a denial at the boundary that no rule can lift.
@@ -103,7 +110,8 @@ fn at_home<const N: usize, T: Tables>(bank: u32, number: u32, place: u8, tables:
     let Some(subject) = tables.subject(bank, Subject::at(number, place)) else { return Endpoint::NONE };
     let (_, class, coarse) = inline::<N>(&subject);
     let kind = if subject.flags & Subject::IS_HOST != 0 { kind::HOST } else { kind::WORKLOAD };
-    Endpoint::new(subject.identity, class, coarse, kind)
+    let held = if subject.flags & Subject::QUARANTINED != 0 { kind::QUARANTINED } else { 0 };
+    Endpoint::new(subject.identity, class, coarse, kind | held)
 }
 
 /// Asks the pair table for the classes the two ends have, narrow and broad, and lets the first answer decide.

@@ -6,12 +6,15 @@
 //! - a packet passes only under a rule of the generation in force when the packet came, or as neighbour discovery that claims nothing foreign;
 //! - a flow's packets and its replies get the verdict of the packet that opened it, judged anew when the epoch or a deadline has passed;
 //! - every packet is counted once, under the rule or the reason that decided it.
+//!
+//! And of a quarantined one, in every mode: nothing passes but the path that its quarantine leaves.
 
 mod arp;
 mod decide;
 mod flow;
 mod fragment;
 mod neighbour;
+mod quarantine;
 mod quota;
 mod rejection;
 mod related;
@@ -26,7 +29,7 @@ use crate::address::record;
 use crate::answer::Decision;
 use crate::event::FlowEvent;
 use crate::flow::{FlowEntry, FlowKey};
-use crate::maps::{Control, Direction, Endpoint, Subject, Tally, mode};
+use crate::maps::{Control, Direction, Endpoint, Generation, Subject, Tally, mode};
 use crate::packet::Packet;
 use crate::parse::{
     IcmpKind, Link, Network, Transport, ethertype, hardware, is_tag, link, network, transport,
@@ -183,19 +186,19 @@ pub fn judge_in<P: Packet, T: Tables>(
     tables: &mut T,
 ) -> Outcome {
     scratch.rejection = Rejection::NONE;
-    let control = tables.control();
+    let control = in_force(tables);
     let len = packet.len();
     let known = tables.subject(control.bank(), hook.subject);
     let Some(subject) = known.filter(|subject| subject.identity != 0 && control.epoch() != 0) else {
         return nobody(control, hook, len, tables);
     };
-    if subject.mode == mode::OFF {
+    let (held, flags) = quarantine::held(control.bank(), &subject, tables);
+    if held == mode::OFF {
         let outcome = Outcome::pass(Reason::SegmentOff);
         tables.count(&outcome, Tally::new(mode::OFF, hook.direction, outcome.word), len, false);
         return outcome;
     }
-    let mut context =
-        Context { hook, control, len, mode: subject.mode, flags: subject.flags, link: Link::NONE };
+    let mut context = Context { hook, control, len, mode: held, flags, link: Link::NONE };
     let refused = match link(packet, subject.flags & Subject::NO_LINK_HEADER != 0) {
         Err(reason) => reason,
         Ok(link) => {
@@ -237,6 +240,26 @@ fn nobody<T: Tables>(control: Control, hook: Hook, len: u32, tables: &mut T) -> 
     outcome
 }
 
+/// What is in force: what the control word says, unless that was for a time which has passed.
+/// Where who is judged depends on it, whoever calls asks this once and answers [`Tables::control`] with it.
+#[inline(always)]
+pub fn in_force<T: Tables>(tables: &T) -> Control {
+    let control = tables.control();
+    if !control.is_unconfirmed() {
+        return control;
+    }
+    if past(until(tables.generation(control.bank())), tables.clock()) {
+        control.fallback()
+    } else {
+        Control::new(control.epoch(), control.bank())
+    }
+}
+
+#[inline(always)]
+fn until(generation: Option<Generation>) -> u64 {
+    generation.map_or(0, |generation| generation.until)
+}
+
 /// Denies a frame whose IP header wasn't reached.
 #[inline(never)]
 fn stranger<T: Tables>(context: &Context, reason: Reason, sight: &mut Sight<1>, tables: &mut T) -> Outcome {
@@ -252,7 +275,12 @@ fn resolution<P: Packet, T: Tables>(
     sight: &mut Sight<1>,
     tables: &mut T,
 ) -> Outcome {
-    sight.ruling = arp::arp(packet, context, tables).unwrap_or_else(Ruling::deny);
+    let ruling = if quarantine::sealed(context) {
+        Err(Reason::Quarantined)
+    } else {
+        arp::arp(packet, context, tables)
+    };
+    sight.ruling = ruling.unwrap_or_else(Ruling::deny);
     elsewhere(context, sight, tables)
 }
 
@@ -326,6 +354,7 @@ fn rule<const N: usize, P: Packet, T: Tables + FamilyTables<N>>(
     } else {
         match sight.transport.icmp {
             IcmpKind::Redirect => return Err(Reason::Redirect),
+            IcmpKind::Neighbour if quarantine::sealed(context) => return Err(Reason::Quarantined),
             IcmpKind::Neighbour if context.hosted() => return neighbour::hosted(context),
             IcmpKind::Neighbour => return neighbour::neighbour(packet, context, sight, tables),
             IcmpKind::Router if context.hook.direction == Direction::Egress && !context.is_host() => {
@@ -357,7 +386,7 @@ fn rule<const N: usize, P: Packet, T: Tables + FamilyTables<N>>(
 /// What the subject's mode makes of an outcome.
 #[inline(always)]
 fn apply_mode(context: &Context, outcome: Outcome) -> Outcome {
-    if !outcome.passes && context.mode == mode::AUDIT {
+    if !outcome.passes && context.mode == mode::AUDIT && !quarantine::cuts(&outcome) {
         Outcome::new(true, Word::Audited, outcome.cause)
     } else {
         outcome
@@ -373,7 +402,7 @@ fn conclude<const N: usize, T: Tables>(
     tables: &mut T,
 ) -> Outcome {
     let (key, ruling) = (&sight.key, sight.ruling);
-    let outcome = apply_mode(context, ruling.outcome);
+    let outcome = quarantine::named(context, apply_mode(context, ruling.outcome));
     let tally = Tally::new(context.mode, context.hook.direction, outcome.word);
     tables.count(&outcome, tally, context.len, ruling.flags & FlowEvent::NEW != 0);
     // A verdict that was reached once for a whole flow is always told; one on a single denied packet up to a rate.

@@ -100,6 +100,7 @@ fn whole(inputs: &Inputs<'_>, numbers: &mut Numbers, narrow: u32) -> Result<Comp
         owners,
         named: tables.named,
         places_stale: false,
+        quarantined: Default::default(),
         stale: false,
     };
     let subjects = set.workloads.iter().filter_map(|workload| state.plan(workload)).collect();

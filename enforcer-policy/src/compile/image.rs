@@ -3,7 +3,7 @@
 use crate::model::{SegmentMode, WorkloadMatch};
 use enforcer_common::address::Address;
 use enforcer_common::answer::{Decision, Interval, PortSet};
-use enforcer_common::maps::{Endpoint, Generation, PairKey, Subject};
+use enforcer_common::maps::{Endpoint, Generation, PairKey, Quarantine, Subject};
 use ipnet::{Ipv4Net, Ipv6Net};
 use std::net::IpAddr;
 
@@ -26,6 +26,8 @@ pub struct Image {
     pub intervals: Vec<Interval>,
     /// Decisions; index 0 is [`Decision::NONE`].
     pub decisions: Vec<Decision>,
+    /// How identities are cut off that are marked as such, sorted by identity.
+    pub quarantines: Vec<(u32, Quarantine)>,
 }
 
 /// A workload with a hook: what to write for its interface once the interface is found.
@@ -83,6 +85,8 @@ pub struct Delta {
     pub prefixes4: Vec<(Ipv4Net, Option<Endpoint>)>,
     /// IPv6 prefixes. The compiler never changes any in place.
     pub prefixes6: Vec<(Ipv6Net, Option<Endpoint>)>,
+    /// How identities are cut off.
+    pub quarantines: Vec<(u32, Option<Quarantine>)>,
     /// Subjects added or changed.
     pub subjects: Vec<SubjectPlan>,
     /// Workloads that have no hook any more.
@@ -107,10 +111,11 @@ impl Image {
         }
         delta.addresses4.iter().for_each(|(key, value)| set(&mut self.addresses4, *key, *value));
         delta.addresses6.iter().for_each(|(key, value)| set(&mut self.addresses6, *key, *value));
+        delta.quarantines.iter().for_each(|(key, value)| set(&mut self.quarantines, *key, *value));
     }
 }
 
-fn set<const N: usize>(table: &mut Vec<(Address<N>, Endpoint)>, key: Address<N>, value: Option<Endpoint>) {
+fn set<K: Ord + Copy, V>(table: &mut Vec<(K, V)>, key: K, value: Option<V>) {
     match (table.binary_search_by_key(&key, |(k, _)| *k), value) {
         (Ok(at), Some(value)) => table[at].1 = value,
         (Ok(at), None) => drop(table.remove(at)),

@@ -36,6 +36,9 @@ impl State {
         if on_deny == OnDeny::Reset {
             subject.flags |= Subject::ANSWERS_DENIED;
         }
+        if self.quarantined.contains(&identity) {
+            subject.flags |= Subject::QUARANTINED;
+        }
         let (mut v4, mut v6) = (0, 0);
         for at in &addresses {
             let endpoint = self.workload_at(identity, base, true, Some(*at), changed);
@@ -121,7 +124,11 @@ impl State {
         changed: &mut Changed,
     ) -> Endpoint {
         let cell = self.cells.workload(identity, base, hooked, at);
-        self.endpoint(cell, changed)
+        let mut endpoint = self.endpoint(cell, changed);
+        if self.quarantined.contains(&identity) {
+            endpoint.kind |= kind::QUARANTINED;
+        }
+        endpoint
     }
 
     fn endpoint(&mut self, cell: Cell, changed: &mut Changed) -> Endpoint {

@@ -23,6 +23,7 @@ mod lists;
 mod names;
 mod numbers;
 pub(crate) mod ports;
+mod quarantine;
 mod regions;
 mod rows;
 mod sides;
@@ -36,7 +37,7 @@ use enforcer_common::maps::Endpoint;
 use jiff::Timestamp;
 use rows::Links;
 use rustc_hash::FxHashMap;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::net::IpAddr;
 
 pub use build::{compile, compile_with_breadth};
@@ -44,6 +45,7 @@ pub use error::CompileError;
 pub use image::{Delta, HostPlan, Image, SubjectPlan};
 pub use names::{IdentityInfo, IdentityKind, RuleInfo};
 pub use numbers::Numbers;
+pub use quarantine::{Except, ExceptError, Quarantine};
 pub(crate) use regions::is_multicast_block;
 pub(crate) use survey::{Effect, Places, Standing};
 
@@ -103,6 +105,8 @@ struct State {
     named: HashMap<IpAddr, Endpoint>,
     /// The machine's addresses changed, and where they lie to the rules: who lives on them can't be added in place.
     places_stale: bool,
+    /// Identities that are cut off.
+    quarantined: HashSet<u32>,
     /// A change didn't fit: what is here no longer tells what the tables hold.
     stale: bool,
 }

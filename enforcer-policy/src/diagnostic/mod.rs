@@ -165,9 +165,26 @@ pub(crate) fn did_you_mean<'a>(written: &str, known: impl IntoIterator<Item = &'
         .map(|(_, word)| word)
 }
 
+/// The words among `known` that are nearest to `written`, at most `most`, the nearest first.
+pub fn nearest<'a>(written: &str, known: impl IntoIterator<Item = &'a str>, most: usize) -> Vec<&'a str> {
+    if written.is_empty() || written.len() > 253 {
+        return Vec::new();
+    }
+    let lower = written.to_ascii_lowercase();
+    let far = |word: &str| {
+        let word = word.to_ascii_lowercase();
+        let part = word.contains(&lower) || lower.contains(&word);
+        if part { 1 } else { strsim::damerau_levenshtein(&lower, &word) }
+    };
+    let mut near: Vec<(usize, &str)> = known.into_iter().map(|word| (far(word), word)).collect();
+    near.retain(|(distance, word)| *distance <= word.chars().count().div_ceil(3));
+    near.sort_unstable();
+    near.into_iter().take(most).map(|(_, word)| word).collect()
+}
+
 #[cfg(test)]
 mod tests {
-    use super::{did_you_mean, shown, shown_within};
+    use super::{did_you_mean, nearest, shown, shown_within};
 
     #[test]
     fn e96_shown_escapes_and_bounds() {
@@ -181,6 +198,15 @@ mod tests {
         assert_eq!(shown_within("a\u{202e}b\u{7}", 10), "a\\u{202e}b\\u{7}");
         assert_eq!(shown_within(&"x".repeat(200), 130), format!("{}…", "x".repeat(130)));
         assert_eq!(shown_within(&"x".repeat(130), 130), "x".repeat(130));
+    }
+
+    #[test]
+    fn several_names_may_be_near() {
+        let known = ["ledger", "ledger-db", "web", "checkout"];
+        assert_eq!(nearest("ledgr", known, 3), ["ledger"]);
+        assert_eq!(nearest("ledger", known, 3), ["ledger", "ledger-db"]);
+        assert!(nearest("banana", known, 3).is_empty());
+        assert!(nearest("", known, 3).is_empty());
     }
 
     #[test]

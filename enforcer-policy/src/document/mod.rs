@@ -11,6 +11,7 @@ mod ports;
 mod property;
 mod reader;
 mod selector;
+mod threshold;
 mod workload;
 mod workload_match;
 

@@ -1,7 +1,7 @@
 //! `Workload`, `AddressGroup` and `Segment`.
 
 use super::reader::{Mention, Reader, Side};
-use super::{address, labels, selector, workload_match};
+use super::{address, labels, selector, threshold, workload_match};
 use crate::model::{
     AddressGroup, Entity, OnDeny, Origin, Segment, SegmentMode, Selector, Workload, WorkloadMatch,
 };
@@ -108,7 +108,7 @@ pub(super) fn segment(
     name: String,
     origin: Origin,
 ) -> Option<Segment> {
-    let fields = reader.fields(node, "a Segment's `spec`", &["select", "mode", "onDeny"])?;
+    let fields = reader.fields(node, "a Segment's `spec`", &["select", "mode", "onDeny", "quarantine"])?;
     let node = reader.required(&fields, "select", "for example `select: [{labels: {env: prod}}]`");
     let select = node.and_then(|node| selector::selectors(reader, node, Side::Select, 0));
     let mode = match fields.get("mode") {
@@ -119,6 +119,10 @@ pub(super) fn segment(
         Some(node) => reader.word(node, "onDeny", &[("drop", OnDeny::Drop), ("reset", OnDeny::Reset)]),
         None => Some(OnDeny::default()),
     };
+    let quarantine = match fields.get("quarantine") {
+        Some(node) => threshold::threshold(reader, node).map(Some),
+        None => Some(None),
+    };
     for selector in select.iter().flatten() {
         if let (Selector::Entity(Entity::World), Some(node)) = (selector, node) {
             reader.warn_help(
@@ -128,5 +132,5 @@ pub(super) fn segment(
             );
         }
     }
-    Some(Segment { name, origin, select: select?, mode: mode?, on_deny: on_deny? })
+    Some(Segment { name, origin, select: select?, mode: mode?, on_deny: on_deny?, quarantine: quarantine? })
 }

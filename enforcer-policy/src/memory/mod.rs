@@ -11,7 +11,8 @@ use enforcer_common::answer::{Decision, Interval, PortSet};
 use enforcer_common::event::FlowEvent;
 use enforcer_common::flow::{FlowEntry, FlowKey, FragmentEntry, FragmentKey, Tier};
 use enforcer_common::maps::{
-    Control, Direction, Endpoint, EventCounter, Generation, PairKey, Quota, RuleCounter, Subject, Tally,
+    Control, Direction, Endpoint, EventCounter, Generation, PairKey, Quarantine, Quota, RuleCounter, Subject,
+    Tally,
     limits,
 };
 use enforcer_common::tables::{Clock, FamilyTables, Tables};
@@ -30,6 +31,7 @@ struct Bank {
     intervals: Vec<Interval>,
     decisions: Vec<Decision>,
     subjects: FxHashMap<u32, Subject>,
+    quarantines: FxHashMap<u32, Quarantine>,
 }
 
 /// Everything the verdict function reads and writes, as the kernel maps hold it.
@@ -88,6 +90,7 @@ impl MemoryTables {
             intervals: image.intervals.clone(),
             decisions: image.decisions.clone(),
             subjects: subjects.iter().copied().collect(),
+            quarantines: image.quarantines.iter().copied().collect(),
         };
         self.v4.load(
             index,
@@ -121,6 +124,12 @@ impl MemoryTables {
         }
         if let Some(generation) = delta.generation {
             bank.generation = generation;
+        }
+        for (identity, quarantine) in &delta.quarantines {
+            match quarantine {
+                Some(quarantine) => bank.quarantines.insert(*identity, *quarantine),
+                None => bank.quarantines.remove(identity),
+            };
         }
         let prefixes4 = delta.prefixes4.iter().map(|(net, e)| (prefixes::key4(net), *e));
         self.v4.update(number as usize, &delta.addresses4, prefixes4);
@@ -261,6 +270,10 @@ impl Tables for MemoryTables {
 
     fn subject(&self, bank: u32, number: u32) -> Option<Subject> {
         self.banks.get(bank as usize)?.subjects.get(&number).copied()
+    }
+
+    fn quarantine(&self, bank: u32, identity: u32) -> Option<&Quarantine> {
+        self.banks.get(bank as usize)?.quarantines.get(&identity)
     }
 
     fn pair(&self, key: &PairKey) -> Option<PortSet> {

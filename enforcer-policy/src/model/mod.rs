@@ -16,7 +16,10 @@ pub use agent_config::{AgentConfig, Failsafe, Sources};
 pub use flow_policy::{Action, FlowEntry, FlowPolicy, PolicyMode, PortSpec, Tier};
 pub use flow_test::{Claim, Endpoint, Expectation, FlowCase, FlowProperty, FlowTest};
 pub use selector::{Entity, Expression, LabelSelector, Operator, Selector};
-pub use workload::{AddressGroup, InterfacePattern, OnDeny, Segment, SegmentMode, Workload, WorkloadMatch};
+pub use workload::{
+    AddressGroup, InterfacePattern, OnDeny, Segment, SegmentMode, Threshold, ThresholdAction, Workload,
+    WorkloadMatch,
+};
 
 /// Identity labels: key to value, ordered so that output is stable.
 pub type Labels = BTreeMap<String, String>;

@@ -94,6 +94,33 @@ pub struct Segment {
     pub mode: SegmentMode,
     /// What senders of denied packets are told.
     pub on_deny: OnDeny,
+    /// When one of them is reported, or quarantined.
+    pub quarantine: Option<Threshold>,
+}
+
+/// How much a workload may do within a time before it is reported, or quarantined. At least one of the two counts is there.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Threshold {
+    /// Flows it opens that are denied.
+    pub denied: Option<u32>,
+    /// Addresses it opens flows to.
+    pub new_destinations: Option<u32>,
+    /// Seconds.
+    pub within: u64,
+    /// What is done then.
+    pub action: ThresholdAction,
+    /// For how many seconds it is quarantined; until it is released where this is absent.
+    pub term: Option<u64>,
+}
+
+/// What is done with a workload that exceeds a [`Threshold`].
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum ThresholdAction {
+    /// It is told.
+    #[default]
+    Report,
+    /// It is told, and the workload is quarantined.
+    Quarantine,
 }
 
 /// What becomes of a denied packet, beside that it doesn't arrive.

@@ -133,6 +133,7 @@ pub(super) fn segments() -> impl Strategy<Value = Vec<Segment>> {
                 select,
                 mode,
                 on_deny: OnDeny::Drop,
+                quarantine: None,
             })
             .collect()
     })

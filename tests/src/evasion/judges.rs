@@ -8,7 +8,7 @@ use enforcer_common::maps::{Direction, Subject};
 use enforcer_common::packet::Frame;
 use enforcer_common::{Hook, Reason, judge};
 use enforcer_policy::check;
-use enforcer_policy::compile::{Clock, Compiled, Image, Inputs, Numbers, compile};
+use enforcer_policy::compile::{Clock, Compiled, Image, Inputs, Numbers, Quarantine, compile};
 use enforcer_policy::memory::MemoryTables;
 use enforcer_policy::model::SegmentMode;
 use enforcer_policy::source::Source;
@@ -30,6 +30,8 @@ pub(super) trait Judge: Send {
     fn begin(&mut self);
     /// Puts documents in force.
     fn install(&mut self, text: &str);
+    /// Cuts these workloads off, and no others.
+    fn hold(&mut self, held: &[Quarantine]);
     /// Lets time pass without a packet.
     fn idle(&mut self, time: Duration);
     /// Gives every hook this hardware address to check.
@@ -75,6 +77,7 @@ pub(super) struct Memory {
     numbers: Numbers,
     text: String,
     mac: Option<[u8; 6]>,
+    held: Vec<Quarantine>,
 }
 
 impl Memory {
@@ -84,6 +87,7 @@ impl Memory {
             numbers: Numbers::default(),
             text: String::new(),
             mac: None,
+            held: Vec::new(),
         }
     }
 }
@@ -99,9 +103,15 @@ impl Judge for Memory {
     }
 
     fn install(&mut self, text: &str) {
-        let compiled = compiled(text, &mut self.numbers, START);
+        let mut compiled = compiled(text, &mut self.numbers, START);
+        let _ = compiled.set_quarantines(&self.held);
         self.tables.switch(&compiled.image, &subjects(&compiled, &[1, 2, 3], self.mac));
         self.text = text.to_owned();
+    }
+
+    fn hold(&mut self, held: &[Quarantine]) {
+        self.held = held.to_vec();
+        self.install(&self.text.clone());
     }
 
     fn idle(&mut self, time: Duration) {
@@ -133,12 +143,22 @@ pub(super) struct Programs {
     rules: u32,
     text: String,
     mac: Option<[u8; 6]>,
+    held: Vec<Quarantine>,
 }
 
 impl Programs {
     pub(super) fn new(world: World) -> Self {
         let kernel = world.open_kernel().unwrap_or_else(|error| panic!("{error}: {error:?}"));
-        Self { kernel, world, scene: 0, devices: [0; HOOKS], rules: 0, text: String::new(), mac: None }
+        Self {
+            kernel,
+            world,
+            scene: 0,
+            devices: [0; HOOKS],
+            rules: 0,
+            text: String::new(),
+            mac: None,
+            held: Vec::new(),
+        }
     }
 
     fn name(&self, hook: usize) -> String {
@@ -162,6 +182,7 @@ impl Judge for Programs {
     fn begin(&mut self) {
         self.scene += 1;
         self.mac = None;
+        self.held.clear();
         // Those of earlier scenes go with the world: taking them away one by one would wait for the kernel each time.
         let fresh = [0, 2]
             .map(|hook| format!("link add {} type veth peer name {}", self.name(hook), self.name(hook + 1)));
@@ -171,11 +192,17 @@ impl Judge for Programs {
     }
 
     fn install(&mut self, text: &str) {
-        let compiled = compiled(text, &mut Numbers::default(), 0);
+        let mut compiled = compiled(text, &mut Numbers::default(), 0);
+        let _ = compiled.set_quarantines(&self.held);
         self.rules = compiled.rules.iter().map(|rule| rule.number + 1).max().unwrap_or(0);
         let subjects = subjects(&compiled, &self.devices, self.mac);
         self.kernel.install(&compiled.image, &subjects).expect("a small set fits");
         self.text = text.to_owned();
+    }
+
+    fn hold(&mut self, held: &[Quarantine]) {
+        self.held = held.to_vec();
+        self.install(&self.text.clone());
     }
 
     fn idle(&mut self, time: Duration) {

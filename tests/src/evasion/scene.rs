@@ -4,6 +4,7 @@
 
 use std::time::Duration;
 
+use enforcer_policy::compile::{Except, Quarantine};
 use serde::{Deserialize, Serialize};
 
 use super::judges::Judge;
@@ -121,6 +122,31 @@ impl<'a> Scene<'a> {
         self.judge.install(&format!("{workloads}{rest}"));
     }
 
+    /// Cuts workloads off, and nobody else. Each with whom it may be reached by, and at which port.
+    pub(super) fn quarantines(&mut self, held: &[(&str, Option<(&str, &str)>)]) {
+        self.hold(held, u64::MAX);
+    }
+
+    /// The same, as it is once its time is over.
+    pub(super) fn quarantined_long_ago(&mut self, workload: &str) {
+        self.hold(&[(workload, None)], 1);
+    }
+
+    fn hold(&mut self, held: &[(&str, Option<(&str, &str)>)], deadline: u64) {
+        let held: Vec<Quarantine> = held
+            .iter()
+            .map(|(workload, except)| Quarantine {
+                workload: (*workload).to_owned(),
+                deadline,
+                except: except.map(|(from, port)| Except {
+                    from: enforcer_agent::selection::parse(from).expect("an end"),
+                    port: port.parse().expect("a port"),
+                }),
+            })
+            .collect();
+        self.judge.hold(&held);
+    }
+
     /// Lets as much time pass without a packet.
     pub(super) fn idle(&mut self, time: Duration) {
         self.judge.idle(time);
@@ -164,6 +190,11 @@ impl<'a> Scene<'a> {
     /// A packet that ledger sends.
     pub(super) fn ledger_sends(&mut self, note: &str, frame: &[u8], verdict: Verdict) {
         self.at(Place { who: 2, sends: true }, note, frame, verdict);
+    }
+
+    /// A packet that ledger receives.
+    pub(super) fn ledger_gets(&mut self, note: &str, frame: &[u8], verdict: Verdict) {
+        self.at(Place { who: 2, sends: false }, note, frame, verdict);
     }
 
     /// A packet that web sends, one of so many that nobody looks at each.

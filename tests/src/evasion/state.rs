@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use enforcer_common::packet::flags::{ACK, FIN, PSH, RST, SYN, URG};
 
-use super::Verdict::{Allowed, Denied};
+use super::Verdict::{Allowed, Denied, Passes};
 use super::attack::{Attack, cases};
 use super::scene::{CHECKOUT, LEDGER, Scene, WEB, workload, workloads};
 use crate::forge::{packet, segment, tcp, udp};
@@ -55,8 +55,12 @@ pub(super) fn attacks() -> Vec<Attack> {
         )
         .cases(cases![e53_a_revoked_flow_stops_in_both_directions]),
         Attack::new("E54", "Revocation by a label change, an expiry, a quarantine", "as E52 and E53")
-            .waits("`enforcer quarantine`; label changes and expiry are shown")
-            .cases(cases![e54_other_labels_are_another_identity]),
+            .cases(cases![
+                e54_other_labels_are_another_identity,
+                e54_a_quarantine_cuts_both_directions,
+                e54_a_quarantine_holds_in_every_mode,
+                e54_a_quarantine_leaves_one_path,
+            ]),
         Attack::new("E55", "Rule A is revoked while rule B still allows the flow", "the flow goes on")
             .cases(cases![e55_another_rule_keeps_a_flow]),
         Attack::new("E56", "A flow that was idle for too long, then data", "judged as if there had been none: `state` for TCP, by the rules for the rest; under `onDeny: reset` a RST instead of silence")
@@ -242,6 +246,83 @@ fn e54_other_labels_are_another_identity(scene: &mut Scene<'_>) {
             &tcp(CHECKOUT[family], WEB[family], BACK, PSH | ACK),
             Denied("no-rule"),
         );
+    }
+}
+
+fn e54_a_quarantine_cuts_both_directions(scene: &mut Scene<'_>) {
+    let cut = Denied("quarantined");
+    scene.rules(&["web -> checkout tcp/443", "checkout -> ledger udp/53"]);
+    for family in [0, 1] {
+        let [web, checkout, ledger] = [WEB[family], CHECKOUT[family], LEDGER[family]];
+        let (forward, back) = (tcp(web, checkout, FLOW, PSH | ACK), tcp(checkout, web, BACK, PSH | ACK));
+        scene.connects(family, FLOW);
+        scene.quarantines(&[("checkout", None)]);
+        scene.sends("forward, at the client's hook", &forward, cut);
+        scene.checkout_gets("forward", &forward, cut);
+        scene.checkout_sends("back", &back, cut);
+        scene.gets("back, at the client's hook", &back, cut);
+        scene.checkout_sends("a new flow", &udp(checkout, ledger, (40_000, 53), b"x"), cut);
+        scene.ledger_gets("at its peer's hook", &udp(checkout, ledger, (40_000, 53), b"x"), cut);
+        scene.checkout_sends("from an address that isn't its own", &udp(ledger, web, (1, 2), b"x"), cut);
+        scene.checkout_gets("flags that no connection sends", &tcp(web, checkout, FLOW, SYN | FIN), cut);
+        scene.quarantines(&[]);
+        scene.sends("once it is released, forward", &forward, Allowed);
+        scene.checkout_gets("at the server's hook", &forward, Allowed);
+        scene.checkout_sends("back", &back, Allowed);
+        scene.quarantined_long_ago("checkout");
+        scene.checkout_gets("past the end of a quarantine", &forward, Allowed);
+        scene.gets("back", &back, Allowed);
+        scene.quarantines(&[]);
+    }
+}
+
+fn e54_a_quarantine_holds_in_every_mode(scene: &mut Scene<'_>) {
+    let cut = Denied("quarantined");
+    for (mode, passes) in [("off", Passes("segment-off")), ("audit", Allowed)] {
+        let segment = format!(
+            "---\napiVersion: enforcer.dev/v1alpha1\nkind: Segment\nmetadata: {{name: all}}\n\
+             spec: {{select: [{{entity: workloads}}], mode: {mode}}}\n"
+        );
+        let rules = policy("rules", "", &["web -> checkout tcp/443"]);
+        for family in [0, 1] {
+            let [web, checkout] = [WEB[family], CHECKOUT[family]];
+            let (open, back) = (tcp(web, checkout, FLOW, SYN), tcp(checkout, web, BACK, PSH | ACK));
+            scene.quarantines(&[]);
+            scene.documents(&workloads(), &format!("{rules}{segment}"));
+            scene.checkout_gets("before", &open, passes);
+            scene.quarantines(&[("checkout", None)]);
+            scene.checkout_gets("what it receives", &open, cut);
+            scene.checkout_sends("what it sends", &back, cut);
+            if mode == "audit" {
+                scene.sends("at its peer's hook", &open, cut);
+            }
+        }
+        scene.quarantines(&[]);
+    }
+}
+
+fn e54_a_quarantine_leaves_one_path(scene: &mut Scene<'_>) {
+    let cut = Denied("quarantined");
+    for (family, address) in [(0, LEDGER[0]), (1, LEDGER[1])] {
+        let [web, checkout, ledger] = [WEB[family], CHECKOUT[family], LEDGER[family]];
+        for (port, who) in (40_000..).zip(["workload/ledger", "app=ledger", address]) {
+            scene.quarantines(&[("checkout", Some((who, "tcp/22")))]);
+            let (open, answer) =
+                (tcp(ledger, checkout, (port, 22), SYN), tcp(checkout, ledger, (22, port), SYN | ACK));
+            scene.ledger_sends("along the path", &open, Passes("forensic"));
+            scene.checkout_gets("at the server's hook", &open, Passes("forensic"));
+            scene.checkout_sends("the answer", &answer, Passes("forensic"));
+            scene.ledger_gets("at the client's hook", &answer, Passes("forensic"));
+            scene.ledger_sends("at another port", &tcp(ledger, checkout, (port, 23), SYN), cut);
+            scene.checkout_gets("at the server's hook", &tcp(ledger, checkout, (port, 23), SYN), cut);
+            scene.sends("from somebody else", &tcp(web, checkout, (port, 22), SYN), cut);
+            scene.checkout_gets("at the server's hook", &tcp(web, checkout, (port, 22), SYN), cut);
+            scene.checkout_sends("out by the same way", &tcp(checkout, ledger, (port, 22), SYN), cut);
+            scene.ledger_gets("at the other hook", &tcp(checkout, ledger, (port, 22), SYN), cut);
+            scene.quarantines(&[("checkout", None)]);
+            scene.checkout_gets("once the path is gone", &tcp(ledger, checkout, (port, 22), ACK), cut);
+        }
+        scene.quarantines(&[]);
     }
 }
 

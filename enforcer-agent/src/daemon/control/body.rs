@@ -48,18 +48,36 @@ pub(super) async fn read<T: DeserializeOwned>(
     limit: usize,
     time: Duration,
 ) -> Result<T, Denied> {
-    let collected = match tokio::time::timeout(time, Limited::new(body, limit).collect()).await {
-        Err(_) => return Err(Denied::new(StatusCode::REQUEST_TIMEOUT, "the request's body took too long")),
-        Ok(Err(error)) if error.is::<http_body_util::LengthLimitError>() => {
-            let message = format!("the request's body has more than {limit} bytes");
-            return Err(Denied::new(StatusCode::PAYLOAD_TOO_LARGE, message));
-        }
-        Ok(Err(_)) => return Err(Denied::new(StatusCode::BAD_REQUEST, "the request's body broke off")),
-        Ok(Ok(collected)) => collected.to_bytes(),
-    };
-    serde_json::from_slice(&collected).map_err(|error| {
+    parse(&gather(body, limit, time).await?)
+}
+
+/// As [`read`], where nothing at all is a request as well.
+pub(super) async fn read_or_default<T: DeserializeOwned + Default>(
+    body: Incoming,
+    limit: usize,
+    time: Duration,
+) -> Result<T, Denied> {
+    let collected = gather(body, limit, time).await?;
+    if collected.is_empty() { Ok(T::default()) } else { parse(&collected) }
+}
+
+fn parse<T: DeserializeOwned>(text: &[u8]) -> Result<T, Denied> {
+    serde_json::from_slice(text).map_err(|error| {
         Denied::new(StatusCode::BAD_REQUEST, format!("the request's body isn't what is asked for: {error}"))
     })
+}
+
+/// The whole of a body.
+async fn gather(body: Incoming, limit: usize, time: Duration) -> Result<Bytes, Denied> {
+    match tokio::time::timeout(time, Limited::new(body, limit).collect()).await {
+        Err(_) => Err(Denied::new(StatusCode::REQUEST_TIMEOUT, "the request's body took too long")),
+        Ok(Err(error)) if error.is::<http_body_util::LengthLimitError>() => {
+            let message = format!("the request's body has more than {limit} bytes");
+            Err(Denied::new(StatusCode::PAYLOAD_TOO_LARGE, message))
+        }
+        Ok(Err(_)) => Err(Denied::new(StatusCode::BAD_REQUEST, "the request's body broke off")),
+        Ok(Ok(collected)) => Ok(collected.to_bytes()),
+    }
 }
 
 /// One document.

@@ -92,8 +92,9 @@ pub async fn serve(listener: UnixListener, engine: Handle, feed: Feed, bounds: B
             continue;
         };
         let context = Arc::clone(&context);
+        let client = stream.peer_cred().ok().and_then(|peer| peer.pid());
         tokio::spawn(async move {
-            connection(stream, context).await;
+            connection(stream, context, client).await;
             drop(place);
         });
     }
@@ -117,13 +118,15 @@ fn trusted(stream: &UnixStream) -> bool {
 /// Answers one client that is known to be trusted, over whatever carries its bytes.
 pub async fn attend(stream: impl AsyncRead + AsyncWrite + Unpin, engine: Handle, feed: Feed, bounds: Bounds) {
     let observers = Arc::new(Semaphore::new(bounds.observers));
-    connection(stream, Arc::new(Context { engine, feed, bounds, observers })).await;
+    connection(stream, Arc::new(Context { engine, feed, bounds, observers }), None).await;
 }
 
-async fn connection(stream: impl AsyncRead + AsyncWrite + Unpin, context: Arc<Context>) {
+/// `client` is the process that asks, where that is known.
+async fn connection(stream: impl AsyncRead + AsyncWrite + Unpin, context: Arc<Context>, client: Option<i32>) {
     let observing = Arc::new(tokio::sync::Notify::new());
     let (stream, reads) = Client::new(stream);
-    let service = service_fn(|request| route::answer(request, Arc::clone(&context), Arc::clone(&observing)));
+    let service =
+        service_fn(|request| route::answer(request, Arc::clone(&context), client, Arc::clone(&observing)));
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(context.bounds.head)

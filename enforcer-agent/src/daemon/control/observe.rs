@@ -3,7 +3,7 @@
 use super::Context;
 use super::body::{Answer, Denied, line, stream};
 use crate::daemon::events::{Item, Observed, Subscription};
-use crate::protocol::{FlowRecord, Missed, ObserveLine, TamperRecord};
+use crate::protocol::{ActionRecord, FlowRecord, Missed, ObserveLine, TamperRecord};
 use http_body_util::channel::Sender;
 use hyper::StatusCode;
 use hyper::body::Bytes;
@@ -68,6 +68,10 @@ impl Query {
             Observed::Judged(judged) => {
                 let record = subscription.resolve(judged);
                 self.wants(&record).then(|| ObserveLine::Flow(Box::new(record)))
+            }
+            Observed::Acted(record) => {
+                let wanted = self.workload.is_none() || self.workload == record.workload;
+                wanted.then(|| ObserveLine::Action(Box::new(ActionRecord::clone(record))))
             }
             Observed::Tampered(record) => {
                 self.wants_tamper(record).then(|| ObserveLine::Tamper(Box::new(TamperRecord::clone(record))))

@@ -1,12 +1,16 @@
 //! Which request is answered by what.
 
-use super::body::{Answer, Denied, document, line, read, stream};
+use super::body::{Answer, Denied, document, line, read, read_or_default, stream};
 use super::{Context, observe};
 use crate::daemon::engine::{Message, Refused};
-use crate::protocol::{ApplyRequest, ExplainRequest, StopRequest};
+use crate::daemon::session::{self, Session};
+use crate::protocol::{
+    ApplyRequest, ExplainRequest, QuarantineRequest, ReleaseRequest, RollbackRequest, StopRequest,
+};
 use hyper::body::Incoming;
 use hyper::{Method, Request, StatusCode};
 use std::convert::Infallible;
+use std::path::Path;
 use std::sync::Arc;
 use tokio::sync::{Notify, mpsc, oneshot};
 
@@ -14,14 +18,16 @@ use tokio::sync::{Notify, mpsc, oneshot};
 pub(super) async fn answer(
     request: Request<Incoming>,
     context: Arc<Context>,
+    client: Option<i32>,
     observing: Arc<Notify>,
 ) -> Result<Answer, Infallible> {
-    Ok(dispatch(request, &context, &observing).await.unwrap_or_else(Answer::from))
+    Ok(dispatch(request, &context, client, &observing).await.unwrap_or_else(Answer::from))
 }
 
 async fn dispatch(
     request: Request<Incoming>,
     context: &Context,
+    client: Option<i32>,
     observing: &Notify,
 ) -> Result<Answer, Denied> {
     let (head, body) = request.into_parts();
@@ -33,9 +39,28 @@ async fn dispatch(
         }
         (&Method::POST, "/v1/apply") => {
             let request: ApplyRequest = read(body, bounds.policies, bounds.body).await?;
-            lines(context, |replies| Message::Apply { request, replies }).await
+            let sessions = sessions(client, request.dry_run || !request.force).await;
+            lines(context, |replies| Message::Apply { request, sessions, replies }).await
         }
-        (&Method::POST, "/v1/rollback") => lines(context, |replies| Message::Rollback { replies }).await,
+        (&Method::POST, "/v1/rollback") => {
+            let request: RollbackRequest = read_or_default(body, bounds.small, bounds.body).await?;
+            let sessions = sessions(client, !request.force).await;
+            lines(context, |replies| Message::Rollback { request, sessions, replies }).await
+        }
+        (&Method::POST, "/v1/confirm") => {
+            let confirmed = ask(context, Message::Confirm).await?;
+            confirmed.map(|reply| document(&reply)).map_err(refused)
+        }
+        (&Method::POST, "/v1/quarantine") => {
+            let request: QuarantineRequest = read(body, bounds.small, bounds.body).await?;
+            let done = ask(context, |reply| Message::Quarantine { request, reply }).await?;
+            done.map(|reply| document(&reply)).map_err(refused)
+        }
+        (&Method::POST, "/v1/release") => {
+            let request: ReleaseRequest = read(body, bounds.small, bounds.body).await?;
+            let done = ask(context, |reply| Message::Release { request, reply }).await?;
+            done.map(|reply| document(&reply)).map_err(refused)
+        }
         (&Method::POST, "/v1/explain") => {
             let request: ExplainRequest = read(body, bounds.small, bounds.body).await?;
             let explained = ask(context, |reply| Message::Explain { request, reply }).await?;
@@ -58,11 +83,19 @@ async fn dispatch(
         }
         (
             _,
-            "/v1/status" | "/v1/apply" | "/v1/rollback" | "/v1/explain" | "/v1/policies" | "/v1/stop"
-            | "/v1/observe",
+            "/v1/status" | "/v1/apply" | "/v1/rollback" | "/v1/confirm" | "/v1/quarantine" | "/v1/release"
+            | "/v1/explain" | "/v1/policies" | "/v1/stop" | "/v1/observe",
         ) => Err(Denied::new(StatusCode::METHOD_NOT_ALLOWED, "this is asked for in another way")),
         _ => Err(Denied::new(StatusCode::NOT_FOUND, "there is nothing of this name")),
     }
+}
+
+/// The sessions behind the process that asks.
+async fn sessions(client: Option<i32>, wanted: bool) -> Vec<Session> {
+    let Some(pid) = client.filter(|_| wanted) else { return Vec::new() };
+    // Not to know is no reason to refuse.
+    let found = tokio::task::spawn_blocking(move || session::behind(Path::new("/proc"), pid)).await;
+    found.unwrap_or_default()
 }
 
 fn refused(refused: Refused) -> Denied {

@@ -99,7 +99,7 @@ async fn what_is_not_asked_for_is_refused_in_words() {
 async fn a_body_that_is_too_long_is_refused() {
     let world = World::new();
     let files = vec![PolicyFile { name: "a".to_owned(), text: "x".repeat(TIGHT.policies) }];
-    let request = ApplyRequest { files, dry_run: false };
+    let request = ApplyRequest { files, ..ApplyRequest::default() };
     let error = Lines::open(&world.socket, Method::POST, "/v1/apply", Some(&request)).await.err().unwrap();
     // The daemon may close before the whole of it was sent.
     let told = format!("{error:#}");
@@ -184,6 +184,7 @@ async fn an_observer_that_does_not_read_is_told_what_it_lost_and_hurts_nobody() 
         {
             Some(ObserveLine::Flow(_)) => seen += 1,
             Some(ObserveLine::Missed { missed, .. }) => lost += missed.lost,
+            Some(ObserveLine::Action(record)) => panic!("nothing was asked for: {record:?}"),
             Some(ObserveLine::Tamper(record)) => panic!("nobody tampers: {record:?}"),
             None => panic!("it ended after {seen} seen and {lost} lost"),
         }

@@ -35,7 +35,13 @@ impl Engine {
             match self.messages.recv_timeout(patience) {
                 Ok(Noticed { message: Message::Done, .. }) => break,
                 Ok(Noticed {
-                    message: message @ (Message::LinkUp(_) | Message::LinkGone(_) | Message::Status(_)),
+                    message:
+                        message @ (Message::LinkUp(_)
+                        | Message::LinkGone(_)
+                        | Message::Status(_)
+                        | Message::Quarantine { .. }
+                        | Message::Exceeded(_)
+                        | Message::Release { .. }),
                     at,
                 }) => {
                     let work = std::mem::replace(&mut self.noticed, at);

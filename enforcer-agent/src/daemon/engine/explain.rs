@@ -24,6 +24,6 @@ impl Engine {
     }
 }
 
-fn nothing() -> Refused {
+pub(super) fn nothing() -> Refused {
     Refused { message: "nothing is in force".to_owned(), help: None }
 }

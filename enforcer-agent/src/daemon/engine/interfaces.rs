@@ -32,12 +32,25 @@ pub(super) struct Interface {
     subject: Option<Subject>,
 }
 
+/// What nobody claims any more: it passes.
+const LET_GO: Subject = Subject {
+    identity: u32::MAX,
+    mode: mode::OFF,
+    flags: 0,
+    mac: [0; 6],
+    address4: [0; 1],
+    class4: 0,
+    coarse4: 0,
+    class6: 0,
+    coarse6: 0,
+    address6: [0; 4],
+};
+
 impl Interface {
     /// What the tables say of a hooked device that nobody claims any more. Without it, its hook would deny everything for as long as it is
     /// still there, flows included that go on afterwards.
     fn let_go(&self) -> Option<Subject> {
-        let unclaimed = Subject { identity: u32::MAX, mode: mode::OFF, ..Subject::default() };
-        self.hook.map(|_| unclaimed)
+        self.hook.map(|_| LET_GO)
     }
 }
 
@@ -94,6 +107,21 @@ impl Interfaces {
             Some((interface.link.ifindex, subject))
         };
         self.all().filter_map(claimed).collect()
+    }
+
+    /// The same to a set that may come in force again, while `now` is: devices that only `now` claims are let go by then.
+    pub(super) fn behind(&self, plans: &[SubjectPlan], now: Option<&[SubjectPlan]>) -> Vec<(u32, Subject)> {
+        let (claims, now) = (Claims::of(plans), now.map(|now| (Claims::of(now), now)));
+        let whose = |interface: &Interface| {
+            let plan = claims.plan(&interface.link.name, plans);
+            let claimed = now
+                .as_ref()
+                .is_some_and(|(claims, plans)| claims.plan(&interface.link.name, plans).is_some());
+            let passed = || (claimed || interface.hook.is_some()).then_some(LET_GO);
+            let subject = plan.map(|plan| whose(plan, &interface.link)).or_else(passed)?;
+            Some((interface.link.ifindex, subject))
+        };
+        self.all().filter_map(whose).collect()
     }
 
     /// How many devices are hooked.
@@ -170,7 +198,13 @@ impl Engine {
         interface.hook = hooked;
         interface.error = None;
         let name = shown(&interface.link.name);
+        // A set that may come in force again finds its hooks where they were.
+        let kept = |name: &str| {
+            let before = self.trial.as_ref().map(|trial| &*trial.before.compiled.subjects);
+            before.is_some_and(|plans| Claims::of(plans).plan(name, plans).is_some())
+        };
         match (plan, hooked) {
+            (None, Some(_)) if kept(&interface.link.name) => {}
             (Some(plan), None) => match self.datapath.attach(ifindex, &interface.link.name) {
                 Ok(attachment) => {
                     interface.hook = Some(attachment.hook);
@@ -220,7 +254,7 @@ impl Engine {
             let wanted = plan.map(|plan| whose(plan, &interface.link)).or_else(|| interface.let_go());
             // Whose it is comes first, so that its first packet already meets its own rules.
             if wanted != interface.subject {
-                self.announce(self.next_expiry());
+                self.announce(self.next_end());
                 match self.datapath.set_subject(ifindex, wanted) {
                     Ok(_) => interface.subject = wanted,
                     Err(error) => {
@@ -233,6 +267,7 @@ impl Engine {
         }
         let claimed = self.live.is_some();
         self.interfaces.by_index.insert(ifindex, interface);
+        self.write_behind_device(ifindex);
         // Where the tables don't know it, it is hooked all the same: unknown is denied.
         if claimed {
             let error = self.interfaces.by_index.get(&ifindex).and_then(|one| one.error.clone());
@@ -258,12 +293,13 @@ impl Engine {
 
     /// The tables say nothing of a device any more.
     fn forget_subject(&mut self, ifindex: u32) {
-        self.announce(self.next_expiry());
+        self.announce(self.next_end());
         match self.datapath.set_subject(ifindex, None) {
             Ok(_) => {
                 if let Some(interface) = self.interfaces.by_index.get_mut(&ifindex) {
                     interface.subject = None;
                 }
+                self.write_behind_device(ifindex);
             }
             Err(error) => warn!(ifindex, %error, "could not forget whose an interface was"),
         }

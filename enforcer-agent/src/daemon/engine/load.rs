@@ -2,14 +2,14 @@
 
 use super::aside::Broke;
 use super::live::{self, Live};
-use super::{Degraded, Engine, Link};
+use super::{Degraded, Engine, Link, lockout};
 use crate::daemon::clock::Instants;
 use crate::daemon::notify;
 use crate::daemon::state::LastGood;
 use crate::datapath::DatapathError;
 use crate::pipeline::{Ready, Surroundings, check, prepare};
 use crate::protocol::{Finding, PolicyFile};
-use enforcer_policy::compile::Numbers;
+use enforcer_policy::compile::{Compiled, Numbers};
 use enforcer_policy::document::{ParsedFile, parse_file};
 use enforcer_policy::source::Source;
 use std::net::IpAddr;
@@ -22,6 +22,7 @@ impl Engine {
     /// Puts the first set in force: the live set, else the last good one. Where neither can be, what the kernel was
     /// left with goes on.
     pub fn start(&mut self, links: Vec<Link>, host: Vec<IpAddr>) {
+        self.adopt_trial();
         for link in links {
             self.link_up(link);
         }
@@ -44,7 +45,7 @@ impl Engine {
         }
         let Some(good) = last_good else { return };
         let files = parse(&good.files);
-        match self.prepare(&files).and_then(|ready| self.put_in_force(files, ready)) {
+        match self.prepare(&files).and_then(|ready| self.put_in_force(files, ready, None)) {
             Ok(()) => warn!(since = good.since, "the last good set is in force"),
             Err(findings) => {
                 let first = findings.iter().find(|finding| finding.is_error());
@@ -126,6 +127,9 @@ impl Engine {
         if self.change_in_place(&files) {
             return self.recover();
         }
+        if self.waits_for_trial(why) {
+            return;
+        }
         let began = Instant::now();
         let now = Instants::now();
         let checked = {
@@ -137,9 +141,11 @@ impl Engine {
             Err(findings) => return self.degrade("the live set is invalid", findings),
         };
         let (around, numbers) = (self.surroundings(), self.numbers.clone());
+        let before = self.live.as_ref().map(|live| Arc::clone(&live.compiled));
         match self.aside(move || sound.compile(&around, now, numbers)).unwrap_or_else(broke) {
-            Ok(ready) => match self.put_in_force(files, ready) {
+            Ok(ready) => match self.put_in_force(files, ready, None) {
                 Ok(()) => {
+                    self.look_who_is_locked_out(before.as_deref());
                     info!(why, took = ?began.elapsed(), "{}", self.summary());
                     self.recover();
                 }
@@ -149,11 +155,28 @@ impl Engine {
         }
     }
 
+    /// What files bring can't be refused: where it cuts the session in which a change was asked for last, that is said.
+    fn look_who_is_locked_out(&mut self, before: Option<&Compiled>) {
+        let Some(live) = &self.live else { return };
+        let around = self.surroundings();
+        let cut = lockout::cut(&self.operator, &live.set, &live.compiled, &around, before);
+        let told = |cut: Finding| {
+            let message =
+                cut.message.replacen("this would cut your own", "policy files have cut the operator's", 1);
+            warn!("{message}");
+            Finding::placeless("warning", message)
+        };
+        self.locked_out = cut.into_iter().map(told).collect();
+    }
+
     /// Compiles what is in force anew, because something around it changed. Whether the live set is degraded has nothing to do with it.
     pub(super) fn refresh(&mut self, why: &str) {
+        if self.waits_for_trial(why) {
+            return;
+        }
         let Some(live) = &self.live else { return };
         let files = live.files.clone();
-        match self.prepare(&files).and_then(|ready| self.put_in_force(files, ready)) {
+        match self.prepare(&files).and_then(|ready| self.put_in_force(files, ready, None)) {
             Ok(()) => info!(why, "{}", self.summary()),
             Err(findings) => self.degrade("the set in force can't be brought up to date", findings),
         }
@@ -166,12 +189,14 @@ impl Engine {
         self.aside(work).unwrap_or_else(broke)
     }
 
-    /// Switches to a prepared set. On an error, what was in force still is.
+    /// Switches to a prepared set, for a time where there is an `until`. On an error, what was in force still is.
     pub(super) fn put_in_force(
         &mut self,
         files: Vec<Arc<ParsedFile>>,
         mut ready: Ready,
+        until: Option<Instants>,
     ) -> Result<(), Vec<Finding>> {
+        let _ = ready.compiled.set_quarantines(&self.quarantines.plans(Instants::now()));
         let mut subjects = self.interfaces.subjects(&ready.compiled.subjects);
         let (residents, cgroups) = self.cgroups.of_set(&ready.compiled);
         subjects.extend(residents);
@@ -184,16 +209,27 @@ impl Engine {
         }
         self.names.learn(ready.compiled.identities.values(), &ready.compiled.rules);
         self.names.locate(&ready.set, &self.host, &ready.compiled.identities);
-        self.announce(live::next_expiry(&ready.set, Instants::now().wall));
-        let installed = self.datapath.install_whole(&ready.compiled.image, &subjects, &cgroups);
+        let end = live::next_expiry(&ready.set, Instants::now().wall);
+        let ends = end.into_iter().chain(self.quarantines.next_end()).chain(until.map(|until| until.wall));
+        self.announce(ends.min());
+        let image = &ready.compiled.image;
+        let installed = match until {
+            Some(until) => self.datapath.try_out(image, &subjects, &cgroups, until.boot),
+            None => self.datapath.install_whole(image, &subjects, &cgroups),
+        };
         installed.map_err(|error| vec![datapath_finding(&error)])?;
-        self.numbers = ready.numbers.clone();
+        let numbers = std::mem::replace(&mut self.numbers, ready.numbers.clone());
         self.interfaces.written(&subjects);
         self.cgroups.written(&ready.compiled, &cgroups);
-        self.live = Some(Live::new(files, ready, Instants::now().wall));
+        let before = self.live.replace(Live::new(files, ready, Instants::now().wall));
         self.generation += 1;
-        self.unkept = Some(Instant::now() + super::KEPT_AFTER);
+        match (until, before) {
+            // Until it is confirmed, the set before is the last good one.
+            (Some(until), Some(before)) => self.begin_trial(until, before, numbers),
+            _ => self.unkept = Some(Instant::now() + super::KEPT_AFTER),
+        }
         self.settle();
+        self.watch_thresholds();
         Ok(())
     }
 
@@ -235,7 +271,8 @@ impl Engine {
 
     /// Keeps what is in force as the last good set, if that is still to be done.
     pub(super) fn keep(&mut self) {
-        let Some(live) = self.live.as_ref().filter(|_| self.unkept.is_some()) else { return };
+        let due = self.unkept.is_some() && self.trial.is_none();
+        let Some(live) = self.live.as_ref().filter(|_| due) else { return self.unkept = None };
         let (files, numbers) = (live.files.clone(), self.numbers.clone());
         let (since, generation, state) = (live.since.to_string(), self.generation, self.state.clone());
         // Tried again with the next change; until then an older set is kept, which was good too.

@@ -10,10 +10,14 @@ mod explain;
 mod interfaces;
 mod live;
 mod load;
+mod lockout;
+mod quarantine;
 mod report;
 mod tamper;
 #[cfg(test)]
 mod tests;
+mod thresholds;
+mod trial;
 mod workloads;
 
 use super::changes::Change;
@@ -22,18 +26,22 @@ use super::config::Settings;
 use super::events::Feed;
 use super::names::Names;
 use super::notify;
+use super::session::Session;
 use super::state::{Applied, StateDir};
+use super::thresholds::Exceeded;
 use crate::cgroups::{Change as CgroupChange, Root};
 use crate::datapath::{Datapath, Epoch};
 use crate::files::Cache;
 use crate::protocol::{
-    ApplyReply, ApplyRequest, ExplainReply, ExplainRequest, Finding, LiveSet, Missed, Plan, Status, StopReply,
+    ApplyReply, ApplyRequest, ConfirmReply, ExplainReply, ExplainRequest, Finding, LiveSet, Missed, Plan,
+    QuarantineReply, QuarantineRequest, ReleaseRequest, RollbackRequest, Status, StopReply,
 };
 use cgroups::Cgroups;
 use enforcer_policy::compile::Numbers;
 use enforcer_policy::document::ParsedFile;
 use interfaces::Interfaces;
 use live::Live;
+use quarantine::Quarantines;
 use std::collections::VecDeque;
 use std::net::IpAddr;
 use std::path::PathBuf;
@@ -43,6 +51,7 @@ use std::time::{Duration, Instant};
 use tamper::Tampering;
 use tokio::sync::{mpsc, oneshot};
 use tracing::{debug, error, info};
+use trial::Trial;
 
 pub use interfaces::Link;
 
@@ -90,13 +99,37 @@ pub enum Message {
     Apply {
         /// Its files.
         request: ApplyRequest,
+        /// Where it is asked for from.
+        sessions: Vec<Session>,
         /// The plan, then what came of it.
         replies: mpsc::UnboundedSender<ApplyLine>,
     },
     /// Back to the applied set before the last one.
     Rollback {
+        /// How.
+        request: RollbackRequest,
+        /// Where it is asked for from.
+        sessions: Vec<Session>,
         /// The plan, then what came of it.
         replies: mpsc::UnboundedSender<ApplyLine>,
+    },
+    /// The applied set that is on trial is the applied set.
+    Confirm(oneshot::Sender<Result<ConfirmReply, Refused>>),
+    /// A workload is cut off.
+    Quarantine {
+        /// Which, and for how long.
+        request: QuarantineRequest,
+        /// What came of it.
+        reply: oneshot::Sender<Result<QuarantineReply, Refused>>,
+    },
+    /// A workload has exceeded what a Segment allows it.
+    Exceeded(Exceeded),
+    /// A workload is let back.
+    Release {
+        /// Which.
+        request: ReleaseRequest,
+        /// What came of it.
+        reply: oneshot::Sender<Result<QuarantineReply, Refused>>,
     },
     /// End, and where `detach` is set, take everything away first.
     Stop {
@@ -199,6 +232,14 @@ pub struct Engine {
     host: Vec<IpAddr>,
     numbers: Numbers,
     live: Option<Live>,
+    trial: Option<Trial>,
+    /// What became of the last trial, where it wasn't confirmed.
+    rolled_back: Option<String>,
+    quarantines: Quarantines,
+    /// Where a change was asked for from last.
+    operator: Vec<Session>,
+    /// What the watched files have done to that.
+    locked_out: Vec<Finding>,
     degraded: Option<Degraded>,
     generation: u64,
     started: jiff::Timestamp,
@@ -227,6 +268,7 @@ impl Engine {
             Err(error) => (Applied::default(), Some(format!("{error:#}"))),
         };
         let applied_files = load::parse(&applied.files);
+        let quarantines = Quarantines::new(state.quarantines());
         Self {
             messages,
             handle,
@@ -248,6 +290,11 @@ impl Engine {
             host: Vec::new(),
             numbers: Numbers::default(),
             live: None,
+            trial: None,
+            rolled_back: None,
+            quarantines,
+            operator: Vec::new(),
+            locked_out: Vec::new(),
             degraded: None,
             generation: 0,
             started: jiff::Timestamp::now(),
@@ -300,7 +347,7 @@ impl Engine {
 
     /// How long nothing needs to be done.
     fn patience(&self) -> Duration {
-        let expiry = self.next_expiry();
+        let expiry = self.next_end();
         let until = expiry.map(|expiry| expiry.duration_since(Instants::now().wall));
         let until = until.map_or(self.every, |until| Duration::try_from(until).unwrap_or_default());
         let keep = self.unkept.map_or(self.every, |at| at.saturating_duration_since(Instant::now()));
@@ -314,7 +361,7 @@ impl Engine {
         let now = Instants::now().wall;
         self.rounded.elapsed() >= self.every
             || self.unkept.is_some_and(|at| at <= Instant::now())
-            || self.next_expiry().is_some_and(|expiry| expiry <= now)
+            || self.next_end().is_some_and(|end| end <= now)
     }
 
     fn take(&mut self, message: Message) -> std::ops::ControlFlow<()> {
@@ -338,8 +385,12 @@ impl Engine {
             Message::Status(reply) => drop(reply.send(self.status())),
             Message::Explain { request, reply } => drop(reply.send(self.explain(&request))),
             Message::Policies(reply) => drop(reply.send(self.live_set())),
-            Message::Apply { request, replies } => self.apply(request, &replies),
-            Message::Rollback { replies } => self.rollback(&replies),
+            Message::Apply { request, sessions, replies } => self.apply(request, sessions, &replies),
+            Message::Rollback { request, sessions, replies } => self.rollback(request, sessions, &replies),
+            Message::Confirm(reply) => drop(reply.send(self.confirm())),
+            Message::Quarantine { request, reply } => drop(reply.send(self.quarantine(&request))),
+            Message::Exceeded(exceeded) => self.exceeded(exceeded),
+            Message::Release { request, reply } => drop(reply.send(self.release(&request))),
             Message::Stop { detach, reply } => return self.stop(detach, reply),
             Message::End => return std::ops::ControlFlow::Break(()),
             Message::Done => {}
@@ -352,6 +403,8 @@ impl Engine {
         self.rounded = Instant::now();
         notify::alive();
         let now = Instants::now();
+        self.end_trial_in_time();
+        self.end_quarantines(now);
         if let Some(expiry) = self.next_expiry().filter(|expiry| *expiry <= now.wall) {
             self.noticed = now.boot_of(expiry);
             self.refresh("a policy has expired");
@@ -384,12 +437,20 @@ impl Engine {
 
     /// Says that a change is about to be put in force, after which the next policy expires at `expiry`.
     fn announce(&self, expiry: Option<jiff::Timestamp>) {
-        self.note(self.datapath.current().unwrap_or(0).saturating_add(1), self.noticed, expiry);
+        let epoch = self.datapath.current().unwrap_or(0).saturating_add(1);
+        self.note(epoch, self.noticed, expiry);
+        self.note_fallback(epoch);
     }
 
     fn note(&self, epoch: Epoch, noticed: u64, expiry: Option<jiff::Timestamp>) {
         let expiry = expiry.map(|expiry| Instants::now().boot_of(expiry));
         self.feed.changes().note(Change { epoch, noticed, expiry });
+    }
+
+    /// When the next thing in force ends by itself: a policy, a quarantine, a trial.
+    fn next_end(&self) -> Option<jiff::Timestamp> {
+        let trial = self.trial.as_ref().map(|trial| trial.until().wall);
+        self.next_expiry().into_iter().chain(self.quarantines.next_end()).chain(trial).min()
     }
 
     /// When the next of the policies in force expires.

@@ -20,6 +20,19 @@ impl Engine {
         warnings.extend(missing.map(|path| {
             Finding::placeless("warning", format!("the policy path `{path}` isn't there (yet)"))
         }));
+        warnings.extend(self.quarantines.damage().map(|damage| {
+            Finding::placeless(
+                "warning",
+                format!("nobody is quarantined, for who was can't be read: {damage}"),
+            )
+        }));
+        warnings.extend(self.locked_out.iter().cloned());
+        warnings.extend(self.rolled_back.iter().map(|told| Finding::placeless("warning", told.clone())));
+        if self.trial.as_ref().is_some_and(super::Trial::is_waited_for) {
+            let message =
+                "changes of the policy files wait until the applied set is confirmed or rolled back";
+            warnings.push(Finding::placeless("warning", message.to_owned()));
+        }
         let rules = self.rules(&mut warnings);
         let reasons = self.reasons(&mut warnings);
         let events = match self.datapath.event_counters() {
@@ -81,6 +94,8 @@ impl Engine {
             reasons,
             events,
             tamper: self.tampering.status(),
+            quarantines: self.quarantines.all().to_vec(),
+            trial: self.trial.as_ref().map(super::Trial::status),
             tables,
             not_yet_enforced: live.map_or_else(Vec::new, |live| live.not_yet_enforced.clone()),
             warnings,

@@ -118,7 +118,7 @@ impl Engine {
         let Inspection { faults, unreachable, errors } = self.datapath.inspect();
         // What others let through is cut by the repair.
         if let Some(epoch) = self.datapath.current().filter(|epoch| Some(*epoch) != before) {
-            self.note(epoch, began, self.next_expiry());
+            self.note(epoch, began, self.next_end());
         }
         let before = self.tampering.why();
         for fault in &faults {

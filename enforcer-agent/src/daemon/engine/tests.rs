@@ -1,5 +1,9 @@
 //! The engine with a packet path in memory: what is in force after each thing that can happen.
 
+mod lockout;
+mod quarantine;
+mod trial;
+
 use super::{ApplyLine, Engine, Handle, Link, Message};
 use crate::daemon::config::Settings;
 use crate::daemon::events::Feed;
@@ -7,7 +11,9 @@ use crate::daemon::names::Names;
 use crate::daemon::state::StateDir;
 use crate::datapath::memory::Memory;
 use crate::datapath::{Attachment, Datapath, DatapathError, Epoch, Inspection, Sink, Sweep, Usage};
-use crate::protocol::{ApplyReply, ApplyRequest, ExplainRequest, Outcome, Plan, PolicyFile, State, Status};
+use crate::protocol::{
+    ApplyReply, ApplyRequest, ExplainRequest, Outcome, Plan, PolicyFile, RollbackRequest, State, Status,
+};
 use enforcer_common::maps::{Cgroup, EventCounter, ReasonCounter, RuleCounter, Subject};
 use enforcer_policy::compile::{Delta, Image};
 use std::fs;
@@ -49,6 +55,28 @@ impl Datapath for Shared {
     }
     fn detach_cgroup(&mut self) -> Result<bool, DatapathError> {
         self.look(Memory::detach_cgroup)
+    }
+    fn try_out(
+        &mut self,
+        image: &Image,
+        subjects: &[(u32, Subject)],
+        cgroups: &[(u64, Cgroup)],
+        until: u64,
+    ) -> Result<Epoch, DatapathError> {
+        self.look(|memory| memory.try_out(image, subjects, cgroups, until))
+    }
+    fn end_trial(&mut self, confirmed: bool) -> Result<Epoch, DatapathError> {
+        self.look(|memory| memory.end_trial(confirmed))
+    }
+    fn is_on_trial(&self) -> bool {
+        self.look(|memory| memory.is_on_trial())
+    }
+    fn apply_behind(
+        &mut self,
+        delta: &Delta,
+        subjects: &[(u32, Option<Subject>)],
+    ) -> Result<Epoch, DatapathError> {
+        self.look(|memory| memory.apply_behind(delta, subjects))
     }
     fn apply_delta(
         &mut self,
@@ -207,13 +235,17 @@ impl World {
 
     fn apply(&self, files: Vec<PolicyFile>, dry_run: bool) -> (Option<Plan>, ApplyReply) {
         let (replies, receiver) = mpsc::unbounded_channel();
-        self.send(Message::Apply { request: ApplyRequest { files, dry_run }, replies });
+        self.send(Message::Apply {
+            request: ApplyRequest { files, dry_run, ..ApplyRequest::default() },
+            sessions: Vec::new(),
+            replies,
+        });
         Self::lines(receiver)
     }
 
     fn rollback(&self) -> ApplyReply {
         let (replies, receiver) = mpsc::unbounded_channel();
-        self.send(Message::Rollback { replies });
+        self.send(Message::Rollback { request: RollbackRequest::default(), sessions: Vec::new(), replies });
         Self::lines(receiver).1
     }
 

@@ -6,7 +6,7 @@
 
 use super::Engine;
 use enforcer_common::maps::kind;
-use enforcer_policy::compile::{Delta, IdentityInfo, IdentityKind};
+use enforcer_policy::compile::{CompileError, Compiled, Delta, IdentityInfo, IdentityKind, Numbers};
 use enforcer_policy::document::{Document, ParsedFile};
 use enforcer_policy::model::{InterfacePattern, Workload, WorkloadMatch};
 use jiff::Timestamp;
@@ -80,8 +80,15 @@ impl Engine {
         let changed = match difference(old, new) {
             None => return false,
             Some(Difference::None) => true,
-            Some(Difference::Upsert(workload)) => self.is_sure(workload, old) && self.upsert(workload),
-            Some(Difference::Remove(name)) => self.remove(name),
+            Some(Difference::Upsert(workload)) => {
+                self.is_sure(workload, old)
+                    && self.in_place_behind(|compiled, numbers| compiled.upsert_workload(workload, numbers))
+                    && self.upsert(workload)
+            }
+            Some(Difference::Remove(name)) => {
+                self.in_place_behind(|compiled, numbers| compiled.remove_workload(name, numbers))
+                    && self.remove(name)
+            }
         };
         if !changed {
             return false;
@@ -89,6 +96,8 @@ impl Engine {
         if let Some(live) = &mut self.live {
             live.files = files.to_vec();
         }
+        self.mark_quarantines();
+        self.watch_thresholds();
         self.unkept.get_or_insert_with(|| Instant::now() + super::KEPT_WITHIN);
         info!(took = ?began.elapsed(), "changed in place");
         true
@@ -120,6 +129,19 @@ impl Engine {
         })
     }
 
+    /// During a trial, makes a change in the set before as well; whether that was possible.
+    fn in_place_behind(
+        &mut self,
+        change: impl FnOnce(&mut Compiled, &mut Numbers) -> Result<Option<Delta>, CompileError>,
+    ) -> bool {
+        let Some(trial) = &mut self.trial else { return true };
+        trial.numbers = None;
+        match change(Arc::make_mut(&mut trial.before.compiled), &mut self.numbers) {
+            Ok(Some(delta)) => self.write_behind(&delta),
+            Ok(None) | Err(_) => false,
+        }
+    }
+
     fn upsert(&mut self, workload: &Workload) -> bool {
         let Some(live) = &mut self.live else { return false };
         let Ok(Some(delta)) = Arc::make_mut(&mut live.compiled).upsert_workload(workload, &mut self.numbers)
@@ -129,8 +151,9 @@ impl Engine {
         let hooked = || live.compiled.subjects.iter().find(|plan| plan.workload == workload.name);
         let endpoints = delta.addresses4.iter().map(|(_, endpoint)| endpoint);
         let mut endpoints = endpoints.chain(delta.addresses6.iter().map(|(_, endpoint)| endpoint)).flatten();
-        let named =
-            endpoints.find(|endpoint| endpoint.kind == kind::WORKLOAD).map(|endpoint| endpoint.identity);
+        let named = endpoints
+            .find(|endpoint| endpoint.kind & !kind::QUARANTINED == kind::WORKLOAD)
+            .map(|endpoint| endpoint.identity);
         let number = named.or_else(|| hooked().map(|plan| plan.identity));
         let identity = number.map(|number| IdentityInfo {
             number,
@@ -163,6 +186,10 @@ impl Engine {
 
     /// Tells the set in force the machine's new addresses; whether that was possible in place.
     pub(super) fn host_in_place(&mut self) -> bool {
+        let host = self.host.clone();
+        if !self.in_place_behind(|compiled, _| compiled.set_host_addresses(&host)) {
+            return false;
+        }
         let Some(live) = &mut self.live else { return true };
         match Arc::make_mut(&mut live.compiled).set_host_addresses(&self.host) {
             Ok(Some(delta)) => {
@@ -174,8 +201,8 @@ impl Engine {
     }
 
     /// Writes a change over the tables, with the subjects of the devices and cgroups it concerns; `gone` are those of who was known by a cgroup.
-    fn write(&mut self, delta: &Delta, gone: &[u32]) -> bool {
-        self.announce(self.next_expiry());
+    pub(super) fn write(&mut self, delta: &Delta, gone: &[u32]) -> bool {
+        self.announce(self.next_end());
         let Some(live) = &mut self.live else { return false };
         let devices = !delta.subjects.is_empty() || !delta.removed_subjects.is_empty();
         let wanted = devices.then(|| self.interfaces.subjects(&live.compiled.subjects));

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use aya::Pod;
 use aya::maps::{Array, MapError};
 use enforcer_common::flow::FlowKey;
-use enforcer_common::maps::{AddressKey, Control, Subject, limits};
+use enforcer_common::maps::{AddressKey, Control, Quarantine, QuarantineKey, Subject, limits};
 
 use super::super::bank::{Bank, change};
 use super::super::batch::{Table, footprint, get, range};
@@ -33,7 +33,7 @@ const SHARE: u32 = 300;
 const TABLES: [&str; 8] =
     ["ADDRESSES4", "ADDRESSES6", "PREFIXES4", "PREFIXES6", "PAIRS", "INTERVALS", "DECISIONS", "CGROUPS"];
 
-type Footprints = [Option<u64>; 7];
+type Footprints = [Option<u64>; 8];
 
 /// What is known of the maps' contents.
 #[derive(Debug)]
@@ -130,13 +130,16 @@ impl Contents {
 
     fn look_at_control(&mut self, tables: &mut Tables, found: &mut Vec<Fault>) {
         let Some(control) = self.control else { return };
-        let same = |now: Control| now.epoch() == control.epoch() && now.bank() == control.bank();
+        let same = |now: Control| {
+            (now.epoch(), now.bank(), now.is_unconfirmed())
+                == (control.epoch(), control.bank(), control.is_unconfirmed())
+        };
         if tables.control.read().is_ok_and(same) {
             return;
         }
         let restored = tables.control.restore(control, control.bank());
-        if let Ok(epoch) = &restored {
-            self.control = Some(Control::new(*epoch, control.bank()));
+        if restored.is_ok() {
+            self.control = tables.control.read().ok();
         }
         // Whoever changed this knows what else to change.
         self.suspicious = true;
@@ -206,7 +209,7 @@ impl Contents {
                 turn_into(tables, bank, &actual, record).and_then(|()| write_indexed(tables, bank, record));
             let repaired = repaired.and_then(|()| match bank == in_force {
                 // Flows that were judged by what stood there are judged anew.
-                true => tables.control.advance(bank).map(drop),
+                true => tables.control.step().map(drop),
                 false => Ok(()),
             });
             let unrepaired = repaired.err().map(|error| error.to_string());
@@ -265,6 +268,7 @@ fn differences(actual: &Bank, wanted: &Bank) -> Vec<(&'static str, Differ)> {
         (TABLES[4], differ(&actual.pairs, &wanted.pairs)),
         (TABLES[7], differ(&actual.cgroups, &wanted.cgroups)),
         ("SUBJECTS", Differ { altered: false, ..differ(&known(&actual.subjects), &known(&wanted.subjects)) }),
+        ("QUARANTINES", Differ { altered: false, ..differ(&actual.quarantines, &wanted.quarantines) }),
     ]
 }
 
@@ -294,6 +298,13 @@ fn indexed_differences(
 fn small_ones_differ(tables: &Tables, record: &Bank, bank: u32, hooked: &[u32]) -> Result<bool, MapError> {
     if tables.generations.get(&bank, 0)? != record.generation {
         return Ok(true);
+    }
+    for (identity, quarantine) in &record.quarantines {
+        let there: Option<Quarantine> =
+            get(&tables.quarantines, &QuarantineKey { bank, identity: *identity })?;
+        if there.as_ref() != Some(quarantine) {
+            return Ok(true);
+        }
     }
     let there = |ifindex: u32| -> Result<Subject, MapError> {
         match keys::subject(bank, ifindex) {
@@ -393,5 +404,14 @@ fn footprints(tables: &Tables) -> Footprints {
         [footprint(&family.addresses), footprint(&family.prefixes)]
     }
     let ([a, b], [c, d]) = (of_family(&tables.v4), of_family(&tables.v6));
-    [a, b, c, d, footprint(&tables.pairs), footprint(&tables.subjects_high), footprint(&tables.cgroups)]
+    [
+        a,
+        b,
+        c,
+        d,
+        footprint(&tables.pairs),
+        footprint(&tables.subjects_high),
+        footprint(&tables.quarantines),
+        footprint(&tables.cgroups),
+    ]
 }

@@ -40,7 +40,7 @@ const TABLES: &str = "tables-";
 const DIGESTS: Duration = Duration::from_secs(5);
 
 /// What stands in each table, as one number.
-const DIGESTED: [&str; 9] = [
+const DIGESTED: [&str; 10] = [
     "GENERATIONS",
     "SUBJECTS",
     "ADDRESSES4",
@@ -48,6 +48,7 @@ const DIGESTED: [&str; 9] = [
     "PREFIXES4",
     "PREFIXES6",
     "PAIRS",
+    "QUARANTINES",
     "INTERVALS",
     "DECISIONS",
 ];
@@ -341,6 +342,7 @@ fn digests(bank: &Bank) -> Digests {
         of_entries(&bank.prefixes4, |(length, address)| [*length, address[0]]),
         of_entries(&bank.prefixes6, |(length, [a, b, c, d])| [*length, *a, *b, *c, *d]),
         of_entries(&bank.pairs, |key| *key),
+        of_entries(&bank.quarantines, |key| [*key]),
         of_values(&bank.intervals),
         of_values(&bank.decisions),
     ]

@@ -126,7 +126,14 @@ pub(super) fn audited(policy: FlowPolicy) -> FlowPolicy {
 }
 
 pub(super) fn segment(name: &str, select: Selector, mode: SegmentMode) -> Segment {
-    Segment { name: name.into(), origin: origin(1), select: vec![select], mode, on_deny: OnDeny::Drop }
+    Segment {
+        name: name.into(),
+        origin: origin(1),
+        select: vec![select],
+        mode,
+        on_deny: OnDeny::Drop,
+        quarantine: None,
+    }
 }
 
 /// web (10.0.0.1, fd00::1), db (10.0.0.2, fd00::2), both with hooks; peer (10.0.0.3) without; office 192.0.2.0/24.

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use enforcer_tests::revocation::{Revocation, Scene, by_flow_and_hook};
-use enforcer_tests::{End, World};
+use enforcer_tests::{End, World, policy};
 use serde_json::{Value, json};
 
 /// Flows that each change cuts, and those beside them that lose nothing.
@@ -18,6 +18,8 @@ const KEPT: u16 = 200;
 const PACE: Duration = Duration::from_millis(50);
 /// Each kind is tried that often; the round whose p99 is the median counts.
 const ROUNDS: usize = 5;
+/// Policies in force while a workload is quarantined.
+const POLICIES: u32 = 10_000;
 
 /// Milliseconds.
 #[derive(Debug, Clone, Copy)]
@@ -57,8 +59,12 @@ fn main() -> Result<()> {
         PACE.as_millis()
     );
     let mut rows = Vec::new();
-    for kind in Revocation::ALL {
-        let mut rounds = (0..ROUNDS).map(|_| round(&mut scene, kind)).collect::<Result<Vec<_>>>()?;
+    let mut held = Scene::new(World::new("bench", "quarantine")?, 0, CUT, PACE)?;
+    held.change(|scene| scene.write("70-many.yaml", &many()))?;
+    let all = Revocation::ALL.into_iter().chain([Revocation::Quarantined]);
+    for kind in all {
+        let scene = if kind == Revocation::Quarantined { &mut held } else { &mut scene };
+        let mut rounds = (0..ROUNDS).map(|_| round(scene, kind)).collect::<Result<Vec<_>>>()?;
         rounds.sort_by(|a, b| a.last_passed.p99.total_cmp(&b.last_passed.p99));
         let worst = rounds[ROUNDS - 1].last_passed.p99;
         let Round { last_passed: last, recorded } = rounds[ROUNDS / 2];
@@ -92,6 +98,12 @@ fn main() -> Result<()> {
     Ok(())
 }
 
+/// As many policies as a large site has, none of which concerns anybody here: a quarantine is tried beside them.
+fn many() -> String {
+    let flow = |n: u32| format!("{{labels: {{app: from-{n}}}}} -> {{labels: {{app: to-{n}}}}} tcp/443");
+    (0..POLICIES).map(|n| policy(&format!("many-{n}"), "", &[&flow(n)])).collect()
+}
+
 fn round(scene: &mut Scene, kind: Revocation) -> Result<Round> {
     let change = scene.revoke(kind)?;
     // One record for each flow at least: those of both hooks come together.
@@ -104,6 +116,9 @@ fn round(scene: &mut Scene, kind: Revocation) -> Result<Round> {
         last_passed: Spread::of(last.collect()),
         recorded: Spread::of(delays.map(|delay| delay / 1e3).collect()),
     };
+    if kind == Revocation::Quarantined {
+        scene.release()?;
+    }
     scene.restore(&change)?;
     Ok(round)
 }

@@ -1,0 +1,130 @@
+//! Quarantine: who is cut off, from whom, and the one path that is left.
+//!
+//! At its own hook a quarantined workload is marked in its [`Subject`], which is looked at before its mode; at its peers' hooks its addresses are
+//! marked, so that one that has no hook of its own is cut off as well. The mark costs others a bit that is looked at. Past the deadline of
+//! [`Quarantine`] the marks mean nothing, and what was denied until then is judged anew.
+
+use super::decide::Decided;
+use super::{Context, Sight, past};
+use crate::Reason;
+use crate::address::Address;
+use crate::maps::{Direction, Quarantine, Subject, kind, mode};
+use crate::tables::Tables;
+use crate::verdict::{Cause, Outcome};
+
+/// In [`Context::flags`] only: its own quarantine leaves no path.
+const SEALED: u8 = 128;
+
+/// The mode in which a subject is held, and its flags: those of a quarantine only while that lasts.
+#[inline(always)]
+pub(super) fn held<T: Tables>(bank: u32, subject: &Subject, tables: &T) -> (u8, u8) {
+    if subject.flags & Subject::QUARANTINED == 0 {
+        return (subject.mode, subject.flags);
+    }
+    match tables.quarantine(bank, subject.identity) {
+        Some(quarantine) if past(quarantine.deadline, tables.clock()) => {
+            (subject.mode, subject.flags & !Subject::QUARANTINED)
+        }
+        Some(quarantine) if quarantine.port != 0 => (mode::ENFORCE, subject.flags),
+        _ => (mode::ENFORCE, subject.flags | SEALED),
+    }
+}
+
+/// Whether not even addresses are resolved: there is no path that would need it.
+#[inline(always)]
+pub(super) const fn sealed(context: &Context) -> bool {
+    context.flags & SEALED != 0
+}
+
+/// Whether it is a quarantine that denies: no mode lets that pass.
+#[inline(always)]
+pub(super) const fn cuts(outcome: &Outcome) -> bool {
+    outcome.cause.0 == Cause::reason(Reason::Quarantined).0
+}
+
+/// Whatever else is wrong with it: a packet that a quarantined workload sends or would receive is denied for that.
+#[inline(always)]
+pub(super) const fn named(context: &Context, outcome: Outcome) -> Outcome {
+    if context.flags & Subject::QUARANTINED != 0 && !outcome.passes {
+        Outcome::deny(Reason::Quarantined)
+    } else {
+        outcome
+    }
+}
+
+/// What a quarantine of either end says of the flow that [`Sight::ask`] is about; `None` where there is none.
+#[inline(always)]
+pub(super) fn decide<const N: usize, T: Tables>(
+    context: &Context,
+    sight: &Sight<N>,
+    tables: &T,
+) -> Option<Decided> {
+    let own = context.flags & Subject::QUARANTINED != 0;
+    let peer = sight.peer.kind & kind::QUARANTINED != 0;
+    if !own && !peer {
+        return None;
+    }
+    let bank = context.control.bank();
+    let mut decided = None;
+    if own {
+        // A group that it has joined isn't the subject: its own number counts.
+        let identity = tables.subject(bank, context.hook.subject).map_or(0, |subject| subject.identity);
+        decided = one(context, sight, identity, Direction::Ingress, tables);
+    }
+    let refused = decided.as_ref().is_some_and(|decided| !decided.outcome.passes);
+    if peer
+        && !refused
+        && let Some(theirs) = one(context, sight, sight.peer.identity, Direction::Egress, tables)
+    {
+        decided = Some(theirs);
+    }
+    decided
+}
+
+/// What the quarantine of one end says; `into` is the direction in which a flow is opened into that end, as this hook sees it.
+#[inline(always)]
+fn one<const N: usize, T: Tables>(
+    context: &Context,
+    sight: &Sight<N>,
+    identity: u32,
+    into: Direction,
+    tables: &T,
+) -> Option<Decided> {
+    let key = sight.target();
+    let (outside, address) = match into {
+        Direction::Ingress => (sight.peer.identity, &key.remote),
+        Direction::Egress => (sight.own.identity, &key.local),
+    };
+    let quarantine = tables.quarantine(context.control.bank(), identity);
+    let deadline = quarantine.map_or(u64::MAX, |quarantine| quarantine.deadline);
+    if past(deadline, tables.clock()) {
+        return None;
+    }
+    let opened = sight.ask.opened;
+    let port = (key.protocol as u32) << 16 | u16::from_be(key.ports(opened).1) as u32;
+    let left = opened as u8 == into as u8
+        && quarantine.is_some_and(|left| left.port == port && admits(left, outside, address));
+    let outcome = if left { Outcome::pass(Reason::Forensic) } else { Outcome::deny(Reason::Quarantined) };
+    Some(Decided { outcome, deadline, peer: sight.peer.identity, resident: sight.decided.resident })
+}
+
+/// Whether the path is for this end.
+#[inline(always)]
+fn admits<const N: usize>(quarantine: &Quarantine, outside: u32, address: &Address<N>) -> bool {
+    let mut found = false;
+    let mut i = 0;
+    while i < Quarantine::PEERS {
+        found |= (i as u32) < quarantine.count && quarantine.peers[i] == outside;
+        i += 1;
+    }
+    if quarantine.family != if N == 1 { 4 } else { 6 } {
+        return found;
+    }
+    let mut same = true;
+    let mut i = 0;
+    while i < N {
+        same &= quarantine.address[i % 4] == address[i];
+        i += 1;
+    }
+    found | same
+}
