@@ -19,6 +19,8 @@ use tokio::sync::{broadcast, watch};
 
 /// Records that `observe` shows of the past.
 const RECENT: usize = 4_096;
+/// Records of what was done, beyond those.
+const ACTIONS: usize = 256;
 /// Records that may wait for a slow observer.
 const WAITING: usize = 8_192;
 
@@ -46,6 +48,8 @@ pub enum Observed {
 #[derive(Debug, Clone)]
 pub struct Feed {
     recent: Arc<Mutex<VecDeque<Observed>>>,
+    /// Of what was done, what is older than those.
+    acted: Arc<Mutex<VecDeque<Observed>>>,
     cuts: Arc<Mutex<Cuts>>,
     changes: Changes,
     thresholds: Thresholds,
@@ -89,6 +93,7 @@ impl Feed {
     pub fn new(names: Names) -> Self {
         Self {
             recent: Arc::default(),
+            acted: Arc::default(),
             cuts: Arc::default(),
             changes: Changes::default(),
             thresholds: Thresholds::default(),
@@ -143,8 +148,15 @@ impl Feed {
         let mut recent = self.recent.lock().unwrap_or_else(PoisonError::into_inner);
         let awaited = self.live.receiver_count() > 0;
         for observed in all {
-            if recent.len() == RECENT {
-                recent.pop_front();
+            if recent.len() == RECENT
+                && let Some(Observed::Acted(old)) = recent.pop_front()
+            {
+                // Verdicts come by the thousand, and what was done stays worth knowing.
+                let mut acted = self.acted.lock().unwrap_or_else(PoisonError::into_inner);
+                if acted.len() == ACTIONS {
+                    acted.pop_front();
+                }
+                acted.push_back(Observed::Acted(old));
             }
             if awaited {
                 let _ = self.live.send(observed.clone());
@@ -164,7 +176,8 @@ impl Feed {
         let recent = self.recent.lock().unwrap_or_else(PoisonError::into_inner);
         let missed = self.missed.subscribe();
         let told = *missed.borrow();
-        let recent = recent.iter().cloned().collect();
+        let acted = self.acted.lock().unwrap_or_else(PoisonError::into_inner);
+        let recent = acted.iter().chain(recent.iter()).cloned().collect();
         Subscription { recent, live: self.live.subscribe(), missed, told, names: self.names.clone() }
     }
 }

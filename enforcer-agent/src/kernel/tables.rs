@@ -6,8 +6,7 @@ use aya::maps::{Array, HashMap, LpmTrie, Map, MapData, PerCpuArray};
 use enforcer_common::flow::{FlowEntry, FlowKey};
 use enforcer_common::maps::{
     AddressKey, Cgroup, CgroupKey, Control, Endpoint, EventCounter, Generation, PairKey, PrefixData,
-    Quarantine, QuarantineKey,
-    ReasonCounter, RuleCounter, Subject, SubjectKey,
+    Quarantine, QuarantineKey, ReasonCounter, RuleCounter, Subject, SubjectKey,
 };
 use enforcer_common::{Decision, Interval, PortSet};
 

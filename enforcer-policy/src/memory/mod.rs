@@ -12,8 +12,7 @@ use enforcer_common::event::FlowEvent;
 use enforcer_common::flow::{FlowEntry, FlowKey, FragmentEntry, FragmentKey, Tier};
 use enforcer_common::maps::{
     Control, Direction, Endpoint, EventCounter, Generation, PairKey, Quarantine, Quota, RuleCounter, Subject,
-    Tally,
-    limits,
+    Tally, limits,
 };
 use enforcer_common::tables::{Clock, FamilyTables, Tables};
 use enforcer_common::{Outcome, Reason, Word};
