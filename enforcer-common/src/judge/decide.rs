@@ -43,8 +43,7 @@ pub(super) fn decide<'a, const N: usize, T: Tables + FamilyTables<N>>(
     if sight.refused {
         return sight;
     }
-    if let Some(decided) = quarantine::decide(context, sight, tables) {
-        sight.decided = decided;
+    if quarantine::decide(context, sight, tables) {
         return settle(sight);
     }
     if sight.within { sight } else { by_rules(context, sight, tables) }

@@ -4,8 +4,7 @@
 //! marked, so that one that has no hook of its own is cut off as well. The mark costs others a bit that is looked at. Past the deadline of
 //! [`Quarantine`] the marks mean nothing, and what was denied until then is judged anew.
 
-use super::decide::Decided;
-use super::{Context, Sight, past};
+use super::{Context, Sight, past, settle};
 use crate::Reason;
 use crate::address::Address;
 use crate::maps::{Direction, Quarantine, Subject, kind, mode};
@@ -52,36 +51,53 @@ pub(super) const fn named(context: &Context, outcome: Outcome) -> Outcome {
     }
 }
 
-/// What a quarantine of either end says of the flow that [`Sight::ask`] is about; `None` where there is none.
+/// What a quarantine says of a flow: nothing, that it is denied, or that it is on the path that is left. Numbers, so that each way through has a
+/// value, as the verifier wants it.
+mod says {
+    pub(super) const NOTHING: u32 = 0;
+    pub(super) const DENIED: u32 = 1;
+    pub(super) const LEFT: u32 = 2;
+}
+
+/// Decides the flow that [`Sight::ask`] is about, into [`Sight::decided`], where a quarantine of either end does; whether one does.
 #[inline(always)]
 pub(super) fn decide<const N: usize, T: Tables>(
     context: &Context,
-    sight: &Sight<N>,
+    sight: &mut Sight<N>,
     tables: &T,
-) -> Option<Decided> {
+) -> bool {
     let own = context.flags & Subject::QUARANTINED != 0;
     let peer = sight.peer.kind & kind::QUARANTINED != 0;
     if !own && !peer {
-        return None;
+        return false;
     }
-    let bank = context.control.bank();
-    let mut decided = None;
+    let (mut said, mut deadline) = (says::NOTHING, u64::MAX);
     if own {
         // A group that it has joined isn't the subject: its own number counts.
+        let bank = context.control.bank();
         let identity = tables.subject(bank, context.hook.subject).map_or(0, |subject| subject.identity);
-        decided = one(context, sight, identity, Direction::Ingress, tables);
+        (said, deadline) = one(context, sight, identity, Direction::Ingress, tables);
     }
-    let refused = decided.as_ref().is_some_and(|decided| !decided.outcome.passes);
-    if peer
-        && !refused
-        && let Some(theirs) = one(context, sight, sight.peer.identity, Direction::Egress, tables)
-    {
-        decided = Some(theirs);
+    let sight = settle(sight);
+    if peer && said != says::DENIED {
+        let (theirs, until) = one(context, sight, sight.peer.identity, Direction::Egress, tables);
+        if theirs != says::NOTHING {
+            (said, deadline) = (theirs, until);
+        }
     }
-    decided
+    if said == says::NOTHING {
+        return false;
+    }
+    let sight = settle(sight);
+    let left = said == says::LEFT;
+    sight.decided.outcome =
+        if left { Outcome::pass(Reason::Forensic) } else { Outcome::deny(Reason::Quarantined) };
+    sight.decided.deadline = deadline;
+    sight.decided.peer = sight.peer.identity;
+    true
 }
 
-/// What the quarantine of one end says; `into` is the direction in which a flow is opened into that end, as this hook sees it.
+/// What the quarantine of one end says, and until when; `into` is the direction in which the flow is opened into that end, as this hook sees it.
 #[inline(always)]
 fn one<const N: usize, T: Tables>(
     context: &Context,
@@ -89,23 +105,25 @@ fn one<const N: usize, T: Tables>(
     identity: u32,
     into: Direction,
     tables: &T,
-) -> Option<Decided> {
+) -> (u32, u64) {
     let key = sight.target();
     let (outside, address) = match into {
         Direction::Ingress => (sight.peer.identity, &key.remote),
         Direction::Egress => (sight.own.identity, &key.local),
     };
-    let quarantine = tables.quarantine(context.control.bank(), identity);
-    let deadline = quarantine.map_or(u64::MAX, |quarantine| quarantine.deadline);
+    // Who is marked and has no entry is cut off for good.
+    let Some(quarantine) = tables.quarantine(context.control.bank(), identity) else {
+        return (says::DENIED, u64::MAX);
+    };
+    let deadline = quarantine.deadline;
     if past(deadline, tables.clock()) {
-        return None;
+        return (says::NOTHING, u64::MAX);
     }
     let opened = sight.ask.opened;
     let port = (key.protocol as u32) << 16 | u16::from_be(key.ports(opened).1) as u32;
-    let left = opened as u8 == into as u8
-        && quarantine.is_some_and(|left| left.port == port && admits(left, outside, address));
-    let outcome = if left { Outcome::pass(Reason::Forensic) } else { Outcome::deny(Reason::Quarantined) };
-    Some(Decided { outcome, deadline, peer: sight.peer.identity, resident: sight.decided.resident })
+    let left =
+        opened as u8 == into as u8 && quarantine.port == port && admits(quarantine, outside, address);
+    (if left { says::LEFT } else { says::DENIED }, deadline)
 }
 
 /// Whether the path is for this end.
