@@ -61,11 +61,7 @@ mod says {
 
 /// Decides the flow that [`Sight::ask`] is about, into [`Sight::decided`], where a quarantine of either end does; whether one does.
 #[inline(always)]
-pub(super) fn decide<const N: usize, T: Tables>(
-    context: &Context,
-    sight: &mut Sight<N>,
-    tables: &T,
-) -> bool {
+pub(super) fn decide<const N: usize, T: Tables>(context: &Context, sight: &mut Sight<N>, tables: &T) -> bool {
     let own = context.flags & Subject::QUARANTINED != 0;
     let peer = sight.peer.kind & kind::QUARANTINED != 0;
     if !own && !peer {
@@ -121,8 +117,7 @@ fn one<const N: usize, T: Tables>(
     }
     let opened = sight.ask.opened;
     let port = (key.protocol as u32) << 16 | u16::from_be(key.ports(opened).1) as u32;
-    let left =
-        opened as u8 == into as u8 && quarantine.port == port && admits(quarantine, outside, address);
+    let left = opened as u8 == into as u8 && quarantine.port == port && admits(quarantine, outside, address);
     (if left { says::LEFT } else { says::DENIED }, deadline)
 }
 
