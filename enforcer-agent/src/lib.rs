@@ -15,6 +15,7 @@ pub mod output;
 mod pipeline;
 pub mod protocol;
 pub mod selection;
+pub mod sources;
 mod tamper_line;
 mod unsupported;
 mod verdicts;

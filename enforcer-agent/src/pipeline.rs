@@ -3,6 +3,7 @@
 
 use crate::daemon::clock::Instants;
 use crate::protocol::Finding;
+use crate::sources::{self, Documents, Joined};
 use crate::unsupported;
 use enforcer_policy::check::assemble;
 use enforcer_policy::compile::{Clock, Compiled, Inputs, Numbers, compile};
@@ -17,19 +18,29 @@ pub(crate) struct Surroundings {
     pub(crate) host: Vec<IpAddr>,
     /// Mode of workloads that no segment selects.
     pub(crate) default_mode: SegmentMode,
+    /// Containers that run here.
+    pub(crate) containers: sources::Surroundings,
 }
 
 impl Default for Surroundings {
     fn default() -> Self {
-        Self { host: Vec::new(), default_mode: SegmentMode::Enforce }
+        Self {
+            host: Vec::new(),
+            default_mode: SegmentMode::Enforce,
+            containers: sources::Surroundings::default(),
+        }
     }
 }
 
 /// A set that can be put in force.
 #[derive(Debug)]
 pub(crate) struct Ready {
-    /// Its documents.
+    /// Its documents, and its containers' workloads behind theirs.
     pub(crate) set: PolicySet,
+    /// What of the documents concerns containers.
+    pub(crate) documents: Documents,
+    /// Who the containers are.
+    pub(crate) joined: Joined,
     /// Its tables.
     pub(crate) compiled: Compiled,
     /// Numbers of its identities and rules.
@@ -63,7 +74,8 @@ pub(crate) fn check<'a>(
         return Err(findings);
     }
     let sources = || files.iter().map(|file| file.source());
-    let not_yet_enforced = unsupported::matches(&checked.set, sources());
+    // All that documents can ask for is done. What comes next begins here.
+    let not_yet_enforced = Vec::new();
     let mut warnings = findings;
     warnings.extend(unsupported::configs(&checked.set, sources()));
     Ok(Sound { set: checked.set, warnings, not_yet_enforced })
@@ -72,11 +84,12 @@ pub(crate) fn check<'a>(
 impl Sound {
     /// Compiles the set, going on from the numbers of the one before.
     pub(crate) fn compile(
-        self,
+        mut self,
         around: &Surroundings,
         now: Instants,
         mut numbers: Numbers,
     ) -> Result<Ready, Vec<Finding>> {
+        let (documents, joined) = sources::join_set(&mut self.set, &around.containers);
         let inputs = Inputs {
             set: &self.set,
             host: &around.host,
@@ -86,7 +99,7 @@ impl Sound {
         match compile(&inputs, &mut numbers) {
             Ok(compiled) => {
                 let Self { set, warnings, not_yet_enforced } = self;
-                Ok(Ready { set, compiled, numbers, warnings, not_yet_enforced })
+                Ok(Ready { set, documents, joined, compiled, numbers, warnings, not_yet_enforced })
             }
             Err(error) => {
                 let finding = Finding::placeless("error", error.to_string()).help(error.help());

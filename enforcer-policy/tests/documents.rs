@@ -185,11 +185,14 @@ fn segment_modes_and_off_is_a_word() {
             mode,
             on_deny: OnDeny::Drop,
             quarantine: None,
+            on_stale_identity: OnStaleIdentity::Keep,
         };
         assert_eq!(set.segments, [expected], "{word}");
     }
-    let set = document("Segment", "  select: [{entity: workloads}]\n  onDeny: reset\n");
+    let set =
+        document("Segment", "  select: [{entity: workloads}]\n  onDeny: reset\n  onStaleIdentity: close\n");
     assert_eq!(set.segments[0].on_deny, OnDeny::Reset);
+    assert_eq!(set.segments[0].on_stale_identity, OnStaleIdentity::Close);
     let quarantine = |fields: &str| {
         let set =
             document("Segment", &format!("  select: [{{entity: workloads}}]\n  quarantine: {{{fields}}}\n"));
@@ -259,7 +262,10 @@ fn agent_config() {
   state: /var/lib/enforcer
   metrics: 127.0.0.1:9469
   failsafe: [{direction: ingress, ports: [tcp/22], cidr: [192.0.2.0/24]}]
-  sources: {docker: {socket: /run/docker.sock, interval: 5}, etcd: {}}
+  sources:
+    docker: {socket: /run/docker.sock, extraLabels: [image, name]}
+    containerd: {namespaces: [default]}
+    etcd: {endpoint: here, interval: 5}
 ",
     );
     let expected = AgentConfig {
@@ -278,10 +284,18 @@ fn agent_config() {
             ports: vec![PortSpec::Ports { protocol: 6, first: 22, last: 22 }],
             cidr: vec!["192.0.2.0/24".parse().unwrap()],
         }]),
-        sources: Sources::from([
-            ("docker".to_owned(), labels(&[("socket", "/run/docker.sock"), ("interval", "5")])),
-            ("etcd".to_owned(), labels(&[])),
-        ]),
+        sources: Sources {
+            docker: Some(ContainerSource {
+                socket: Some(PathBuf::from("/run/docker.sock")),
+                namespaces: None,
+                extra_labels: Some(vec![ExtraLabel::Image, ExtraLabel::Name]),
+            }),
+            containerd: Some(ContainerSource {
+                namespaces: Some(vec!["default".to_owned()]),
+                ..ContainerSource::default()
+            }),
+            others: [("etcd".to_owned(), labels(&[("endpoint", "here"), ("interval", "5")]))].into(),
+        },
     };
     assert_eq!(set.configs, [expected]);
 }

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
 
+use crate::engines;
 use crate::kernel::{BPFFS, WORLDS};
 use crate::namespace::NAMES;
 
@@ -38,6 +39,7 @@ impl Traces {
     pub(crate) fn remove(&self) -> Vec<String> {
         let mut faults = Vec::new();
         self.stop_daemon();
+        engines::sweep(&self.dir(), self.cgroup().as_deref());
         for name in names_in(NAMES).filter(|name| self.owns(name)) {
             let status = Command::new("ip").args(["netns", "delete", &name]).status();
             if !status.is_ok_and(|status| status.success()) {
@@ -75,11 +77,15 @@ impl Traces {
         }
     }
 
-    fn remove_cgroup(&self) -> Option<String> {
+    fn cgroup(&self) -> Option<PathBuf> {
         let mounts = fs::read_to_string("/proc/mounts").ok()?;
         let root =
             mounts.lines().find(|line| line.split(' ').nth(2) == Some("cgroup2"))?.split(' ').nth(1)?;
-        remove_tree_of_directories(&Path::new(root).join(&self.world)).err()
+        Some(Path::new(root).join(&self.world))
+    }
+
+    fn remove_cgroup(&self) -> Option<String> {
+        remove_tree_of_directories(&self.cgroup()?).err()
     }
 }
 

@@ -20,6 +20,7 @@
 pub mod console;
 mod crowd;
 mod daemon;
+pub mod engines;
 pub mod evasion;
 pub mod foreign;
 pub mod forge;

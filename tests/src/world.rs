@@ -158,6 +158,19 @@ impl World {
         &self.workloads
     }
 
+    /// This world's own cgroup, below the v2 mount.
+    #[must_use]
+    pub fn cgroup(&self) -> String {
+        format!("/{}", self.traces.world)
+    }
+
+    /// The network namespace of a process, which goes away with the world.
+    pub fn adopt(&self, member: &str, pid: u32) -> Result<Namespace> {
+        let name = format!("{}{SEPARATOR}{member}", self.traces.world);
+        ip::batch(None, &[format!("netns attach {name} {pid}")])?;
+        Namespace::open(&name)
+    }
+
     /// A directory of this world's own.
     #[must_use]
     pub fn dir(&self) -> PathBuf {

@@ -76,7 +76,7 @@ impl Named {
                 let set: LiveSet = daemon::converse(call(socket, Method::GET, "/v1/policies", None::<&()>))?;
                 // A mode that this version doesn't know can only be a stricter one.
                 let default_mode = SegmentMode::from_word(&set.default_mode).unwrap_or_default();
-                let around = Surroundings { host: set.host, default_mode };
+                let around = Surroundings { host: set.host, default_mode, ..Surroundings::default() };
                 let files = set.files.iter().map(|file| parse_file(&Source::new(&*file.name, &*file.text)));
                 (files.collect(), Some(around))
             }

@@ -83,6 +83,7 @@ fn show(status: &Status, out: &mut Printer) -> anyhow::Result<()> {
         ]);
     }
     section(&cut_off, out)?;
+    sources(status, out)?;
     workloads(status, out)?;
     let mut rules = table(&["RULE", "PACKETS", "BYTES", "FLOWS", "AUDITED", "WRITTEN AT"]);
     for rule in &status.rules {
@@ -106,6 +107,38 @@ fn show(status: &Status, out: &mut Printer) -> anyhow::Result<()> {
         tables.add_row([shown(&usage.table), usage.used.to_string(), usage.limit.to_string()]);
     }
     section(&tables, out)
+}
+
+fn sources(status: &Status, out: &mut Printer) -> anyhow::Result<()> {
+    let mut engines =
+        table(&["ENGINE", "SOCKET", "STATE", "CONTAINERS", "MANAGED", "DENIED UNTIL KNOWN (P50, P99, MAX)"]);
+    for source in &status.sources {
+        let state = match &source.silent_since {
+            Some(since) => format!("{} since {}", shown(&source.state), seconds(since)),
+            None => shown(&source.state),
+        };
+        let window = &source.deny_window;
+        let windows = [window.p50_us, window.p99_us, window.max_us]
+            .map(|micros| format!("{}.{:03}", micros / 1000, micros % 1000));
+        let windows = match window.containers {
+            0 => "-".to_owned(),
+            _ => format!("{} ms", windows.join(" ")),
+        };
+        let counts = [source.containers, source.managed].map(|count| count.to_string());
+        let [containers, managed] = counts;
+        let socket = source.socket.escape_debug().to_string();
+        engines.add_row([shown(&source.kind), socket, state, containers, managed, windows]);
+    }
+    section(&engines, out)?;
+    for source in &status.sources {
+        if let Some(why) = &source.why {
+            out.line(format_args!("{}: {}", shown(&source.kind), shown(why)))?;
+        }
+        for refused in &source.refused {
+            out.line(format_args!("  {}", refused.escape_debug()))?;
+        }
+    }
+    Ok(())
 }
 
 /// A time without its fraction.

@@ -2,6 +2,7 @@
 
 use crate::files;
 use crate::protocol::Finding;
+use crate::sources::Sources;
 use enforcer_policy::check;
 use enforcer_policy::model::{AgentConfig, SegmentMode};
 use jiff::Timestamp;
@@ -29,6 +30,10 @@ pub struct Settings {
     pub state: PathBuf,
     /// cgroup v2 directory whose descendants' sockets may be hooked; `auto` for the whole hierarchy.
     pub cgroup_root: String,
+    /// Engines whose containers are workloads.
+    pub sources: Sources,
+    /// Keys of containers' own labels that count.
+    pub identity_labels: Vec<String>,
     /// Settings that this build doesn't act on.
     pub idle: Vec<String>,
 }
@@ -66,6 +71,8 @@ impl Default for Settings {
             bpffs: "/sys/fs/bpf/enforcer".into(),
             state: "/var/lib/enforcer".into(),
             cgroup_root: "auto".to_owned(),
+            sources: Sources::default(),
+            identity_labels: ["app", "env", "role", "loc"].map(str::to_owned).to_vec(),
             idle: Vec::new(),
         }
     }
@@ -112,8 +119,10 @@ impl Settings {
         };
         idle(config.metrics.is_some(), "metrics");
         idle(config.failsafe.is_some_and(|entries| !entries.is_empty()), "failsafe");
-        idle(!config.sources.is_empty(), "sources");
-        idle(config.identity_labels.is_some(), "identityLabels");
+        idle(config.sources.others.contains_key("kubernetes"), "sources.kubernetes");
+        idle(config.sources.others.contains_key("etcd"), "sources.etcd");
+        self.sources.merge(config.sources);
+        put(&mut self.identity_labels, config.identity_labels);
         put(&mut self.policies, config.policies);
         put(&mut self.cgroup_root, config.cgroup_root);
         put(&mut self.default_mode, config.default_mode);

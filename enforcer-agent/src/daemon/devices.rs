@@ -80,8 +80,9 @@ impl Devices {
 fn message(change: Change) -> Option<Message> {
     match change {
         Change::Appeared(link) | Change::Changed(link) | Change::Renamed { link, .. } if !link.loopback => {
+            let abroad = link.leads_abroad();
             let links::Link { index, name, ethernet, .. } = link;
-            Some(Message::LinkUp(Link { ifindex: index, name, ethernet }))
+            Some(Message::LinkUp(Link { ifindex: index, name, ethernet, abroad }))
         }
         Change::Gone(link) => Some(Message::LinkGone(link.index)),
         Change::Appeared(_)

@@ -24,6 +24,7 @@ mod watch;
 use crate::cgroups::{Hierarchy, Root};
 use crate::datapath::Datapath;
 use crate::kernel::{Kernel, KernelConfig};
+use crate::sources;
 use anyhow::{Context, Result};
 use config::Settings;
 use devices::Devices;
@@ -32,6 +33,7 @@ use events::Feed;
 use lock::Lock;
 use names::Names;
 use state::StateDir;
+use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 use tokio::runtime::Runtime;
@@ -67,6 +69,7 @@ fn serve(
     let socket = settings.socket.clone();
     let watcher = watch::Watcher::new(settings.policies.clone());
     let hierarchy = cgroups(&settings.cgroup_root)?;
+    let followed = settings.sources.clone();
     let mut engine = Engine::new(settings, datapath, state, names, feed.clone());
     let handle = engine.handle();
     feed.tell(handle.clone());
@@ -75,12 +78,16 @@ fn serve(
         engine.know_cgroups(root.clone(), hierarchy.all());
     }
     engine.start(found, devices.host());
+    let known: Vec<_> = engine.containers().cloned().collect();
     notify::ready(&engine.summary());
     let engine = thread::Builder::new()
         .name("engine".to_owned())
         .spawn(move || engine.run())
         .context("could not start the engine's thread")?;
 
+    let containers = handle.clone();
+    let tell = move |report| containers.send(Message::Discovered(report)).is_ok();
+    sources::start(&followed, &known, &(Arc::new(tell) as sources::Sink));
     let files = handle.clone();
     watch("policy files", move || {
         let mut watcher = watcher?;

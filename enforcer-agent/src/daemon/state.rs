@@ -3,6 +3,7 @@
 //! Every file is replaced whole: written aside, flushed, renamed, and the directory flushed.
 
 use crate::protocol::{PolicyFile, QuarantineStatus};
+use crate::sources::Container;
 use anyhow::{Context, Result, bail};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -17,6 +18,7 @@ const APPLIED: &str = "applied.json";
 const LAST_GOOD: &str = "last-good.json";
 const QUARANTINES: &str = "quarantines.json";
 const TRIAL: &str = "trial.json";
+const CONTAINERS: &str = "containers.json";
 
 /// An applied set as it is kept.
 #[derive(Debug, Default, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -67,6 +69,15 @@ pub struct OnTrial {
     pub since: String,
     /// When it is rolled back.
     pub until: String,
+}
+
+/// Containers as they are kept.
+#[derive(Debug, Serialize, Deserialize)]
+struct Containers {
+    schema: String,
+    /// Ids of processes mean nothing across boots.
+    boot: String,
+    containers: Vec<Container>,
 }
 
 /// The state directory.
@@ -169,6 +180,18 @@ impl StateDir {
         }
     }
 
+    /// The containers that were last known, as far as they were of this boot.
+    pub fn containers(&self) -> Result<Vec<Container>> {
+        let kept: Option<Containers> = read(&self.path.join(CONTAINERS))?;
+        Ok(kept.filter(|kept| kept.boot == boot()).map(|kept| kept.containers).unwrap_or_default())
+    }
+
+    /// Keeps the containers that are known now.
+    pub fn keep_containers(&self, containers: Vec<Container>) -> Result<()> {
+        let schema = "enforcer.containers/v1".to_owned();
+        write(&self.path.join(CONTAINERS), &Containers { schema, boot: boot(), containers })
+    }
+
     /// Remembered sets by number.
     fn history(&self) -> Result<Vec<(u64, PathBuf)>> {
         let directory = self.path.join("history");
@@ -193,6 +216,11 @@ impl Staged {
     pub fn commit(self) -> Result<()> {
         rename(&self.aside, &self.place)
     }
+}
+
+/// The kernel's name for the time since it booted.
+fn boot() -> String {
+    fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default().trim().to_owned()
 }
 
 fn read<T: DeserializeOwned>(path: &Path) -> Result<Option<T>> {

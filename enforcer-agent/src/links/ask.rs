@@ -29,6 +29,24 @@ impl Asker {
         Ok(Self { socket, room: Vec::with_capacity(ROOM) })
     }
 
+    /// Asks for one thing; the answer's bytes with their header.
+    pub(super) fn ask(&mut self, question: RouteNetlinkMessage) -> io::Result<Vec<u8>> {
+        let mut request = NetlinkMessage::from(question);
+        request.header.flags = NLM_F_REQUEST;
+        request.finalize();
+        let mut bytes = vec![0; request.buffer_len()];
+        request.serialize(&mut bytes);
+        self.socket.send(&bytes, 0)?;
+        self.room.clear();
+        self.socket.recv(&mut self.room, 0)?;
+        let (length, kind) = header(&self.room).ok_or(io::ErrorKind::InvalidData)?;
+        let message = self.room.get(..length).ok_or(io::ErrorKind::InvalidData)?;
+        if kind == ERROR {
+            outcome(message)?;
+        }
+        Ok(message.to_vec())
+    }
+
     /// Asks for a list, and hands on each of its messages: its kind, and its bytes with their header.
     pub(super) fn list(
         &mut self,

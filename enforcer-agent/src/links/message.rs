@@ -38,12 +38,14 @@ fn link(message: &LinkMessage) -> Link {
         loopback: layer == LinkLayerType::Loopback,
         mac: None,
         peer: None,
+        abroad: false,
     };
     for attribute in &message.attributes {
         match attribute {
             LinkAttribute::IfName(name) => link.name.clone_from(name),
             LinkAttribute::Address(bytes) if link.ethernet => link.mac = bytes.as_slice().try_into().ok(),
             LinkAttribute::Link(peer) => link.peer = Some(*peer),
+            LinkAttribute::LinkNetNsId(_) => link.abroad = true,
             LinkAttribute::LinkInfo(infos) => link.kind = kind(infos),
             _ => {}
         }
@@ -88,6 +90,7 @@ mod tests {
             LinkAttribute::IfName("veth7".to_owned()),
             LinkAttribute::Address(vec![2, 0, 0, 0, 0, 1]),
             LinkAttribute::Link(9),
+            LinkAttribute::LinkNetNsId(0),
             LinkAttribute::LinkInfo(vec![LinkInfo::Kind(InfoKind::Veth)]),
         ];
         message
@@ -103,6 +106,7 @@ mod tests {
             loopback: false,
             mac: Some([2, 0, 0, 0, 0, 1]),
             peer: Some(9),
+            abroad: true,
         };
         let new = RouteNetlinkMessage::NewLink(message(AddressFamily::Unspec));
         assert_eq!(report(&new), Some(Report::Link(expected)));

@@ -8,6 +8,7 @@
 mod ask;
 mod filters;
 mod message;
+mod namespaces;
 mod session;
 mod state;
 mod tenants;
@@ -19,6 +20,7 @@ use std::net::IpAddr;
 use tokio::sync::mpsc;
 
 pub use filters::{Filter, Filters};
+pub use namespaces::{addresses_in, devices_into};
 pub use tenants::{Tenant, tenants};
 pub use xdp::XdpPrograms;
 
@@ -39,6 +41,16 @@ pub struct Link {
     pub mac: Option<[u8; 6]>,
     /// Index of the other end (of a veth) or of the device below (of a VLAN), in that one's network namespace.
     pub peer: Option<u32>,
+    /// Whether that one is in another network namespace.
+    pub abroad: bool,
+}
+
+impl Link {
+    /// Whether it is one end of a pair, with the other in another network namespace.
+    #[must_use]
+    pub fn leads_abroad(&self) -> bool {
+        self.abroad && matches!(self.kind.as_str(), "veth" | "netkit")
+    }
 }
 
 /// What changed.

@@ -99,6 +99,7 @@ mod tests {
             loopback: false,
             mac: None,
             peer: None,
+            abroad: false,
         }
     }
 

@@ -50,8 +50,6 @@ struct Known {
 #[derive(Debug)]
 struct Device {
     link: Link,
-    /// Whether its other end is in another network namespace.
-    abroad: bool,
     bridge: Option<u32>,
 }
 
@@ -97,10 +95,9 @@ impl Known {
 
     fn link(&mut self, whole: &RouteNetlinkMessage, message: &LinkMessage) {
         let Some(Report::Link(link)) = report(whole) else { return };
-        let mut device = Device { link, abroad: false, bridge: None };
+        let mut device = Device { link, bridge: None };
         for attribute in &message.attributes {
             match attribute {
-                LinkAttribute::LinkNetNsId(_) => device.abroad = true,
                 LinkAttribute::Controller(bridge) => device.bridge = Some(*bridge),
                 _ => {}
             }
@@ -165,7 +162,7 @@ impl Known {
         let mut tenants = Vec::new();
         for (index, device) in &self.devices {
             let is_tenants = match device.link.kind.as_str() {
-                "veth" | "netkit" => device.abroad,
+                "veth" | "netkit" => device.link.abroad,
                 "tun" => device.link.ethernet,
                 _ => false,
             };
@@ -227,8 +224,9 @@ mod tests {
             loopback: false,
             mac: None,
             peer: None,
+            abroad,
         };
-        (index, Device { link, abroad, bridge })
+        (index, Device { link, bridge })
     }
 
     fn at(text: &str) -> IpAddr {

@@ -22,8 +22,8 @@ pub use flow::{CauseRecord, Cut, End, FlowRecord, Icmp, Missed, ObserveLine};
 pub use policies::LiveSet;
 pub use quarantine::{QuarantineReply, QuarantineRequest, QuarantineStatus, ReleaseRequest};
 pub use status::{
-    Counts, DegradedStatus, Events, InterfaceStatus, ReasonStatus, RuleStatus, SocketsStatus, State, Status,
-    TableStatus, TrialStatus, WorkloadStatus,
+    Counts, DegradedStatus, DenyWindow, Events, InterfaceStatus, ReasonStatus, RuleStatus, SocketsStatus,
+    SourceStatus, State, Status, TableStatus, TrialStatus, WorkloadStatus,
 };
 pub use tamper::{TamperRecord, TamperStatus, UnreachableStatus};
 

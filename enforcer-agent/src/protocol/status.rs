@@ -50,6 +50,9 @@ pub struct Status {
     /// Hooked interfaces that no workload claims: they deny everything.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub unclaimed: Vec<InterfaceStatus>,
+    /// Container engines that are followed.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub sources: Vec<SourceStatus>,
     /// Counters of rules.
     pub rules: Vec<RuleStatus>,
     /// Counters of reasons.
@@ -150,6 +153,49 @@ pub struct InterfaceStatus {
     /// What runs before its hooks and may end the chain: then its packets aren't judged.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub unreachable: Vec<UnreachableStatus>,
+}
+
+/// A container engine.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SourceStatus {
+    /// `docker` or `containerd`.
+    pub kind: String,
+    /// Where it listens.
+    pub socket: String,
+    /// `heard`, `silent`, or `unheard` where this daemon never heard it.
+    pub state: String,
+    /// Since when it is silent, RFC 3339.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub silent_since: Option<String>,
+    /// What happened.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub why: Option<String>,
+    /// Containers that run.
+    pub containers: usize,
+    /// Those of them that are workloads.
+    pub managed: usize,
+    /// What was heard of so far.
+    pub reports: u64,
+    /// Changes that came too fast to be looked at each: they were looked at together.
+    pub skipped: u64,
+    /// How long containers were denied because nobody knew them yet.
+    pub deny_window: DenyWindow,
+    /// What containers don't get, and why.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub refused: Vec<String>,
+}
+
+/// From a container's start, as its engine tells it, to its rules being in force. 0 where they were before.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DenyWindow {
+    /// Containers that were seen to start.
+    pub containers: u64,
+    /// Half of the latest 1,024 took no longer, in microseconds.
+    pub p50_us: u64,
+    /// 99 of 100 of the latest 1,024 took no longer.
+    pub p99_us: u64,
+    /// The longest ever.
+    pub max_us: u64,
 }
 
 /// Counters.

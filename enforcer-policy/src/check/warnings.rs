@@ -117,9 +117,9 @@ impl<'a> Identities<'a> {
         }
         *budget -= count;
         match candidates {
-            None => !self.all.iter().any(|labels| fits(selector, labels)),
+            None => !self.all.iter().any(|labels| selector.fits(labels)),
             Some(lists) => {
-                !lists.iter().any(|list| list.iter().any(|at| fits(selector, self.all[*at as usize])))
+                !lists.iter().any(|list| list.iter().any(|at| selector.fits(self.all[*at as usize])))
             }
         }
     }
@@ -141,16 +141,4 @@ impl<'a> Identities<'a> {
             .chain(among)
             .min_by_key(|lists: &Vec<&[u32]>| lists.iter().map(|list| list.len()).sum::<usize>())
     }
-}
-
-fn fits(selector: &LabelSelector, labels: &Labels) -> bool {
-    selector.labels.iter().all(|(key, value)| labels.get(key) == Some(value))
-        && selector.expressions.iter().all(|expression| {
-            let value = labels.get(&expression.key);
-            match &expression.operator {
-                Operator::In(values) => value.is_some_and(|value| values.contains(value)),
-                Operator::NotIn(values) => value.is_none_or(|value| !values.contains(value)),
-                Operator::Exists(wanted) => value.is_some() == *wanted,
-            }
-        })
 }

@@ -3,7 +3,7 @@
 use super::reader::Reader;
 use super::{address, labels, ports, workload};
 use crate::diagnostic::shown;
-use crate::model::{AgentConfig, Failsafe, Origin, Sources};
+use crate::model::{AgentConfig, ContainerSource, ExtraLabel, Failsafe, Origin, Sources};
 use crate::yaml::Node;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -22,6 +22,8 @@ const FIELDS: [&str; 10] = [
     "sources",
 ];
 const SOURCES: [&str; 4] = ["docker", "containerd", "kubernetes", "etcd"];
+const EXTRA_LABELS: [(&str, ExtraLabel); 2] =
+    [(ExtraLabel::Image.word(), ExtraLabel::Image), (ExtraLabel::Name.word(), ExtraLabel::Name)];
 const DIRECTIONS: [(&str, bool); 2] = [("ingress", true), ("egress", false)];
 
 /// Every field is optional, and so is `spec` itself.
@@ -101,9 +103,15 @@ fn failsafe(reader: &mut Reader<'_>, node: &Node<'_>) -> Option<Failsafe> {
 }
 
 fn sources(reader: &mut Reader<'_>, node: &Node<'_>) -> Sources {
-    let mut sources = Sources::new();
+    let mut sources = Sources::default();
     let Some(fields) = reader.fields(node, "sources", &SOURCES) else { return sources };
-    for kind in SOURCES {
+    sources.docker = fields
+        .get("docker")
+        .and_then(|node| container_source(reader, node, "docker", &["socket", "extraLabels"]));
+    sources.containerd = fields.get("containerd").and_then(|node| {
+        container_source(reader, node, "containerd", &["socket", "namespaces", "extraLabels"])
+    });
+    for kind in ["kubernetes", "etcd"] {
         let Some(node) = fields.get(kind) else { continue };
         let Some(entries) = reader.mapping(node, kind) else { continue };
         let mut settings = BTreeMap::new();
@@ -116,7 +124,27 @@ fn sources(reader: &mut Reader<'_>, node: &Node<'_>) -> Sources {
                 _ => reader.wrong_type(&entry.value, &shown(key), "text, a number or a boolean"),
             }
         }
-        sources.insert(kind.to_owned(), settings);
+        sources.others.insert(kind.to_owned(), settings);
     }
     sources
+}
+
+fn container_source(
+    reader: &mut Reader<'_>,
+    node: &Node<'_>,
+    kind: &str,
+    known: &[&str],
+) -> Option<ContainerSource> {
+    let fields = reader.fields(node, kind, known)?;
+    let socket = fields.get("socket").and_then(|node| path(reader, node, "socket"));
+    let namespaces = fields.get("namespaces").and_then(|node| {
+        let help = "take the field away to have all of them, or name one, such as `default`";
+        let items = reader.list(node, "namespaces", help)?;
+        let names = items.iter().filter_map(|item| reader.text(item, "namespaces").map(str::to_owned));
+        Some(names.collect())
+    });
+    let extra_labels = fields.get("extraLabels").and_then(|node| {
+        each(reader, node, "extraLabels", |reader, item| reader.word(item, "extraLabels", &EXTRA_LABELS))
+    });
+    Some(ContainerSource { socket, namespaces, extra_labels })
 }

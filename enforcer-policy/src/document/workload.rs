@@ -3,7 +3,8 @@
 use super::reader::{Mention, Reader, Side};
 use super::{address, labels, selector, threshold, workload_match};
 use crate::model::{
-    AddressGroup, Entity, OnDeny, Origin, Segment, SegmentMode, Selector, Workload, WorkloadMatch,
+    AddressGroup, Entity, OnDeny, OnStaleIdentity, Origin, Segment, SegmentMode, Selector, Workload,
+    WorkloadMatch,
 };
 use crate::yaml::Node;
 use std::net::IpAddr;
@@ -108,7 +109,8 @@ pub(super) fn segment(
     name: String,
     origin: Origin,
 ) -> Option<Segment> {
-    let fields = reader.fields(node, "a Segment's `spec`", &["select", "mode", "onDeny", "quarantine"])?;
+    const FIELDS: [&str; 5] = ["select", "mode", "onDeny", "onStaleIdentity", "quarantine"];
+    let fields = reader.fields(node, "a Segment's `spec`", &FIELDS)?;
     let node = reader.required(&fields, "select", "for example `select: [{labels: {env: prod}}]`");
     let select = node.and_then(|node| selector::selectors(reader, node, Side::Select, 0));
     let mode = match fields.get("mode") {
@@ -123,6 +125,13 @@ pub(super) fn segment(
         Some(node) => threshold::threshold(reader, node).map(Some),
         None => Some(None),
     };
+    let on_stale_identity = match fields.get("onStaleIdentity") {
+        Some(node) => {
+            let words = OnStaleIdentity::ALL.map(|one| (one.word(), one));
+            reader.word(node, "onStaleIdentity", &words)
+        }
+        None => Some(OnStaleIdentity::default()),
+    };
     for selector in select.iter().flatten() {
         if let (Selector::Entity(Entity::World), Some(node)) = (selector, node) {
             reader.warn_help(
@@ -132,5 +141,13 @@ pub(super) fn segment(
             );
         }
     }
-    Some(Segment { name, origin, select: select?, mode: mode?, on_deny: on_deny?, quarantine: quarantine? })
+    Some(Segment {
+        name,
+        origin,
+        select: select?,
+        mode: mode?,
+        on_deny: on_deny?,
+        on_stale_identity: on_stale_identity?,
+        quarantine: quarantine?,
+    })
 }

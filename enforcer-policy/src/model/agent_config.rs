@@ -31,7 +31,7 @@ pub struct AgentConfig {
     pub metrics: Option<SocketAddr>,
     /// Paths that are evaluated before everything.
     pub failsafe: Option<Vec<Failsafe>>,
-    /// Outside sources of identity, by kind, as written.
+    /// Outside sources of identity.
     pub sources: Sources,
 }
 
@@ -46,5 +46,43 @@ pub struct Failsafe {
     pub cidr: Vec<IpNet>,
 }
 
-/// `sources`: kind (`docker`, `containerd`, `kubernetes`, `etcd`) to its settings as written.
-pub type Sources = BTreeMap<String, BTreeMap<String, String>>;
+/// `sources`: where identities come from beside documents.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Sources {
+    /// A Docker engine on this host.
+    pub docker: Option<ContainerSource>,
+    /// A containerd on this host.
+    pub containerd: Option<ContainerSource>,
+    /// Those that nothing reads yet (`kubernetes`, `etcd`), with their settings as written.
+    pub others: BTreeMap<String, BTreeMap<String, String>>,
+}
+
+/// A container engine; a field that was not written is `None`.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ContainerSource {
+    /// Where it listens.
+    pub socket: Option<PathBuf>,
+    /// containerd's namespaces that count. Only containerd has any.
+    pub namespaces: Option<Vec<String>>,
+    /// What is told as a label of every container, beside its own.
+    pub extra_labels: Option<Vec<ExtraLabel>>,
+}
+
+/// What else may be a label of a container. The label's key is the word.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum ExtraLabel {
+    /// The name of its image.
+    Image,
+    /// Its name.
+    Name,
+}
+
+impl ExtraLabel {
+    /// The word for it in documents, which is the label's key as well.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Image => "image",
+            Self::Name => "name",
+        }
+    }
+}

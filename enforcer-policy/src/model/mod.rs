@@ -12,13 +12,13 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
-pub use agent_config::{AgentConfig, Failsafe, Sources};
+pub use agent_config::{AgentConfig, ContainerSource, ExtraLabel, Failsafe, Sources};
 pub use flow_policy::{Action, FlowEntry, FlowPolicy, PolicyMode, PortSpec, Tier};
 pub use flow_test::{Claim, Endpoint, Expectation, FlowCase, FlowProperty, FlowTest};
-pub use selector::{Entity, Expression, LabelSelector, Operator, Selector};
+pub use selector::{Entity, Expression, LabelSelector, Operator, Selector, selects};
 pub use workload::{
-    AddressGroup, InterfacePattern, OnDeny, Segment, SegmentMode, Threshold, ThresholdAction, Workload,
-    WorkloadMatch,
+    AddressGroup, InterfacePattern, OnDeny, OnStaleIdentity, Segment, SegmentMode, Threshold,
+    ThresholdAction, Workload, WorkloadMatch,
 };
 
 /// Identity labels: key to value, ordered so that output is stable.

@@ -2,6 +2,7 @@
 
 use super::Labels;
 use ipnet::IpNet;
+use std::net::IpAddr;
 
 /// One entry of a selector list; any entry of the list may match.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -59,6 +60,35 @@ pub enum Entity {
     Workloads,
     /// Anything at all.
     All,
+}
+
+impl LabelSelector {
+    /// Whether an identity with these labels fits.
+    pub fn fits(&self, labels: &Labels) -> bool {
+        self.labels.iter().all(|(key, value)| labels.get(key) == Some(value))
+            && self.expressions.iter().all(|expression| {
+                let value = labels.get(&expression.key);
+                match &expression.operator {
+                    Operator::In(values) => value.is_some_and(|value| values.contains(value)),
+                    Operator::NotIn(values) => value.is_none_or(|value| !values.contains(value)),
+                    Operator::Exists(wanted) => value.is_some() == *wanted,
+                }
+            })
+    }
+}
+
+/// Whether any of these selectors matches a workload with these labels, at any of these addresses.
+pub fn selects(selectors: &[Selector], labels: &Labels, addresses: &[IpAddr]) -> bool {
+    let within = |blocks: &[IpNet], at: &IpAddr| blocks.iter().any(|block| block.contains(at));
+    selectors.iter().any(|selector| match selector {
+        Selector::Labels(wanted) => !labels.is_empty() && wanted.fits(labels),
+        Selector::Cidr { cidrs, except } => {
+            addresses.iter().any(|at| within(cidrs, at) && !within(except, at))
+        }
+        Selector::Entity(Entity::All) => true,
+        Selector::Entity(Entity::Workloads) => !labels.is_empty(),
+        Selector::Entity(Entity::Host | Entity::World) => false,
+    })
 }
 
 impl Entity {

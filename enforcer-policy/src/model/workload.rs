@@ -94,6 +94,8 @@ pub struct Segment {
     pub mode: SegmentMode,
     /// What senders of denied packets are told.
     pub on_deny: OnDeny,
+    /// What becomes of containers whose source falls silent.
+    pub on_stale_identity: OnStaleIdentity,
     /// When one of them is reported, or quarantined.
     pub quarantine: Option<Threshold>,
 }
@@ -121,6 +123,32 @@ pub enum ThresholdAction {
     Report,
     /// It is told, and the workload is quarantined.
     Quarantine,
+}
+
+/// What becomes of a workload whose identity comes from a source that has fallen silent. The greatest wins where several segments select it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum OnStaleIdentity {
+    /// Nothing: what was known goes on counting.
+    #[default]
+    Keep,
+    /// What was known goes on counting, and nothing new is let through until the source speaks again.
+    Freeze,
+    /// It is denied until the source speaks again.
+    Close,
+}
+
+impl OnStaleIdentity {
+    /// All of them, the mildest first.
+    pub const ALL: [Self; 3] = [Self::Keep, Self::Freeze, Self::Close];
+
+    /// The word for it in documents.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Keep => "keep",
+            Self::Freeze => "freeze",
+            Self::Close => "close",
+        }
+    }
 }
 
 /// What becomes of a denied packet, beside that it doesn't arrive.

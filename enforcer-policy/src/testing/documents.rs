@@ -3,8 +3,8 @@
 use super::pools::{EXPIRIES, NOW, addresses, group_blocks, origin};
 use super::selectors::{labels, port_spec, selector};
 use crate::model::{
-    Action, AddressGroup, FlowEntry, FlowPolicy, InterfacePattern, Labels, OnDeny, PolicyMode, Segment,
-    SegmentMode, Tier, Workload, WorkloadMatch,
+    Action, AddressGroup, FlowEntry, FlowPolicy, InterfacePattern, Labels, OnDeny, OnStaleIdentity,
+    PolicyMode, Segment, SegmentMode, Tier, Workload, WorkloadMatch,
 };
 use jiff::SignedDuration;
 use proptest::collection::vec;
@@ -134,6 +134,7 @@ pub(super) fn segments() -> impl Strategy<Value = Vec<Segment>> {
                 mode,
                 on_deny: OnDeny::Drop,
                 quarantine: None,
+                on_stale_identity: OnStaleIdentity::Keep,
             })
             .collect()
     })

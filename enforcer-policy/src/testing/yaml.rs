@@ -1,8 +1,8 @@
 //! From a policy set back to the documents a person would write.
 
 use crate::model::{
-    AddressGroup, Endpoint, FlowCase, FlowEntry, FlowPolicy, FlowTest, Labels, OnDeny, Operator, PolicySet,
-    Segment, Selector, Workload, WorkloadMatch,
+    AddressGroup, Endpoint, FlowCase, FlowEntry, FlowPolicy, FlowTest, Labels, OnDeny, OnStaleIdentity,
+    Operator, PolicySet, Segment, Selector, Workload, WorkloadMatch,
 };
 use std::fmt::Display;
 
@@ -147,7 +147,11 @@ fn segment(segment: &Segment) -> String {
         OnDeny::Drop => "",
         OnDeny::Reset => "  onDeny: reset\n",
     };
-    format!("{head}  select: {}\n  mode: {mode}\n{on_deny}", list(&segment.select, selector))
+    let on_stale = match segment.on_stale_identity {
+        OnStaleIdentity::Keep => String::new(),
+        other => format!("  onStaleIdentity: {}\n", other.word()),
+    };
+    format!("{head}  select: {}\n  mode: {mode}\n{on_deny}{on_stale}", list(&segment.select, selector))
 }
 
 fn test(test: &FlowTest) -> String {

@@ -7,6 +7,7 @@ use enforcer_policy::compile::SubjectPlan;
 use enforcer_policy::diagnostic::shown;
 use enforcer_policy::model::WorkloadMatch;
 use std::collections::{BTreeMap, HashMap};
+use std::time::Instant;
 use tracing::{info, warn};
 
 /// A device as the kernel reports it.
@@ -18,6 +19,8 @@ pub struct Link {
     pub name: String,
     /// Whether its packets begin with an Ethernet header.
     pub ethernet: bool,
+    /// Whether it is one end of a pair whose other end is in another network namespace.
+    pub abroad: bool,
 }
 
 /// A device and what has become of it.
@@ -28,6 +31,11 @@ pub(super) struct Interface {
     pub(super) workload: Option<String>,
     pub(super) hook: Option<Hook>,
     pub(super) error: Option<String>,
+    /// It is denied, although nobody claims it: it may be a container's that isn't known yet.
+    pub(super) held: bool,
+    /// When it appeared, and whether that was while the daemon watched.
+    pub(super) since: Instant,
+    pub(super) new: bool,
     /// What the tables say of it.
     subject: Option<Subject>,
 }
@@ -50,7 +58,7 @@ impl Interface {
     /// What the tables say of a hooked device that nobody claims any more. Without it, its hook would deny everything for as long as it is
     /// still there, flows included that go on afterwards.
     fn let_go(&self) -> Option<Subject> {
-        self.hook.map(|_| LET_GO)
+        self.hook.filter(|_| !self.held).map(|_| LET_GO)
     }
 }
 
@@ -129,6 +137,20 @@ impl Interfaces {
         self.by_index.values().filter(|interface| interface.hook.is_some()).count()
     }
 
+    /// Says of each device that no workload has whether it is held.
+    pub(super) fn mark_held(&mut self, holds: impl Fn(&Interface) -> bool) {
+        for interface in self.by_index.values_mut() {
+            interface.held = holds(interface);
+        }
+    }
+
+    /// Devices of nobody that are hooked and shouldn't be, or the other way round.
+    pub(super) fn misheld(&self, holds: impl Fn(&Interface) -> bool) -> Vec<(u32, Option<Hook>)> {
+        let unclaimed = self.by_index.iter().filter(|(_, one)| one.workload.is_none() && one.error.is_none());
+        let wrong = unclaimed.filter(|(_, one)| one.hook.is_some() != holds(one));
+        wrong.map(|(ifindex, one)| (*ifindex, one.hook)).collect()
+    }
+
     /// Devices that could not be hooked or let go of.
     pub(super) fn unsettled(&self) -> Vec<Link> {
         self.by_index.values().filter(|one| one.error.is_some()).map(|one| one.link.clone()).collect()
@@ -189,7 +211,7 @@ impl Engine {
     }
 
     /// Brings one device's hook in line with who claims it. Its subject stands in the tables already.
-    fn settle_one(&mut self, ifindex: u32, hooked: Option<Hook>) {
+    pub(super) fn settle_one(&mut self, ifindex: u32, hooked: Option<Hook>) {
         let (Some(live), Some(interface)) = (&self.live, self.interfaces.by_index.get_mut(&ifindex)) else {
             return;
         };
@@ -197,6 +219,7 @@ impl Engine {
         interface.workload = plan.map(|plan| plan.workload.clone());
         interface.hook = hooked;
         interface.error = None;
+        interface.held = plan.is_none() && self.containers.holds(interface);
         let name = shown(&interface.link.name);
         // A set that may come in force again finds its hooks where they were.
         let kept = |name: &str| {
@@ -221,6 +244,20 @@ impl Engine {
                     interface.error = Some(error.to_string());
                 }
             },
+            (None, None) if interface.held => match self.datapath.attach(ifindex, &interface.link.name) {
+                Ok(attachment) => {
+                    interface.hook = Some(attachment.hook);
+                    info!(
+                        interface = name,
+                        ifindex, "attached: denied until a container engine says whose it is"
+                    );
+                }
+                Err(error) => {
+                    warn!(interface = name, ifindex, %error, "could not attach");
+                    interface.error = Some(error.to_string());
+                }
+            },
+            (None, Some(_)) if interface.held => {}
             (None, Some(_)) => match self.datapath.detach(ifindex) {
                 Ok(_) => {
                     interface.hook = None;
@@ -246,11 +283,16 @@ impl Engine {
             self.interfaces.by_index.insert(ifindex, before.clone());
             return;
         }
+        let (since, new) = before
+            .as_ref()
+            .map_or_else(|| (Instant::now(), self.live.is_some()), |before| (before.since, before.new));
         let (hook, subject) = before.map_or((None, None), |before| (before.hook, before.subject));
-        let mut interface = Interface { link, workload: None, hook, error: None, subject };
+        let mut interface =
+            Interface { link, workload: None, hook, error: None, held: false, since, new, subject };
         let mut told = true;
         if let Some(live) = &self.live {
             let plan = self.interfaces.claims.plan(&interface.link.name, &live.compiled.subjects);
+            interface.held = plan.is_none() && self.containers.holds(&interface);
             let wanted = plan.map(|plan| whose(plan, &interface.link)).or_else(|| interface.let_go());
             // Whose it is comes first, so that its first packet already meets its own rules.
             if wanted != interface.subject {

@@ -28,7 +28,7 @@ pub(super) struct Live {
 
 impl Live {
     pub(super) fn new(files: Vec<Arc<ParsedFile>>, ready: Ready, now: Timestamp) -> Self {
-        let Ready { set, compiled, warnings, not_yet_enforced, numbers: _ } = ready;
+        let Ready { set, compiled, warnings, not_yet_enforced, .. } = ready;
         let next_expiry = next_expiry(&set, now);
         let named = set.workloads.iter().enumerate();
         let places = named.map(|(place, workload)| (workload.name.clone(), place)).collect();

@@ -56,7 +56,11 @@ impl Engine {
     }
 
     pub(super) fn surroundings(&self) -> Surroundings {
-        Surroundings { host: self.host.clone(), default_mode: self.settings.default_mode }
+        Surroundings {
+            host: self.host.clone(),
+            default_mode: self.settings.default_mode,
+            containers: self.containers.around.clone(),
+        }
     }
 
     /// The files of the live set as they are now: watched ones, then the applied set.
@@ -196,6 +200,8 @@ impl Engine {
         mut ready: Ready,
         until: Option<Instants>,
     ) -> Result<(), Vec<Finding>> {
+        let before = self.containers.take_joined(&mut ready);
+        self.interfaces.mark_held(|interface| self.containers.holds(interface));
         let _ = ready.compiled.set_quarantines(&self.quarantines.plans(Instants::now()));
         let mut subjects = self.interfaces.subjects(&ready.compiled.subjects);
         let (residents, cgroups) = self.cgroups.of_set(&ready.compiled);
@@ -217,7 +223,10 @@ impl Engine {
             Some(until) => self.datapath.try_out(image, &subjects, &cgroups, until.boot),
             None => self.datapath.install_whole(image, &subjects, &cgroups),
         };
-        installed.map_err(|error| vec![datapath_finding(&error)])?;
+        if let Err(error) = installed {
+            self.containers.restore(before);
+            return Err(vec![datapath_finding(&error)]);
+        }
         let numbers = std::mem::replace(&mut self.numbers, ready.numbers.clone());
         self.interfaces.written(&subjects);
         self.cgroups.written(&ready.compiled, &cgroups);

@@ -6,6 +6,7 @@
 mod apply;
 mod aside;
 mod cgroups;
+mod containers;
 mod explain;
 mod interfaces;
 mod live;
@@ -36,7 +37,9 @@ use crate::protocol::{
     ApplyReply, ApplyRequest, ConfirmReply, ExplainReply, ExplainRequest, Finding, LiveSet, Missed, Plan,
     QuarantineReply, QuarantineRequest, ReleaseRequest, RollbackRequest, Status, StopReply,
 };
+use crate::sources::Report;
 use cgroups::Cgroups;
+use containers::Containers;
 use enforcer_policy::compile::Numbers;
 use enforcer_policy::document::ParsedFile;
 use interfaces::Interfaces;
@@ -82,6 +85,8 @@ pub enum Message {
     Cgroups(Vec<CgroupChange>),
     /// The machine's own addresses, all of them.
     Host(Vec<IpAddr>),
+    /// A container engine was heard, or isn't any more.
+    Discovered(Report),
     /// Somebody set the wall clock.
     ClockStepped,
     /// What is enforced?
@@ -229,6 +234,7 @@ pub struct Engine {
     feed: Feed,
     interfaces: Interfaces,
     cgroups: Cgroups,
+    containers: Containers,
     host: Vec<IpAddr>,
     numbers: Numbers,
     live: Option<Live>,
@@ -269,6 +275,7 @@ impl Engine {
         };
         let applied_files = load::parse(&applied.files);
         let quarantines = Quarantines::new(state.quarantines());
+        let containers = Containers::new(&settings, &state);
         Self {
             messages,
             handle,
@@ -287,6 +294,7 @@ impl Engine {
             feed,
             interfaces: Interfaces::default(),
             cgroups: Cgroups::default(),
+            containers,
             host: Vec::new(),
             numbers: Numbers::default(),
             live: None,
@@ -377,6 +385,7 @@ impl Engine {
             Message::LinkGone(ifindex) => self.link_gone(ifindex),
             Message::Cgroups(changes) => self.cgroups_changed(changes),
             Message::Host(addresses) => self.host_addresses(addresses),
+            Message::Discovered(report) => self.discovered(report),
             Message::ClockStepped => {
                 info!("the wall clock was set: expiries are counted anew");
                 self.refresh("the wall clock was set");
@@ -423,6 +432,8 @@ impl Engine {
         if self.looked.elapsed() >= LOOK {
             self.look(false);
         }
+        self.settle_unclaimed();
+        self.keep_containers();
         for link in self.interfaces.unsettled() {
             self.link_up(link);
         }

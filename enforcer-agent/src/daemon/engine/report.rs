@@ -3,12 +3,14 @@
 use super::Engine;
 use crate::datapath::Usage;
 use crate::protocol::{
-    Counts, DegradedStatus, Events, Finding, InterfaceStatus, ReasonStatus, RuleStatus, SocketsStatus, State,
-    Status, TableStatus, WorkloadStatus,
+    Counts, DegradedStatus, DenyWindow, Events, Finding, InterfaceStatus, ReasonStatus, RuleStatus,
+    SocketsStatus, SourceStatus, State, Status, TableStatus, WorkloadStatus,
 };
+use crate::sources::{Key, Kind, Windows};
 use enforcer_common::Reason;
 use enforcer_common::maps::{RuleCounter, Subject};
 use std::collections::BTreeMap;
+use std::time::Duration;
 use tracing::warn;
 
 impl Engine {
@@ -33,6 +35,11 @@ impl Engine {
                 "changes of the policy files wait until the applied set is confirmed or rolled back";
             warnings.push(Finding::placeless("warning", message.to_owned()));
         }
+        if self.settings.sources.is_empty() && self.containers.documents.want_containers() {
+            let message = "there are `container` matches, and no container engine to look for them in";
+            let help = "name one in the AgentConfig's `sources`, such as `docker: {}`";
+            warnings.push(Finding::placeless("warning", message.to_owned()).help(help));
+        }
         let rules = self.rules(&mut warnings);
         let reasons = self.reasons(&mut warnings);
         let events = match self.datapath.event_counters() {
@@ -48,7 +55,10 @@ impl Engine {
         let documents: BTreeMap<String, usize> = live.map_or_else(BTreeMap::new, |live| {
             let set = &live.set;
             [
-                ("Workload", set.workloads.len()),
+                (
+                    "Workload",
+                    set.workloads.len() - self.containers.joined.workloads.len().min(set.workloads.len()),
+                ),
                 ("AddressGroup", set.groups.len()),
                 ("FlowPolicy", set.policies.len()),
                 ("Segment", set.segments.len()),
@@ -90,6 +100,7 @@ impl Engine {
                 .filter(|one| one.workload.is_none() && one.hook.is_some())
                 .map(|one| self.shown(one))
                 .collect(),
+            sources: self.sources(),
             rules,
             reasons,
             events,
@@ -134,6 +145,44 @@ impl Engine {
             host: host.mode.word().to_owned(),
             host_segment: host.segment.clone(),
         })
+    }
+
+    fn sources(&self) -> Vec<SourceStatus> {
+        let followed = &self.settings.sources;
+        let docker = followed.docker.iter().map(|settings| (Kind::Docker, settings));
+        let containerd = followed.containerd.iter().map(|settings| (Kind::Containerd, settings));
+        let roster = &self.containers.around.roster;
+        let described = docker.chain(containerd).map(|(kind, settings)| {
+            let engine = roster.engine(kind);
+            let windows = self.containers.windows.get(&kind).map(Windows::statistics).unwrap_or_default();
+            let micros = |window: Duration| u64::try_from(window.as_micros()).unwrap_or(u64::MAX);
+            let of = |key: &Key| key.kind == kind;
+            let refusals = self.containers.joined.refusals.iter().filter(|one| of(&one.container));
+            SourceStatus {
+                kind: kind.word().to_owned(),
+                socket: settings.socket.display().to_string(),
+                state: match (&engine.silence, engine.heard) {
+                    (Some(_), _) => "silent",
+                    (None, true) => "heard",
+                    (None, false) => "unheard",
+                }
+                .to_owned(),
+                silent_since: engine.silence.as_ref().map(|silence| silence.since.to_string()),
+                why: engine.silence.map(|silence| silence.why),
+                containers: roster.containers().filter(|one| of(&one.key)).count(),
+                managed: self.containers.joined.names.keys().filter(|key| of(key)).count(),
+                reports: engine.reports,
+                skipped: engine.skipped,
+                deny_window: DenyWindow {
+                    containers: windows.count,
+                    p50_us: micros(windows.median),
+                    p99_us: micros(windows.p99),
+                    max_us: micros(windows.longest),
+                },
+                refused: refusals.take(100).map(|one| format!("{}: {}", one.container, one.why)).collect(),
+            }
+        });
+        described.collect()
     }
 
     fn shown(&self, interface: &super::interfaces::Interface) -> InterfaceStatus {

@@ -132,7 +132,7 @@ struct World {
 }
 
 fn link(ifindex: u32, name: &str) -> Link {
-    Link { ifindex, name: name.to_owned(), ethernet: true }
+    Link { ifindex, name: name.to_owned(), ethernet: true, abroad: false }
 }
 
 fn workload(name: &str, address: &str) -> String {

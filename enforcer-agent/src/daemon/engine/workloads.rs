@@ -80,6 +80,8 @@ impl Engine {
         let changed = match difference(old, new) {
             None => return false,
             Some(Difference::None) => true,
+            // Whose labels change may be every container that it matches.
+            Some(Difference::Upsert(workload)) if self.is_template(workload) => return false,
             Some(Difference::Upsert(workload)) => {
                 self.is_sure(workload, old)
                     && self.in_place_behind(|compiled, numbers| compiled.upsert_workload(workload, numbers))
@@ -100,7 +102,16 @@ impl Engine {
         self.watch_thresholds();
         self.unkept.get_or_insert_with(|| Instant::now() + super::KEPT_WITHIN);
         info!(took = ?began.elapsed(), "changed in place");
+        self.documents_changed();
         true
+    }
+
+    /// Whether a workload gives containers their labels, or did.
+    fn is_template(&self, workload: &Workload) -> bool {
+        let of_containers =
+            |one: &Workload| one.matches.iter().any(|one| matches!(one, WorkloadMatch::Container { .. }));
+        let before = self.live.as_ref().and_then(|live| live.workload(&workload.name));
+        of_containers(workload) || before.is_some_and(of_containers)
     }
 
     /// Whether the workload can't be at odds with any other document. The compiler sees to its addresses.
@@ -130,7 +141,7 @@ impl Engine {
     }
 
     /// During a trial, makes a change in the set before as well; whether that was possible.
-    fn in_place_behind(
+    pub(super) fn in_place_behind(
         &mut self,
         change: impl FnOnce(&mut Compiled, &mut Numbers) -> Result<Option<Delta>, CompileError>,
     ) -> bool {
@@ -142,7 +153,7 @@ impl Engine {
         }
     }
 
-    fn upsert(&mut self, workload: &Workload) -> bool {
+    pub(super) fn upsert(&mut self, workload: &Workload) -> bool {
         let Some(live) = &mut self.live else { return false };
         let Ok(Some(delta)) = Arc::make_mut(&mut live.compiled).upsert_workload(workload, &mut self.numbers)
         else {
@@ -169,7 +180,7 @@ impl Engine {
         written
     }
 
-    fn remove(&mut self, name: &str) -> bool {
+    pub(super) fn remove(&mut self, name: &str) -> bool {
         let Some(live) = &mut self.live else { return false };
         let hosted = live.compiled.subject(name).map_or(Vec::new(), |plan| plan.hosted.clone());
         let Ok(Some(delta)) = Arc::make_mut(&mut live.compiled).remove_workload(name, &mut self.numbers)
@@ -205,6 +216,9 @@ impl Engine {
         self.announce(self.next_end());
         let Some(live) = &mut self.live else { return false };
         let devices = !delta.subjects.is_empty() || !delta.removed_subjects.is_empty();
+        if devices {
+            self.interfaces.mark_held(|interface| self.containers.holds(interface));
+        }
         let wanted = devices.then(|| self.interfaces.subjects(&live.compiled.subjects));
         let mut changed = wanted.as_ref().map_or_else(Vec::new, |wanted| self.interfaces.changed(wanted));
         changed.extend(delta.subjects.iter().flat_map(|plan| &plan.hosted).map(|(n, one)| (*n, Some(*one))));

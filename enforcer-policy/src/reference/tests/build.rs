@@ -133,6 +133,7 @@ pub(super) fn segment(name: &str, select: Selector, mode: SegmentMode) -> Segmen
         mode,
         on_deny: OnDeny::Drop,
         quarantine: None,
+        on_stale_identity: OnStaleIdentity::Keep,
     }
 }
 
