@@ -319,7 +319,7 @@ mod tests {
     }
 
     #[test]
-    fn only_labels_that_count_make_an_identity() {
+    fn e66_only_labels_that_count_make_an_identity() {
         let mut web = container("web", 1, &["10.0.0.2"]);
         web.labels.extend(
             [("env", "prod"), ("admin", "yes")].map(|(key, value)| (key.to_owned(), value.to_owned())),
@@ -365,7 +365,7 @@ mod tests {
     }
 
     #[test]
-    fn who_could_be_two_is_denied() {
+    fn e66_who_could_be_two_is_denied() {
         let documents = documents(
             &[
                 workload("one", "labels: {app: one}, match: [{container: {labels: {app: a}}}]"),

@@ -230,7 +230,7 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn the_end_of_an_older_run_leaves_the_newer_one() {
+    fn e65_the_end_of_an_older_run_leaves_the_newer_one() {
         let (old, new) = (container("web", 1, &["10.0.0.2"]), container("web", 2, &["10.0.0.2"]));
         for reports in [
             vec![runs(&old), runs(&new), gone(&old)],
@@ -249,7 +249,7 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn an_address_belongs_to_the_newest_run_in_whatever_order_it_is_told() {
+    fn e64_an_address_belongs_to_the_newest_run_in_whatever_order_it_is_told() {
         let (old, new) = (container("old", 1, &["10.0.0.2"]), container("new", 2, &["10.0.0.2"]));
         for reports in [[runs(&old), runs(&new)], [runs(&new), runs(&old)]] {
             let mut roster = Roster::default();

@@ -53,6 +53,8 @@ impl Containerd {
         let (namespace, cgroup) =
             (format!("network:{}", inside.namespace().path().display()), format!("{}/{id}", self.cgroup));
         let mut arguments = vec!["run", "--detach", "--rootfs", "--with-ns", &namespace, "--cgroup", &cgroup];
+        // Where the v2 hierarchy has no controllers, as in the hybrid layout, none can be set.
+        arguments.extend(["--cpu-shares", "0"]);
         for label in labels {
             arguments.extend(["--label", label]);
         }

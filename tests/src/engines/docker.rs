@@ -107,9 +107,10 @@ impl Docker {
         world.adopt(&format!("in-{name}-{pid}"), pid.parse().context("a container without a process")?)
     }
 
-    /// Kills the engine at once.
+    /// Kills the engine at once. Its containerd goes along, a moment later: an engine that starts before that takes it for its own.
     pub fn kill_engine(&mut self) -> Result<()> {
-        self.process.kill()
+        self.process.kill()?;
+        self.process.wait_for_the_end_of("containerd.toml")
     }
 
     /// Stops the engine's process, or lets it go on: it doesn't answer, and its socket stays open.

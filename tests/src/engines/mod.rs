@@ -115,6 +115,19 @@ impl Process {
         Ok(())
     }
 
+    /// Waits until no process is left that was started with this file of the engine's.
+    fn wait_for_the_end_of(&self, file: &str) -> Result<()> {
+        let root = self.root.to_string_lossy();
+        let start = Instant::now();
+        while processes().any(|pid| names(pid, &root) && command_line(pid).contains(file)) {
+            if start.elapsed() > READY {
+                bail!("what was started with `{file}` doesn't end");
+            }
+            thread::sleep(Duration::from_millis(10));
+        }
+        Ok(())
+    }
+
     /// Stops it as a debugger would, or lets it go on.
     fn signal(&self, signal: Signal) -> Result<()> {
         let child = self.child.as_ref().context("the engine isn't running")?;
@@ -209,8 +222,12 @@ fn processes() -> impl Iterator<Item = Pid> {
 
 /// Whether a process was started with this directory in its command line. Nothing else knows it.
 fn names(pid: Pid, root: &str) -> bool {
+    command_line(pid).contains(&format!("{root}/"))
+}
+
+fn command_line(pid: Pid) -> String {
     let line = fs::read(format!("/proc/{}/cmdline", pid.as_raw_nonzero())).unwrap_or_default();
-    String::from_utf8_lossy(&line).contains(&format!("{root}/"))
+    String::from_utf8_lossy(&line).into_owned()
 }
 
 /// Everything that runs in a cgroup or below.

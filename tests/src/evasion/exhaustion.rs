@@ -28,7 +28,7 @@ pub(super) fn attacks() -> Vec<Attack> {
             "Labels that change faster than they can be followed",
             "bounded, counted; an unknown identity is denied",
         )
-        .waits("container and Kubernetes sources"),
+        .waits("Kubernetes sources"),
         Attack::new(
             "E95",
             "A flood of events to hide one denial",

@@ -36,7 +36,8 @@ pub(super) fn attacks() -> Vec<Attack> {
             "the new one stays enforced",
         ),
         Attack::new("E66", "A workload's owner edits its labels to enter or leave a segment", "only labels from trusted sources count")
-            .waits("container and Kubernetes sources with `identityLabels`; documents are written by operators only"),
+            .note("Documents are written by operators. Of a container's own labels only keys in `identityLabels` count, and none where a document names it; who may start containers chooses their values.")
+            .waits("Kubernetes sources"),
         Attack::new("E67", "A selector with `exists: false` or a reserved key reaches others", "it never reaches world, host or multicast")
             .note("There are no tenants: one policy set has one author. What a selector of labels can't do is to reach what has none.")
             .cases(cases![e67_absence_of_a_label_reaches_no_one_without_labels]),
@@ -44,7 +45,8 @@ pub(super) fn attacks() -> Vec<Attack> {
         Attack::new("E69", "The host and a workload share labels, a rule for the one matches the other", "kinds are part of the identity")
             .cases(cases![e69_rules_for_workloads_never_mean_the_host]),
         Attack::new("E70", "Labels that arrive late, and a policy that silently doesn't apply until then", "denied until they are there")
-            .waits("container and Kubernetes sources; a device without a subject is denied as `unknown-workload`")
+            .note("A container's device is denied as `unknown-workload` until it is known whose it is, which ordinarily is before its command runs.")
+            .waits("Kubernetes sources")
             .cases(cases![e70_a_subject_nobody_knows_is_denied]),
         Attack::new(
             "E72",

@@ -13,8 +13,8 @@ use serde_json::Value;
 
 /// Every test by its name.
 pub(super) const TESTS: &[(&str, fn())] = &[
-    ("labels_make_the_identity", docker::labels_make_the_identity),
-    ("nothing_passes_before_a_container_is_known", docker::nothing_passes_before_a_container_is_known),
+    ("e66_labels_make_the_identity", docker::labels_make_the_identity),
+    ("e70_nothing_passes_before_a_container_is_known", docker::nothing_passes_before_a_container_is_known),
     ("e64_an_address_given_away_takes_no_rights_along", docker::an_address_given_away_takes_no_rights_along),
     ("another_network_is_another_device", docker::another_network_is_another_device),
     ("on_the_hosts_network_there_is_no_device", docker::on_the_hosts_network_there_is_no_device),

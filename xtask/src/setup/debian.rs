@@ -57,6 +57,12 @@ fn wanted(scope: Scope) -> Vec<Package> {
         if !["chromium", "chromium-browser", "google-chrome"].iter().any(|name| find(name).is_some()) {
             packages.push(package("chromium", "opens the page that `enforcer audit --report` makes"));
         }
+        if ["dockerd", "containerd", "docker"].iter().any(|name| find(name).is_none()) {
+            packages
+                .push(package("docker.io", "has containers whose packets are judged, and brings containerd"));
+            packages.push(package("docker-cli", "tells it what to do, where the release has it apart"));
+        }
+        packages.push(package("busybox-static", "runs in them"));
         packages.push(package("rust-web-clippy", "lints the kernel programs with their own compiler"));
     }
     packages

@@ -3,6 +3,7 @@
 mod lockout;
 mod quarantine;
 mod trial;
+mod containers;
 
 use super::{ApplyLine, Engine, Handle, Link, Message};
 use crate::daemon::config::Settings;
@@ -129,6 +130,8 @@ struct World {
     kernel: Shared,
     handle: Handle,
     thread: Option<JoinHandle<()>>,
+    /// Others than the defaults.
+    settings: Option<Settings>,
 }
 
 fn link(ifindex: u32, name: &str) -> Link {
@@ -158,7 +161,8 @@ impl World {
     fn new() -> Self {
         let dir = tempfile::tempdir().unwrap();
         fs::create_dir(dir.path().join("policies")).unwrap();
-        let world = Self { dir, kernel: Shared::default(), handle: Handle::new().0, thread: None };
+        let world =
+            Self { dir, kernel: Shared::default(), handle: Handle::new().0, thread: None, settings: None };
         world.write("10-web.yaml", &workload("web", "10.0.0.1"));
         world.write("20-db.yaml", &workload("db", "10.0.0.2"));
         world
@@ -174,7 +178,7 @@ impl World {
         let settings = Settings {
             policies: vec![self.dir.path().join("policies")],
             state: self.dir.path().join("state"),
-            ..Settings::default()
+            ..self.settings.clone().unwrap_or_default()
         };
         let state = StateDir::open(&settings.state).unwrap();
         let names = Names::default();
