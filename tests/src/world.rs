@@ -158,12 +158,6 @@ impl World {
         &self.workloads
     }
 
-    /// This world's own cgroup, below the v2 mount.
-    #[must_use]
-    pub fn cgroup(&self) -> String {
-        format!("/{}", self.traces.world)
-    }
-
     /// The network namespace of a process, which goes away with the world.
     pub fn adopt(&self, member: &str, pid: u32) -> Result<Namespace> {
         let name = format!("{}{SEPARATOR}{member}", self.traces.world);

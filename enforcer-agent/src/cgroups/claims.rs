@@ -5,6 +5,7 @@
 //!   claimed by nobody, is unknown.
 //! - A `unit` match is for the system's unit of that name: every cgroup above it, up to the root, is a slice. Units of users' own
 //!   managers have their service above them, so they can't take a system unit's name. Below `user.slice` only what names sessions or users is looked for.
+//! - A container's cgroup that nobody claims is whose its engine's source says; until then it is unknown.
 //! - Everything else is the host's.
 //!
 //! A cgroup that has just been made is unknown for as long as nobody has looked at it, where a claim might be for it: below every cgroup that is above a claim.
@@ -12,6 +13,31 @@
 use enforcer_common::maps::{Cgroup, Subject};
 use enforcer_policy::model::WorkloadMatch;
 use std::collections::{HashMap, HashSet};
+
+/// Whose packets aren't judged at sockets, because they are met at a device of theirs. No identity has this number.
+pub(crate) const ELSEWHERE: u32 = Subject::hosted(Subject::IDENTITIES - 1);
+
+/// Where a container engine puts cgroups: in a directory, under names that begin and end so. What stands there and is nobody's is
+/// a container that isn't known yet.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Place {
+    /// Up to the container's id.
+    pub(crate) before: String,
+    /// Behind it.
+    pub(crate) after: String,
+    /// Whether ids are 64 hexadecimal digits; other names there are then the engine's own.
+    pub(crate) is_hash: bool,
+}
+
+impl Place {
+    fn is_of(&self, path: &str) -> bool {
+        let id = path.strip_prefix(&self.before).and_then(|rest| rest.strip_suffix(self.after.as_str()));
+        id.is_some_and(|id| match self.is_hash {
+            true => id.len() == 64 && id.bytes().all(|digit| digit.is_ascii_hexdigit()),
+            false => !id.is_empty() && !id.contains('/'),
+        })
+    }
+}
 
 /// What workloads claim, with the numbers of those who do.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
@@ -25,6 +51,7 @@ pub(crate) struct Claims {
     paths: HashMap<String, (u32, bool)>,
     /// Cgroups above a claimed path.
     above: HashSet<String>,
+    places: Vec<Place>,
 }
 
 /// Who has a cgroup, and who its descendants that nobody claims.
@@ -58,6 +85,21 @@ impl Claims {
         }
     }
 
+    /// Says whose a container's cgroup is, with all below it. Its engine tells of it before anything runs there.
+    pub(crate) fn assign(&mut self, path: &str, number: u32) {
+        self.paths.entry(path.to_owned()).or_insert((number, true));
+    }
+
+    /// Says where engines put containers.
+    pub(crate) fn watch(&mut self, places: &[Place]) {
+        self.places = places.to_vec();
+    }
+
+    /// Who has what nobody claims.
+    pub(crate) fn host(&self) -> u32 {
+        self.host
+    }
+
     /// Whose the cgroup at this path is, as the kernel is to be told.
     pub(crate) fn classify(&self, path: &str) -> Cgroup {
         let below = path.strip_prefix(self.root.trim_end_matches('/')).unwrap_or(path);
@@ -74,7 +116,9 @@ impl Claims {
                 Some(Owner { number, below: number })
             };
             let inherited = Owner { number: owner.below, below: owner.below };
-            owner = self.claimed(&at).or_else(unit).unwrap_or(inherited);
+            let unknown = Owner { number: Subject::UNKNOWN, below: Subject::UNKNOWN };
+            let place = || self.places.iter().any(|place| place.is_of(&at)).then_some(unknown);
+            owner = self.claimed(&at).or_else(unit).or_else(place).unwrap_or(inherited);
             slices &= unescape(name).ends_with(".slice");
         }
         let here = if at.is_empty() { "/" } else { &at };
@@ -186,6 +230,37 @@ mod tests {
         assert_eq!(whose(&claims, "/custom/other"), (HOST, HOST));
         assert_eq!(whose(&claims, "/system.slice"), (HOST, HOST));
         assert_eq!(whose(&claims, "/"), (HOST, UNKNOWN));
+    }
+
+    #[test]
+    fn containers_that_nobody_knows_are_unknown() {
+        let mut claims = claims("/", &[(WEB, cgroup("/docker/agent", true))]);
+        let place = |before: &str, after: &str, is_hash| Place {
+            before: before.into(),
+            after: after.into(),
+            is_hash,
+        };
+        claims.watch(&[
+            place("/docker/", "", true),
+            place("/system.slice/docker-", ".scope", true),
+            place("/ns/", "", false),
+        ]);
+        let id = "0123456789abcdef".repeat(4);
+        for path in
+            [format!("/docker/{id}"), format!("/system.slice/docker-{id}.scope/a"), "/ns/web".to_owned()]
+        {
+            assert_eq!(whose(&claims, &path), (UNKNOWN, UNKNOWN), "{path}");
+        }
+        for path in ["/docker/buildkit", "/system.slice/ssh.service", "/ns"] {
+            assert_eq!(whose(&claims, path), (HOST, HOST), "{path}");
+        }
+        assert_eq!(whose(&claims, "/docker/agent/x"), (WEB, WEB));
+        claims.assign(&format!("/docker/{id}"), ELSEWHERE);
+        claims.assign("/ns/plain", claims.host());
+        assert_eq!(whose(&claims, &format!("/docker/{id}/init")), (ELSEWHERE, ELSEWHERE));
+        assert_eq!(whose(&claims, "/ns/plain"), (HOST, HOST));
+        claims.assign("/docker/agent", ELSEWHERE);
+        assert_eq!(whose(&claims, "/docker/agent"), (WEB, WEB), "what a workload claims is the workload's");
     }
 
     #[test]

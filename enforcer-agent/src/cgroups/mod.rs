@@ -6,6 +6,6 @@ mod claims;
 mod root;
 mod watch;
 
-pub(crate) use claims::Claims;
+pub(crate) use claims::{Claims, ELSEWHERE, Place};
 pub(crate) use root::Root;
 pub(crate) use watch::{Change, Hierarchy};

@@ -50,6 +50,19 @@ pub struct Joined {
     pub denied: HashSet<String>,
     /// Devices of containers that aren't managed.
     pub free: HashSet<String>,
+    /// Whose the cgroups are that aren't workloads'.
+    pub cgroups: Vec<(String, CgroupOf)>,
+}
+
+/// Whose a container's cgroup is, where it isn't a workload's.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CgroupOf {
+    /// Nobody's at its sockets: its packets are met at a device, those inside its network by nobody.
+    Elsewhere,
+    /// Nobody may be known by it: it stays denied.
+    Unknown,
+    /// The host's: it has the host's network, and isn't managed.
+    Host,
 }
 
 /// Something that a container doesn't get.
@@ -209,16 +222,23 @@ pub fn join(documents: &Documents, around: &Surroundings) -> Joined {
         let mut refuse = |why| joined.refusals.push(Refusal { container: container.key.clone(), why });
         let owns_network = owns_network(container);
         let devices: &[String] = if owns_network { &container.devices } else { &[] };
+        let by_cgroup = container.network == Network::Host;
+        let mut others = |of| {
+            let of = if by_cgroup { of } else { CgroupOf::Elsewhere };
+            joined.cgroups.extend(container.cgroup.iter().map(|path| (path.clone(), of)));
+        };
         let labels = match documents.given(container) {
             Ok(Some(labels)) => labels.clone(),
             Ok(None) => around.own_labels(container),
             Err(why) => {
                 refuse(why);
+                others(CgroupOf::Unknown);
                 joined.denied.extend(devices.iter().cloned());
                 continue;
             }
         };
         if labels.is_empty() {
+            others(CgroupOf::Host);
             joined.free.extend(devices.iter().cloned());
             continue;
         }
@@ -226,6 +246,7 @@ pub fn join(documents: &Documents, around: &Surroundings) -> Joined {
             && documents.on_stale(&labels, &container.addresses) == OnStaleIdentity::Close
         {
             refuse(Why::Stale);
+            others(CgroupOf::Unknown);
             joined.denied.extend(devices.iter().cloned());
             continue;
         }
@@ -237,8 +258,11 @@ pub fn join(documents: &Documents, around: &Surroundings) -> Joined {
                     .push(WorkloadMatch::Interface(InterfacePattern { text: device.clone(), glob: false })),
             }
         }
-        if let Some(path) = &container.cgroup {
-            matches.push(WorkloadMatch::Cgroup { path: path.clone(), descendants: true });
+        match &container.cgroup {
+            Some(path) if by_cgroup => {
+                matches.push(WorkloadMatch::Cgroup { path: path.clone(), descendants: true })
+            }
+            _ => others(CgroupOf::Elsewhere),
         }
         let mut addresses = Vec::new();
         for address in container.addresses.iter().filter(|_| owns_network) {
@@ -334,10 +358,12 @@ mod tests {
         assert_eq!(web.addresses, ["10.0.0.2".parse::<IpAddr>().unwrap()]);
         assert_eq!(
             web.matches,
-            [
-                WorkloadMatch::Interface(InterfacePattern { text: "veth1".to_owned(), glob: false }),
-                WorkloadMatch::Cgroup { path: "/docker/web".to_owned(), descendants: true }
-            ]
+            [WorkloadMatch::Interface(InterfacePattern { text: "veth1".to_owned(), glob: false })]
+        );
+        assert_eq!(
+            joined.cgroups[1],
+            ("/docker/web".to_owned(), CgroupOf::Elsewhere),
+            "judged at its device"
         );
     }
 
@@ -415,13 +441,28 @@ mod tests {
         (beside.network, beside.addresses, beside.devices) = (Network::Shared(5), Vec::new(), Vec::new());
         let joined = join(&Documents::default(), &around(vec![pod.clone(), beside.clone()]));
         assert_eq!(joined.workloads["docker/pod"].addresses.len(), 1);
-        assert_eq!(joined.workloads["docker/beside"].matches.len(), 1, "its cgroup alone");
+        assert_eq!(joined.workloads["docker/beside"].matches, [], "it speaks as whoever owns the network");
         // containerd doesn't say who joined whom: the one that was there first owns it.
         (beside.network, beside.addresses, beside.devices) =
             (Network::Own(5), pod.addresses.clone(), pod.devices.clone());
         let joined = join(&Documents::default(), &around(vec![pod, beside]));
         assert_eq!(joined.workloads["docker/pod"].addresses.len(), 1);
-        assert_eq!(joined.workloads["docker/beside"].matches.len(), 1);
+        assert_eq!(joined.workloads["docker/beside"].matches, []);
+    }
+
+    #[test]
+    fn on_the_hosts_network_the_cgroup_tells() {
+        let on_host = |id: &str, ticks| {
+            let mut one = container(id, ticks, &[]);
+            (one.network, one.devices) = (Network::Host, Vec::new());
+            one
+        };
+        let mut plain = on_host("plain", 2);
+        plain.labels.clear();
+        let joined = join(&Documents::default(), &around(vec![on_host("agent", 1), plain]));
+        let cgroup = WorkloadMatch::Cgroup { path: "/docker/agent".to_owned(), descendants: true };
+        assert_eq!(joined.workloads["docker/agent"].matches, [cgroup]);
+        assert_eq!(joined.cgroups, [("/docker/plain".to_owned(), CgroupOf::Host)]);
     }
 
     #[test]

@@ -19,7 +19,7 @@ mod window;
 
 pub use container::{Container, Generation, Key, Kind, Network};
 pub(crate) use join::join_set;
-pub use join::{Documents, Joined, Refusal, Surroundings, Why, join};
+pub use join::{CgroupOf, Documents, Joined, Refusal, Surroundings, Why, join};
 pub use roster::{Engine, Roster, Silence};
 pub use settings::{SourceSettings, Sources};
 pub use window::{WindowStatistics, Windows};

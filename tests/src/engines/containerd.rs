@@ -34,7 +34,7 @@ impl Containerd {
         process.start("containerd", &["--config".to_owned(), place("config.toml")])?;
         let socket = root.join("c.sock");
         process.wait_until(|| client(&socket, &["version"]))?;
-        Ok(Self { process, cgroup: format!("{}/containerd", world.cgroup()) })
+        Ok(Self { process, cgroup: format!("{}/containerd", Process::cgroup(world)?) })
     }
 
     /// Where it listens.

@@ -22,7 +22,7 @@ pub struct Docker {
 impl Docker {
     /// An engine that doesn't run yet: nobody listens on its socket.
     pub fn absent(world: &World) -> Result<Self> {
-        Ok(Self { process: Process::new(world)?, cgroup: format!("{}/docker", world.cgroup()) })
+        Ok(Self { process: Process::new(world)?, cgroup: format!("{}/docker", Process::cgroup(world)?) })
     }
 
     /// One that runs, with an image.

@@ -56,6 +56,12 @@ struct Process {
 }
 
 impl Process {
+    /// The world's cgroup, as engines name it.
+    fn cgroup(world: &World) -> Result<String> {
+        let name = world.cgroup().file_name().context("the world has no cgroup of its own")?;
+        Ok(format!("/{}", name.to_string_lossy()))
+    }
+
     fn new(world: &World) -> Result<Self> {
         static SERIAL: AtomicU32 = AtomicU32::new(0);
         let serial = SERIAL.fetch_add(1, Ordering::Relaxed);
@@ -180,7 +186,7 @@ fn root_of_containers(dir: &Path) -> Result<()> {
     let programs = dir.join("bin");
     fs::create_dir_all(&programs).context("cannot make a container's root")?;
     fs::copy(BUSYBOX, programs.join("busybox")).context("cannot copy busybox")?;
-    for name in ["sh", "sleep", "nc", "ping", "cat", "true"] {
+    for name in ["sh", "sleep", "nc", "ping", "cat", "timeout"] {
         std::os::unix::fs::symlink("busybox", programs.join(name)).context("cannot name busybox")?;
     }
     Ok(())

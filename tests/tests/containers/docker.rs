@@ -6,7 +6,7 @@ use enforcer_tests::{Probe, Protocol, policy, world};
 
 use super::*;
 
-/// Datagrams that a container sends as soon as it runs.
+/// Requests that a container sends as soon as it runs.
 const SENT: u64 = 20;
 
 pub(super) fn labels_make_the_identity() {
@@ -55,36 +55,32 @@ pub(super) fn labels_make_the_identity() {
 pub(super) fn nothing_passes_before_a_container_is_known() {
     let mut world = world!();
     let outside = world.workload("outside", 9);
-    let flows = ["web -> outside udp/7777"];
+    let flows = ["web -> outside icmp/echo-request"];
     let docker = with_docker(&mut world, &(policy("out", "", &flows) + &outside.document()));
-    let _server = outside.serve(&[Protocol::Udp(7777)]);
     // Where this engine puts cgroups is only known from the first container on.
     docker.run("first", &["--label", "app=first"]).unwrap();
     let daemon = world.daemon();
     wait_for(daemon, "docker/first");
-    let script = format!(
-        "i=0; while [ $i -lt {SENT} ]; do echo $i | nc -u -w 1 {} 7777 & i=$((i+1)); done; sleep 600",
-        outside.v4()
-    );
-    docker.run_program("web", &["--label", "app=web"], &["sh", "-c", &script]).unwrap();
-    // Nobody sends them again: each that was denied would be missing. Both ends' hooks count.
-    let flows = |status: &Value| status["rules"][0]["flows"].as_u64().unwrap();
-    let status = daemon.wait_until("all have passed", |status| flows(status) >= 2 * SENT);
-    assert_eq!(flows(&status), 2 * SENT);
+    let ping = format!("ping -q -c {SENT} -i 0.05 -w 10 {}; sleep 600", outside.v4());
+    docker.run_program("web", &["--label", "app=web"], &["sh", "-c", &ping]).unwrap();
+    // Nobody sends them again: each that was denied would be missing. Both ends' hooks count, requests and replies.
+    let passed = |status: &Value| status["rules"][0]["packets"].as_u64().unwrap();
+    let status = daemon.wait_until("all have passed", |status| passed(status) >= 4 * SENT);
+    assert_eq!(passed(&status), 4 * SENT);
     let status = daemon.wait_until("its start was timed", |status| {
         status["sources"][0]["deny_window"]["containers"] == 2 && is_enforced(status, "docker/web")
     });
     println!("denied until known: {}", status["sources"][0]["deny_window"]);
 
     // The same from one that no rule allows anything: not a packet arrives.
-    docker.run_program("mute", &["--label", "app=mute"], &["sh", "-c", &script]).unwrap();
+    docker.run_program("mute", &["--label", "app=mute"], &["sh", "-c", &ping]).unwrap();
     let denied = |status: &Value| {
         let reasons = status["reasons"].as_array().unwrap().iter();
         let of = reasons.filter(|one| one["reason"] == "no-rule" || one["reason"] == "unknown-workload");
         of.map(|one| one["packets"].as_u64().unwrap()).sum::<u64>()
     };
     let status = daemon.wait_until("all are denied", |status| denied(status) >= SENT);
-    assert_eq!(flows(&status), 2 * SENT);
+    assert_eq!(passed(&status), 4 * SENT);
 }
 
 pub(super) fn an_address_given_away_takes_no_rights_along() {
@@ -152,23 +148,37 @@ pub(super) fn another_network_is_another_device() {
 pub(super) fn on_the_hosts_network_there_is_no_device() {
     let mut world = world!();
     let docker = with_docker(&mut world, POLICY);
-    docker.run("agent", &["--label", "app=agent", "--network", "host"]).unwrap();
+    docker.run("db", &["--label", "app=db"]).unwrap();
+    docker.run("agent", &["--label", "app=web", "--network", "host"]).unwrap();
+    docker.run("other", &["--label", "app=other", "--network", "host"]).unwrap();
     docker.run("pod", &["--label", "app=web"]).unwrap();
     docker.run("beside", &["--label", "app=beside", "--network", "container:pod"]).unwrap();
     let daemon = world.daemon();
     wait_for(daemon, "docker/pod");
-    for name in ["docker/agent", "docker/beside"] {
+    for name in ["docker/agent", "docker/other"] {
         let status = daemon.wait_until(name, |status| workload(status, name).is_some());
         let one = workload(&status, name).unwrap();
-        assert_eq!(
-            (&one["interfaces"], &one["addresses"]),
-            (&serde_json::json!([]), &serde_json::json!([])),
-            "{name}"
-        );
+        let none = serde_json::json!([]);
+        assert_eq!((&one["interfaces"], &one["addresses"]), (&none, &none), "{name}");
+        assert_eq!(one["cgroups"].as_array().map(Vec::len), Some(1), "{name}");
     }
+    daemon.wait_until("everybody is known", |status| status["sources"][0]["managed"] == 5);
+    // Two on one network and behind one address, told apart by their cgroups.
+    wait_for(daemon, "docker/db");
+    let inside_db = docker.enter(&world, "db").unwrap();
+    let _server = inside_db.serve(&[Protocol::Tcp(PORT)]);
+    let ask = format!("echo hello | timeout 4 nc {} {PORT}", address(&docker, "db"));
+    let says = |name: &str| docker.docker(&["exec", name, "sh", "-c", &ask]).unwrap_or_default();
+    assert_eq!(says("agent"), "hello");
+    assert_eq!(says("other"), "");
+    // Inside a container's own network nobody is asked, whoever listens there.
+    let own =
+        "nc -l -p 9000 > /heard & sleep 1; echo hello | timeout 4 nc 127.0.0.1 9000; sleep 1; cat /heard";
+    assert_eq!(docker.docker(&["exec", "pod", "sh", "-c", own]).unwrap(), "hello");
+    let daemon = world.daemon();
     // Who joined a network leaves it to whoever it is.
     docker.docker(&["rm", "--force", "beside"]).unwrap();
-    daemon.wait_until("it has gone", |status| workload(status, "docker/beside").is_none());
+    daemon.wait_until("it has gone", |status| status["sources"][0]["managed"] == 4);
     assert!(is_enforced(&daemon.status().unwrap(), "docker/pod"));
 }
 

@@ -3,9 +3,10 @@
 //! They are where a workload is found by a cgroup, or a Segment holds the host itself; nowhere else does anything on a socket's way change.
 
 use super::Engine;
-use crate::cgroups::{Change, Claims, Root};
+use crate::cgroups::{Change, Claims, ELSEWHERE, Place, Root};
 use crate::datapath::DatapathError;
-use enforcer_common::maps::{Cgroup, Subject};
+use crate::sources::CgroupOf;
+use enforcer_common::maps::{Cgroup, Subject, mode};
 use enforcer_policy::compile::{Compiled, Delta, HostPlan, SubjectPlan};
 use enforcer_policy::model::SegmentMode;
 use std::collections::BTreeMap;
@@ -40,6 +41,9 @@ pub(super) struct Cgroups {
     hooked: Hooked,
     /// Whether the tables say whose cgroups are, and who those are. Without it, hooks would deny everything.
     told: bool,
+    /// Containers' cgroups that no workload claims, and where others will be.
+    containers: Vec<(String, CgroupOf)>,
+    places: Vec<Place>,
 }
 
 /// Subjects by number, and whose each cgroup is.
@@ -90,6 +94,15 @@ impl Cgroups {
             let number = Subject::hosted(plan.identity);
             plan.matches.iter().for_each(|matched| claims.add(number, matched));
         }
+        for (path, of) in &self.containers {
+            let number = match of {
+                CgroupOf::Elsewhere => ELSEWHERE,
+                CgroupOf::Unknown => Subject::UNKNOWN,
+                CgroupOf::Host => claims.host(),
+            };
+            claims.assign(path, number);
+        }
+        claims.watch(&self.places);
         claims
     }
 
@@ -126,7 +139,9 @@ impl Cgroups {
 /// Everybody who may be known by a cgroup.
 pub(super) fn subjects(compiled: &Compiled) -> Vec<(u32, Subject)> {
     let plans = compiled.subjects.iter().flat_map(|plan| &plan.hosted);
-    plans.chain(&compiled.host.hosted).copied().collect()
+    let elsewhere =
+        Subject { identity: u32::MAX, mode: mode::OFF, flags: Subject::HOSTED, ..Subject::default() };
+    plans.chain(&compiled.host.hosted).copied().chain([(ELSEWHERE, elsewhere)]).collect()
 }
 
 impl Engine {
@@ -184,7 +199,14 @@ impl Engine {
         Ok(())
     }
 
-    /// Workloads changed in place: cgroups that are somebody else's now are told to the tables.
+    /// Says whose the containers' cgroups are that no workload claims, and where engines put others. In force with the next set, or by
+    /// [`Self::reclaim_cgroups`].
+    pub(super) fn know_containers(&mut self) {
+        self.cgroups.containers.clone_from(&self.containers.joined.cgroups);
+        self.cgroups.places = self.containers.places();
+    }
+
+    /// Workloads or containers changed in place: cgroups that are somebody else's now are told to the tables.
     pub(super) fn reclaim_cgroups(&mut self) {
         let Some(live) = self.live.as_ref().filter(|_| self.cgroups.told) else { return };
         let claims = self.cgroups.claims(&live.compiled);

@@ -5,6 +5,7 @@
 
 use super::Engine;
 use super::interfaces::Interface;
+use crate::cgroups::Place;
 use crate::daemon::config::Settings;
 use crate::daemon::state::StateDir;
 use crate::pipeline::Ready;
@@ -14,7 +15,7 @@ use crate::sources::{
 };
 use enforcer_policy::diagnostic::shown;
 use enforcer_policy::model::Workload;
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::time::{Duration, Instant};
 use tracing::{debug, info, warn};
 
@@ -24,6 +25,8 @@ const HELD: Duration = Duration::from_secs(5);
 const IN_PLACE: usize = 32;
 /// So many refusals are remembered, to be told once.
 const TOLD: usize = 1024;
+/// So many places of cgroups.
+const PLACES: usize = 64;
 /// Changes of containers are kept together.
 const KEPT_WITHIN: Duration = Duration::from_secs(1);
 
@@ -42,6 +45,8 @@ pub(super) struct Containers {
     pub(super) windows: HashMap<Kind, Windows>,
     /// When they are to be kept, if they aren't.
     unkept: Option<Instant>,
+    /// Where engines were seen to put cgroups.
+    seen: BTreeSet<Place>,
 }
 
 /// What a set that didn't come into force would have replaced.
@@ -83,6 +88,24 @@ impl Containers {
         interface.since.elapsed() < HELD
             || roster.is_any_starting()
             || (self.documents.mind_silence() && roster.is_any_silent())
+    }
+
+    /// Where engines put containers' cgroups: Docker's own place, and where some were seen.
+    pub(super) fn places(&mut self) -> Vec<Place> {
+        let is_hash = |kind| kind == Kind::Docker;
+        for container in self.around.roster.containers() {
+            let id = container.key.id.rsplit('/').next().unwrap_or_default();
+            let split = container.cgroup.as_deref().and_then(|path| path.rsplit_once(id));
+            if let Some((before, after)) = split.filter(|(before, _)| before.len() > 1)
+                && self.seen.len() < PLACES
+            {
+                let (before, after) = (before.to_owned(), after.to_owned());
+                self.seen.insert(Place { before, after, is_hash: is_hash(container.key.kind) });
+            }
+        }
+        let own = Place { before: "/docker/".to_owned(), after: String::new(), is_hash: true };
+        let own = self.around.sources.docker.is_some().then_some(own);
+        self.seen.iter().cloned().chain(own).collect()
     }
 
     /// Takes over who the containers are in a set that is about to be put in force.
@@ -166,6 +189,7 @@ impl Engine {
         }
         let joined = join(&self.containers.documents, &self.containers.around);
         let before = std::mem::replace(&mut self.containers.joined, joined);
+        self.know_containers();
         let changes = changes(&before, &self.containers.joined);
         let count = changes.len();
         if count > 0 {
@@ -177,6 +201,7 @@ impl Engine {
             info!(changes = count, took = ?began.elapsed(), "containers changed");
             self.unkept.get_or_insert_with(|| Instant::now() + super::KEPT_WITHIN);
         }
+        self.reclaim_cgroups();
         self.containers.tell_refusals();
         self.containers.note_known();
         self.settle_unclaimed();

@@ -201,6 +201,7 @@ impl Engine {
         until: Option<Instants>,
     ) -> Result<(), Vec<Finding>> {
         let before = self.containers.take_joined(&mut ready);
+        self.know_containers();
         self.interfaces.mark_held(|interface| self.containers.holds(interface));
         let _ = ready.compiled.set_quarantines(&self.quarantines.plans(Instants::now()));
         let mut subjects = self.interfaces.subjects(&ready.compiled.subjects);
@@ -225,6 +226,7 @@ impl Engine {
         };
         if let Err(error) = installed {
             self.containers.restore(before);
+            self.know_containers();
             return Err(vec![datapath_finding(&error)]);
         }
         let numbers = std::mem::replace(&mut self.numbers, ready.numbers.clone());

@@ -1,9 +1,9 @@
 //! The engine with a packet path in memory: what is in force after each thing that can happen.
 
+mod containers;
 mod lockout;
 mod quarantine;
 mod trial;
-mod containers;
 
 use super::{ApplyLine, Engine, Handle, Link, Message};
 use crate::daemon::config::Settings;

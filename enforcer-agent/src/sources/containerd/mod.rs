@@ -126,7 +126,7 @@ impl Engine for Containerd {
             const SUBSCRIBE: &str = "/containerd.services.events.v1.Events/Subscribe";
             let mut client = self.connect().await?;
             client.ready().await.map_err(|error| Lost(told(&error)))?;
-            let filters = TOPICS.map(|topic| format!("topic=={topic}")).to_vec();
+            let filters = TOPICS.map(|topic| format!("topic==\"{topic}\"")).to_vec();
             let codec = ProstCodec::<Subscribe, Envelope>::default();
             let path = PathAndQuery::from_static(SUBSCRIBE);
             let events = client.server_streaming(Request::new(Subscribe { filters }), path, codec).await;
