@@ -108,6 +108,8 @@ pub(super) struct Found {
     pub(super) pid: u32,
     /// Whether it joined another container's network.
     pub(super) joined: bool,
+    /// Whether it is to have a network of its own: whoever is still on the host's while it is made isn't it yet.
+    pub(super) apart: bool,
     /// Its addresses, where the engine gives them out itself.
     pub(super) addresses: Option<Vec<IpAddr>>,
     /// When it began to run.

@@ -347,7 +347,7 @@ async fn early<E: Engine>(engine: Arc<E>, id: String, over: Arc<AtomicBool>) -> 
     while began.elapsed() < EARLY_FOR && !over.load(Ordering::Relaxed) {
         match engine.early(&id).await {
             Ok(Some(found)) => match placed(found).await {
-                Ok(Some((found, place))) if place.is_whole() => {
+                Ok(Some((found, place))) if place.is_whole(&found) => {
                     return Outcome::Early { id, found: Some((found, place)) };
                 }
                 Ok(_) | Err(_) => {}

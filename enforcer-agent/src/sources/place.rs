@@ -51,10 +51,11 @@ fn look(process: Process, found: &Found) -> io::Result<Place> {
 
 impl Place {
     /// Whether everything is there that a container with a network has.
-    pub(super) fn is_whole(&self) -> bool {
+    pub(super) fn is_whole(&self, found: &Found) -> bool {
         match self.network {
             Network::Own(_) => !self.devices.is_empty() && !self.addresses.is_empty(),
-            Network::Host | Network::Shared(_) => true,
+            Network::Host => !found.apart,
+            Network::Shared(_) => true,
         }
     }
 
@@ -84,5 +85,20 @@ impl Place {
         container.addresses.sort_unstable();
         container.addresses.dedup();
         container
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_is_still_on_the_hosts_network_isnt_the_container_yet() {
+        // This process, which is on the host's as far as it knows.
+        let found = Found { pid: std::process::id(), ..Found::default() };
+        let place = place(&found).unwrap().unwrap();
+        assert_eq!(place.network, Network::Host);
+        assert!(place.is_whole(&found));
+        assert!(!place.is_whole(&Found { apart: true, ..found }));
     }
 }

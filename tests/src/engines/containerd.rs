@@ -55,6 +55,9 @@ impl Containerd {
         let mut arguments = vec!["run", "--detach", "--rootfs", "--with-ns", &namespace, "--cgroup", &cgroup];
         // Where the v2 hierarchy has no controllers, as in the hybrid layout, none can be set.
         arguments.extend(["--cpu-shares", "0"]);
+        // Otherwise the same for every containerd of the machine.
+        let runtime = self.process.root.join("runc").to_string_lossy().into_owned();
+        arguments.extend(["--runc-root", &runtime]);
         for label in labels {
             arguments.extend(["--label", label]);
         }

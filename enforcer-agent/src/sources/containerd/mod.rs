@@ -113,6 +113,7 @@ impl Containerd {
             labels: bounded(described.labels),
             pid: process.pid,
             joined: false,
+            apart: false,
             addresses: None,
             began: None,
             early: process.is_created(),
