@@ -45,9 +45,9 @@ impl Windows {
     pub fn statistics(&self) -> WindowStatistics {
         let mut sorted: Vec<Duration> = self.latest.iter().copied().collect();
         sorted.sort_unstable();
-        let at =
-            |percent: usize| sorted.get((sorted.len() * percent / 100).min(sorted.len().saturating_sub(1)));
-        let at = |percent| at(percent).copied().unwrap_or_default();
+        // The nearest rank.
+        let rank = |percent: usize| (sorted.len() * percent).div_ceil(100).saturating_sub(1);
+        let at = |percent| sorted.get(rank(percent)).copied().unwrap_or_default();
         WindowStatistics { count: self.count, median: at(50), p99: at(99), longest: self.longest }
     }
 }
@@ -66,7 +66,7 @@ mod tests {
         }
         let told = windows.statistics();
         assert_eq!((told.count, told.longest), (2001, Duration::from_nanos(8_999_000_000)));
-        assert_eq!((told.median, told.p99), (Duration::from_micros(1488), Duration::from_micros(1989)));
+        assert_eq!((told.median, told.p99), (Duration::from_micros(1487), Duration::from_micros(1989)));
     }
 
     #[test]

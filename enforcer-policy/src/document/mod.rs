@@ -74,6 +74,10 @@ impl fmt::Display for Kind {
 
 /// A document of any kind.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "the large one is settings, of which there are few, and none among policies"
+)]
 pub enum Document {
     /// A `Workload`.
     Workload(Workload),

@@ -16,10 +16,11 @@ use prost::Message;
 use std::path::PathBuf;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tonic::client::Grpc;
 use tonic::metadata::MetadataValue;
 use tonic::transport::{Channel, Endpoint};
-use tonic::{Code, Request, Status};
+use tonic::{Code, Request, Status, Streaming};
 use tonic_prost::ProstCodec;
 
 /// The header that says in which namespace a question is meant.
@@ -28,6 +29,8 @@ const NAMESPACE: &str = "containerd-namespace";
 const DOCKERS: &str = "moby";
 /// An answer of more bytes than this is none: the largest is a list of everything that runs.
 const ANSWER: usize = 16 << 20;
+/// A question is there within this.
+const HEARD: Duration = Duration::from_millis(20);
 /// Topics that are a reason to look.
 const TOPICS: [&str; 6] = [
     "/tasks/create",
@@ -128,21 +131,27 @@ impl Engine for Containerd {
             let mut client = self.connect().await?;
             client.ready().await.map_err(|error| Lost(told(&error)))?;
             let filters = TOPICS.map(|topic| format!("topic==\"{topic}\"")).to_vec();
-            let codec = ProstCodec::<Subscribe, Envelope>::default();
-            let path = PathAndQuery::from_static(SUBSCRIBE);
-            let events = client.server_streaming(Request::new(Subscribe { filters }), path, codec).await;
+            let (sender, receiver) = unbounded_channel();
             let namespaces = self.namespaces.clone();
-            let hints = events.map_err(|status| lost(&status))?.into_inner().flat_map(move |event| {
-                let hints = match event {
-                    Ok(event) if counts(namespaces.as_deref(), &event.namespace) => {
-                        hints(&event).into_iter().map(Ok).collect()
-                    }
-                    Ok(_) => Vec::new(),
-                    Err(status) => vec![Err(lost(&status))],
+            // The answer begins with the first event, which may be never: nobody waits for it.
+            tokio::spawn(async move {
+                let codec = ProstCodec::<Subscribe, Envelope>::default();
+                let path = PathAndQuery::from_static(SUBSCRIBE);
+                let asked = client.server_streaming(Request::new(Subscribe { filters }), path, codec);
+                let answer = tokio::select! {
+                    answer = asked => answer,
+                    () = sender.closed() => return,
                 };
-                futures_util::stream::iter(hints)
+                match answer {
+                    Ok(answer) => forward(answer.into_inner(), namespaces.as_deref(), &sender).await,
+                    Err(status) => drop(sender.send(Err(lost(&status)))),
+                }
             });
-            Ok(hints.boxed())
+            // It listens from when it has the question on.
+            tokio::time::sleep(HEARD).await;
+            let next =
+                async |mut receiver: UnboundedReceiver<_>| receiver.recv().await.map(|hint| (hint, receiver));
+            Ok(futures_util::stream::unfold(receiver, next).boxed())
         })
     }
 
@@ -184,6 +193,31 @@ impl Engine for Containerd {
             let version: Result<Version, Status> = self.ask(VERSION, None, Nothing {}).await;
             version.map(drop).map_err(|status| lost(&status))
         })
+    }
+}
+
+/// Hands on what events hint at, until there are none or nobody wants any.
+async fn forward(
+    mut events: Streaming<Envelope>,
+    namespaces: Option<&[String]>,
+    sender: &UnboundedSender<Result<Hint, Lost>>,
+) {
+    loop {
+        let event = tokio::select! {
+            event = events.message() => event,
+            () = sender.closed() => return,
+        };
+        let sent = match event {
+            Ok(Some(event)) if counts(namespaces, &event.namespace) => {
+                hints(&event).into_iter().try_for_each(|hint| sender.send(Ok(hint)))
+            }
+            Ok(Some(_)) => Ok(()),
+            Ok(None) => return,
+            Err(status) => return drop(sender.send(Err(lost(&status)))),
+        };
+        if sent.is_err() {
+            return;
+        }
     }
 }
 
