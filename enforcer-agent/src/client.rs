@@ -29,11 +29,19 @@ pub struct Unreachable {
 }
 
 impl Unreachable {
+    /// Whether there is nobody, rather than somebody who can't be asked.
+    #[must_use]
+    pub fn is_nobody(&self) -> bool {
+        matches!(self.source.kind(), io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused)
+    }
+
     /// The way out.
     #[must_use]
     pub fn help(&self) -> &'static str {
         match self.source.kind() {
-            io::ErrorKind::PermissionDenied => "only root may speak to the daemon",
+            io::ErrorKind::PermissionDenied => {
+                "only root may speak to the daemon, and the members of its `socketGroup`"
+            }
             _ => "start it with `enforcer run`, or name its socket with --socket or ENFORCER_SOCKET",
         }
     }

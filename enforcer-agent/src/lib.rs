@@ -6,6 +6,7 @@ pub mod client;
 pub mod command;
 pub mod daemon;
 pub mod datapath;
+mod doctor;
 pub mod exit;
 mod files;
 pub mod flow_line;

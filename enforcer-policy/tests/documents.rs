@@ -257,6 +257,7 @@ fn agent_config() {
   defaultMode: off
   identityLabels: [app, env, role, loc]
   socket: /run/enforcer/enforcer.sock
+  socketGroup: ops
   bpffs: /sys/fs/bpf/enforcer
   cgroupRoot: auto
   state: /var/lib/enforcer
@@ -275,6 +276,7 @@ fn agent_config() {
         default_mode: Some(SegmentMode::Off),
         identity_labels: Some(["app", "env", "role", "loc"].map(str::to_owned).to_vec()),
         socket: Some(PathBuf::from("/run/enforcer/enforcer.sock")),
+        socket_group: Some("ops".to_owned()),
         bpffs: Some(PathBuf::from("/sys/fs/bpf/enforcer")),
         cgroup_root: Some("auto".to_owned()),
         state: Some(PathBuf::from("/var/lib/enforcer")),

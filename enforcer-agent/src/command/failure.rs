@@ -1,5 +1,6 @@
 //! A command that could not answer: why, and what helps.
 
+use crate::datapath::DatapathError;
 use crate::exit::Exit;
 use std::fmt;
 
@@ -27,6 +28,12 @@ impl From<anyhow::Error> for Failure {
     fn from(error: anyhow::Error) -> Self {
         Self { exit: Exit::Unanswered, error, help: None }
     }
+}
+
+/// A failure of the packet path, with its own way out.
+pub(super) fn of_kernel(error: anyhow::Error) -> Failure {
+    let help = error.downcast_ref::<DatapathError>().and_then(|error| error.help().map(str::to_owned));
+    Failure { help, ..Failure::from(error) }
 }
 
 impl fmt::Display for Failure {

@@ -8,6 +8,7 @@ mod confirm;
 mod daemon;
 mod diff;
 mod duration;
+mod doctor;
 mod explain;
 mod failure;
 mod findings;
@@ -18,9 +19,11 @@ mod man;
 mod observe;
 mod quarantine;
 mod release;
+mod restore;
 mod rollback;
 mod run;
 mod sets;
+mod settings;
 mod status;
 mod stop;
 mod suggest;
@@ -55,8 +58,10 @@ pub struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     Run(run::Args),
+    Restore(restore::Args),
     Stop(stop::Args),
     Status(status::Args),
+    Doctor(doctor::Args),
     Check(check::Args),
     Test(test::Args),
     Apply(apply::Args),
@@ -91,8 +96,10 @@ impl Cli {
     fn run(self) -> Result<Exit, Failure> {
         match self.command {
             Command::Run(args) => run::run(args),
+            Command::Restore(args) => restore::run(args),
             Command::Stop(args) => stop::run(args),
             Command::Status(args) => status::run(args),
+            Command::Doctor(args) => doctor::run(args),
             Command::Check(args) => check::run(args),
             Command::Test(args) => test::run(args),
             Command::Apply(args) => apply::run(args),

@@ -24,6 +24,8 @@ pub struct Settings {
     pub default_mode: SegmentMode,
     /// Control socket.
     pub socket: PathBuf,
+    /// The group that may use it beside root.
+    pub socket_group: Option<String>,
     /// Directory for pins.
     pub bpffs: PathBuf,
     /// Last good generation and records.
@@ -68,6 +70,7 @@ impl Default for Settings {
             policies: vec!["/etc/enforcer/policies.d".into()],
             default_mode: SegmentMode::Enforce,
             socket: SOCKET.into(),
+            socket_group: None,
             bpffs: "/sys/fs/bpf/enforcer".into(),
             state: "/var/lib/enforcer".into(),
             cgroup_root: "auto".to_owned(),
@@ -127,6 +130,9 @@ impl Settings {
         put(&mut self.cgroup_root, config.cgroup_root);
         put(&mut self.default_mode, config.default_mode);
         put(&mut self.socket, config.socket);
+        if config.socket_group.is_some() {
+            self.socket_group = config.socket_group;
+        }
         put(&mut self.bpffs, config.bpffs);
         put(&mut self.state, config.state);
     }

@@ -16,6 +16,7 @@ mod lock;
 mod names;
 mod notify;
 mod record;
+pub mod restore;
 pub mod session;
 mod state;
 mod thresholds;
@@ -53,7 +54,7 @@ pub fn run(settings: Settings) -> Result<()> {
 
 /// Everything but the choice of a packet path.
 fn serve(
-    settings: Settings,
+    mut settings: Settings,
     state: StateDir,
     mut datapath: Box<dyn Datapath>,
     runtime: &Runtime,
@@ -65,7 +66,12 @@ fn serve(
     if let Err(error) = datapath.events(Box::new(move |events| records.take(events))) {
         warn!(%error, "no verdicts can be observed");
     }
-    let listener = control::bind(&settings.socket)?;
+    let group = control::group(settings.socket_group.as_deref()).unwrap_or_else(|error| {
+        warn!(error = format!("{error:#}"), "only root may use the control socket");
+        settings.idle.push(format!("{error:#}: only root may use the control socket"));
+        None
+    });
+    let listener = control::bind(&settings.socket, group)?;
     let socket = settings.socket.clone();
     let watcher = watch::Watcher::new(settings.policies.clone());
     let hierarchy = cgroups(&settings.cgroup_root)?;
@@ -119,7 +125,7 @@ fn serve(
         }
     });
     runtime.spawn(signals(Signals::listen()?, handle.clone()));
-    runtime.spawn(control::serve(listener, handle.clone(), feed, control::Bounds::default()));
+    runtime.spawn(control::serve(listener, handle.clone(), feed, group, control::Bounds::default()));
 
     let ended = engine.join();
     notify::stopping();

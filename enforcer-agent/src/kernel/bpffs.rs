@@ -84,7 +84,8 @@ pub(super) fn make_dir(path: &Path) -> Result<(), DatapathError> {
 }
 
 /// Whether `path`, or what there is of it, is on a bpf file system.
-fn on_bpffs(path: &Path) -> bool {
+#[must_use]
+pub fn on_bpffs(path: &Path) -> bool {
     let existing = path.ancestors().find(|path| path.exists());
     existing.and_then(|path| statfs(path).ok()).is_some_and(|found| found.f_type as u64 == BPF_FS_MAGIC)
 }

@@ -22,6 +22,9 @@ mod keys;
 mod layout;
 mod load;
 pub mod object;
+mod others;
+mod peek;
+mod peer;
 mod pins;
 mod programs;
 mod query;
@@ -43,7 +46,11 @@ use tracing::error;
 
 use crate::datapath::{Attachment, Datapath, DatapathError, Epoch, Inspection, Sink, Sweep, Usage};
 
+pub use bpffs::on_bpffs;
 pub use config::KernelConfig;
+pub use others::{Chain, Other, cgroup_programs, others};
+pub use peek::{TrackedPair, tracked};
+pub use peer::peer_groups;
 pub use testrun::{Run, Runner};
 pub use verifier::{Complexity, complexity};
 

@@ -2,7 +2,7 @@
 
 use std::ffi::CStr;
 use std::io;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 
 use super::sys::{Command, Side, bpf, new_fd, object_info};
 
@@ -52,6 +52,24 @@ pub(super) fn chain(ifindex: u32, side: Side) -> io::Result<Vec<InChain>> {
     };
     let found = programs.into_iter().zip(links).take(attr.count as usize);
     Ok(found.map(|(program, link)| InChain { program, link }).collect())
+}
+
+/// The programs of a cgroup's hook. No packet that one of them drops passes, in whatever order they run.
+pub(super) fn of_cgroup(cgroup: BorrowedFd<'_>, attach_type: u32) -> io::Result<Vec<u32>> {
+    /// Those of the cgroups above count too.
+    const BPF_F_QUERY_EFFECTIVE: u32 = 1;
+    let mut programs = [0_u32; LONGEST_CHAIN];
+    let mut attr = QueryAttr {
+        // A union: for cgroups it is a descriptor.
+        target_ifindex: cgroup.as_raw_fd().cast_unsigned(),
+        attach_type,
+        query_flags: BPF_F_QUERY_EFFECTIVE,
+        prog_ids: programs.as_mut_ptr() as u64,
+        count: LONGEST_CHAIN as u32,
+        ..QueryAttr::default()
+    };
+    bpf(Command::ProgQuery, &mut attr)?;
+    Ok(programs.into_iter().take(attr.count as usize).collect())
 }
 
 /// Opens a program by its id.

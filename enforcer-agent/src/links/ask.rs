@@ -9,7 +9,7 @@ use rtnetlink::sys::{Socket, SocketAddr, protocols::NETLINK_ROUTE};
 /// The kernel puts as much into a datagram as fits here, up to 32 KiB.
 const ROOM: usize = 1 << 16;
 /// Bytes of `struct nlmsghdr`.
-const HEADER: usize = 16;
+pub(super) const HEADER: usize = 16;
 /// Kinds of messages that say how a list ends.
 const ERROR: u16 = 2;
 const DONE: u16 = 3;
@@ -23,7 +23,12 @@ pub(super) struct Asker {
 
 impl Asker {
     pub(super) fn open() -> io::Result<Self> {
-        let mut socket = Socket::new(NETLINK_ROUTE)?;
+        Self::of(NETLINK_ROUTE)
+    }
+
+    /// A way to another part of the kernel.
+    pub(super) fn of(protocol: isize) -> io::Result<Self> {
+        let mut socket = Socket::new(protocol)?;
         socket.bind_auto()?;
         socket.connect(&SocketAddr::new(0, 0))?;
         Ok(Self { socket, room: Vec::with_capacity(ROOM) })
@@ -51,14 +56,40 @@ impl Asker {
     pub(super) fn list(
         &mut self,
         question: RouteNetlinkMessage,
-        mut each: impl FnMut(u16, &[u8]) -> io::Result<()>,
+        each: impl FnMut(u16, &[u8]) -> io::Result<()>,
     ) -> io::Result<()> {
         let mut request = NetlinkMessage::from(question);
         request.header.flags = NLM_F_REQUEST | NLM_F_DUMP;
         request.finalize();
         let mut bytes = vec![0; request.buffer_len()];
         request.serialize(&mut bytes);
-        self.socket.send(&bytes, 0)?;
+        self.gather(&bytes, each)
+    }
+
+    /// The same for a question that no crate has a form for: its kind, and what stands behind its header.
+    pub(super) fn list_plain(
+        &mut self,
+        kind: u16,
+        question: &[u8],
+        each: impl FnMut(u16, &[u8]) -> io::Result<()>,
+    ) -> io::Result<()> {
+        let length = u32::try_from(HEADER + question.len()).map_err(|_| io::ErrorKind::InvalidInput)?;
+        let mut bytes = Vec::with_capacity(HEADER + question.len());
+        bytes.extend(length.to_ne_bytes());
+        bytes.extend(kind.to_ne_bytes());
+        bytes.extend((NLM_F_REQUEST | NLM_F_DUMP).to_ne_bytes());
+        // A number of its own, and who asks: neither is needed, for there is one question at a time.
+        bytes.extend([0; 8]);
+        bytes.extend(question);
+        self.gather(&bytes, each)
+    }
+
+    fn gather(
+        &mut self,
+        question: &[u8],
+        mut each: impl FnMut(u16, &[u8]) -> io::Result<()>,
+    ) -> io::Result<()> {
+        self.socket.send(question, 0)?;
         loop {
             self.room.clear();
             self.socket.recv(&mut self.room, 0)?;

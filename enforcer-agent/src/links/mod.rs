@@ -7,12 +7,15 @@
 
 mod ask;
 mod filters;
+mod list;
 mod message;
 mod namespaces;
+mod nat;
 mod session;
 mod state;
 mod tenants;
 mod xdp;
+mod xsk;
 
 use std::io;
 use std::net::IpAddr;
@@ -21,8 +24,11 @@ use tokio::sync::mpsc;
 
 pub use filters::{Filter, Filters};
 pub use namespaces::{addresses_in, devices_into};
+pub use list::devices;
+pub use nat::nat_chains;
 pub use tenants::{Tenant, tenants};
 pub use xdp::XdpPrograms;
+pub use xsk::{XdpSocket, xdp_sockets};
 
 /// A network device.
 #[derive(Clone, PartialEq, Eq, Debug, Hash)]

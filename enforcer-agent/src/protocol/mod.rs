@@ -3,6 +3,7 @@
 
 mod action;
 mod apply;
+mod doctor;
 mod explain;
 mod finding;
 mod flow;
@@ -16,6 +17,7 @@ pub use apply::{
     ApplyReply, ApplyRequest, Change, ConfirmReply, Connectivity, Held, Outcome, PathHop, Plan, PolicyFile,
     PropertyResult, RollbackRequest, TestReport, TestResult,
 };
+pub use doctor::{DoctorCheck, DoctorReport, Word};
 pub use explain::{ExplainReply, ExplainRequest};
 pub use finding::Finding;
 pub use flow::{CauseRecord, Cut, End, FlowRecord, Icmp, Missed, ObserveLine};

@@ -9,11 +9,12 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-const FIELDS: [&str; 10] = [
+const FIELDS: [&str; 11] = [
     "policies",
     "defaultMode",
     "identityLabels",
     "socket",
+    "socketGroup",
     "bpffs",
     "cgroupRoot",
     "state",
@@ -45,6 +46,7 @@ pub(super) fn read(
     config.identity_labels =
         fields.get("identityLabels").and_then(|node| each(reader, node, "identityLabels", labels::key));
     config.socket = fields.get("socket").and_then(|node| path(reader, node, "socket"));
+    config.socket_group = fields.get("socketGroup").and_then(|node| group(reader, node));
     config.bpffs = fields.get("bpffs").and_then(|node| path(reader, node, "bpffs"));
     config.cgroup_root = fields
         .get("cgroupRoot")
@@ -76,6 +78,24 @@ fn path(reader: &mut Reader<'_>, node: &Node<'_>, what: &str) -> Option<PathBuf>
         return None;
     }
     Some(PathBuf::from(text))
+}
+
+/// A name as `/etc/group` has it, or a number.
+fn group(reader: &mut Reader<'_>, node: &Node<'_>) -> Option<String> {
+    const LONGEST: usize = 32;
+    let text = match node.text() {
+        Some(text) if !node.is_null() => text,
+        _ => reader.text(node, "socketGroup")?,
+    };
+    let is_name = |text: &str| {
+        !text.starts_with('-') && text.chars().all(|c| c.is_ascii_alphanumeric() || "._-$".contains(c))
+    };
+    if text.is_empty() || text.len() > LONGEST || !is_name(text) {
+        let message = format!("`{}` is no name of a group", shown(text));
+        reader.error_help(node.span, message, "a name as in /etc/group, or a group's number");
+        return None;
+    }
+    Some(text.to_owned())
 }
 
 fn metrics(reader: &mut Reader<'_>, node: &Node<'_>) -> Option<SocketAddr> {

@@ -21,6 +21,8 @@ pub struct AgentConfig {
     pub identity_labels: Option<Vec<String>>,
     /// Control socket.
     pub socket: Option<PathBuf>,
+    /// The group that may use it beside root: a name or a number.
+    pub socket_group: Option<String>,
     /// Directory for pins, on a bpf file system.
     pub bpffs: Option<PathBuf>,
     /// cgroup v2 directory the cgroup hooks attach to; `auto` finds the mount.

@@ -60,8 +60,7 @@ pub(super) fn attacks() -> Vec<Attack> {
         Attack::new("E73", "A socket opened by an allowed process and handed to a denied one; setns", "judged at use where that is possible; a stated limit elsewhere")
             .note("A socket is its maker's for as long as it lives. At a device the packet counts, whoever's socket it came from."),
         Attack::new("E74", "Sockets that are older than the agent", "listed; adopted or cut by policy")
-            .note("They are cut: what the enforcer didn't see begin is `state`.")
-            .waits("a list of them (`enforcer doctor`)"),
+            .note("They are cut: what the enforcer didn't see begin is `state`. `enforcer doctor` lists those that no flow table knows."),
         Attack::new("E75", "Policies deleted before the workloads that they protect", "denied until the workload is gone")
             .cases(cases![e75_workloads_without_policies_are_denied]),
     ]

@@ -16,7 +16,10 @@ pub(super) fn attacks() -> Vec<Attack> {
                  the flow tables themselves changes, flows begin anew: a TCP connection that was open is denied (`state`).",
             ),
         Attack::new("E101", "A reboot: links are up before the agent", "a boot-time program, or ordering before the network; no open window")
-            .waits("packaging (systemd units)"),
+            .note(
+                "`enforcer-early.service` puts the last good set in force from disk before the network is up, and the daemon adopts it. Devices that appear in between are hooked by the \
+                 daemon; a network that the initial file system sets up is there before any unit.",
+            ),
         Attack::new("E102", "Another tool removes our filter, takes the place before it (XDP too), flushes the qdisc", "noticed within 1 s, repaired, recorded with the length of the gap")
             .note("While no daemon runs nobody looks: the next one tells what it finds changed, with the time since the last look."),
         Attack::new("E104", "Root writes our pinned maps, unpins or freezes them, or replaces a part of a program (`freplace`)", "noticed by comparing with what was written, restored, recorded")

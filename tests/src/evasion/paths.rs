@@ -37,9 +37,9 @@ pub(super) fn attacks() -> Vec<Attack> {
             .note("A subnet's broadcast address is told by the frame that carries it: the hosts' netmasks are not the enforcer's to know. In a unicast frame it is an address like any other.")
             .cases(cases![e86_groups_match_no_unicast_rule, e86_broadcast_frames_reach_no_unicast_address]),
         Attack::new("E87", "IP_HDRINCL, AF_PACKET, AF_XDP", "the device's hook judges the first two; AF_XDP past it is detected, refused or reported")
-            .waits("`enforcer doctor` for AF_XDP sockets in zero-copy mode"),
+            .note("AF_XDP sockets in zero-copy mode are past every hook: `enforcer doctor` finds them and has them mended."),
         Attack::new("E88", "vsock, RDMA, unix sockets, /dev/net/tun", "documented as outside, reported by `doctor`")
-            .waits("`enforcer doctor`"),
+            .note("No hook sees them. Unix sockets are files: their modes say who may use them."),
         Attack::new("E89", "A name in a rule: forged answers, CNAME chains, TTL 0, shared addresses, rebinding", "only answers of the pinned resolver; never internal ranges")
             .waits("rules by name"),
         Attack::new("E90", "A failsafe port used as a service port by a workload", "the failsafe is the host's and the management network's only")

@@ -1,11 +1,13 @@
-//! The control socket: HTTP/1.1 with JSON bodies, for root alone.
+//! The control socket: HTTP/1.1 with JSON bodies, for root and, where the settings name one, for the members of a group.
 //!
+//! Members may do through it all that root may. What they can't do is keep root out: some connections are root's alone.
 //! A client can cost no more than its connection: their number, the size and time of what they send and the time for an
 //! answer are bounded. What an observer doesn't read is lost to it, and counted.
 
 mod body;
 mod client;
 mod observe;
+mod peer;
 mod route;
 mod socket;
 #[cfg(test)]
@@ -18,14 +20,17 @@ use client::Client;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
+use nix::unistd::Gid;
+use peer::Standing;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::{UnixListener, UnixStream};
+use tokio::net::UnixListener;
 use tokio::sync::Semaphore;
 use tracing::{debug, warn};
 
+pub use peer::group;
 pub use socket::bind;
 
 /// Bounds on what clients may cost.
@@ -33,6 +38,8 @@ pub use socket::bind;
 pub struct Bounds {
     /// Connections at once.
     pub connections: usize,
+    /// Connections of others than root among them.
+    pub members: usize,
     /// Observers among them.
     pub observers: usize,
     /// Time for a request's head.
@@ -51,6 +58,7 @@ impl Default for Bounds {
     fn default() -> Self {
         Self {
             connections: 64,
+            members: 48,
             observers: 16,
             head: Duration::from_secs(5),
             body: Duration::from_secs(20),
@@ -69,9 +77,16 @@ pub(super) struct Context {
     observers: Arc<Semaphore>,
 }
 
-/// Answers until the listener fails.
-pub async fn serve(listener: UnixListener, engine: Handle, feed: Feed, bounds: Bounds) -> Result<()> {
+/// Answers root and the members of `group`, until the listener fails.
+pub async fn serve(
+    listener: UnixListener,
+    engine: Handle,
+    feed: Feed,
+    group: Option<Gid>,
+    bounds: Bounds,
+) -> Result<()> {
     let places = Arc::new(Semaphore::new(bounds.connections));
+    let members = Arc::new(Semaphore::new(bounds.members));
     let observers = Arc::new(Semaphore::new(bounds.observers));
     let context = Arc::new(Context { engine, feed, bounds, observers });
     loop {
@@ -84,9 +99,17 @@ pub async fn serve(listener: UnixListener, engine: Handle, feed: Feed, bounds: B
                 continue;
             }
         };
-        if !trusted(&stream) {
-            continue;
-        }
+        let place_of_member = match peer::standing(&stream, group) {
+            Some(Standing::Owner) => None,
+            Some(Standing::Member) => match Arc::clone(&members).try_acquire_owned() {
+                Ok(place) => Some(place),
+                Err(_) => {
+                    warn!("too many connections of the group on the control socket: one more was refused");
+                    continue;
+                }
+            },
+            None => continue,
+        };
         let Ok(place) = Arc::clone(&places).try_acquire_owned() else {
             warn!("too many connections on the control socket: one more was refused");
             continue;
@@ -95,23 +118,8 @@ pub async fn serve(listener: UnixListener, engine: Handle, feed: Feed, bounds: B
         let client = stream.peer_cred().ok().and_then(|peer| peer.pid());
         tokio::spawn(async move {
             connection(stream, context, client).await;
-            drop(place);
+            drop((place, place_of_member));
         });
-    }
-}
-
-/// The socket's mode keeps others out; this does too where somebody changed it.
-fn trusted(stream: &UnixStream) -> bool {
-    match stream.peer_cred() {
-        Ok(peer) if peer.uid() == 0 || peer.uid() == rustix::process::geteuid().as_raw() => true,
-        Ok(peer) => {
-            warn!(uid = peer.uid(), "refused a client of the control socket that isn't root");
-            false
-        }
-        Err(error) => {
-            warn!(%error, "could not tell who a client of the control socket is");
-            false
-        }
     }
 }
 

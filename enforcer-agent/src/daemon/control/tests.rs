@@ -21,6 +21,7 @@ struct World {
 
 const TIGHT: Bounds = Bounds {
     connections: 4,
+    members: 2,
     observers: 2,
     head: Duration::from_millis(200),
     body: Duration::from_millis(200),
@@ -34,7 +35,7 @@ impl World {
     fn new() -> Self {
         let dir = tempfile::tempdir().unwrap();
         let socket = dir.path().join("enforcer.sock");
-        let listener = bind(&socket).unwrap();
+        let listener = bind(&socket, None).unwrap();
         let (handle, messages) = Handle::new();
         std::thread::spawn(move || {
             let mut kept = Vec::new();
@@ -50,7 +51,7 @@ impl World {
             }
         });
         let feed = Feed::new(Names::default());
-        tokio::spawn(serve(listener, handle, feed.clone(), TIGHT));
+        tokio::spawn(serve(listener, handle, feed.clone(), None, TIGHT));
         Self { _dir: dir, socket, feed }
     }
 

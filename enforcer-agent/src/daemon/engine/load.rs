@@ -35,17 +35,14 @@ impl Engine {
             }
         };
         if let Some(good) = &last_good {
-            self.numbers = good.numbers.clone();
-            self.generation = good.generation;
-            self.kept = good.files.iter().map(|file| file.name.clone()).collect();
+            self.go_on_from(good);
         }
         self.look(true);
         if self.live.is_some() {
             return;
         }
         let Some(good) = last_good else { return };
-        let files = parse(&good.files);
-        match self.prepare(&files).and_then(|ready| self.put_in_force(files, ready, None)) {
+        match self.put_back(&good) {
             Ok(()) => warn!(since = good.since, "the last good set is in force"),
             Err(findings) => {
                 let first = findings.iter().find(|finding| finding.is_error());
@@ -53,6 +50,19 @@ impl Engine {
                 error!(error, "the last good set can't be put in force any more");
             }
         }
+    }
+
+    /// Numbers go on from those of the last good set.
+    pub(super) fn go_on_from(&mut self, good: &LastGood<Numbers>) {
+        self.numbers = good.numbers.clone();
+        self.generation = good.generation;
+        self.kept = good.files.iter().map(|file| file.name.clone()).collect();
+    }
+
+    /// Puts the last good set in force.
+    pub(super) fn put_back(&mut self, good: &LastGood<Numbers>) -> Result<(), Vec<Finding>> {
+        let files = parse(&good.files);
+        self.prepare(&files).and_then(|ready| self.put_in_force(files, ready, None))
     }
 
     pub(super) fn surroundings(&self) -> Surroundings {

@@ -14,6 +14,7 @@ mod load;
 mod lockout;
 mod quarantine;
 mod report;
+mod restore;
 mod tamper;
 #[cfg(test)]
 mod tests;

@@ -5,9 +5,9 @@
 //! each way to an exit was seen to set that is harmless; of any other it is assumed that it can end the chain.
 
 /// Return value that hands the packet on to the next of a tcx chain, or to the next filter.
-pub(super) const NEXT: i32 = -1;
+pub(in super::super) const NEXT: i32 = -1;
 /// Return value that hands the frame on from XDP.
-pub(super) const XDP_PASS: i32 = 2;
+pub(in super::super) const XDP_PASS: i32 = 2;
 /// Helper that goes over into another program.
 const TAIL_CALL: i32 = 12;
 
@@ -80,7 +80,7 @@ fn step(instruction: &Instruction, at: i64, now: Return, next: i32) -> Step {
 }
 
 /// Whether the program hands every packet on, which the return value `next` does. `false` where that can't be seen.
-pub(super) fn always_continues(instructions: &[[u8; 8]], next: i32) -> bool {
+pub(in super::super) fn always_continues(instructions: &[[u8; 8]], next: i32) -> bool {
     let mut seen: Vec<Option<Return>> = vec![None; instructions.len()];
     let mut open = vec![(0_i64, Return::Other)];
     while let Some((at, now)) = open.pop() {

@@ -10,6 +10,8 @@ pub(super) mod hooks;
 pub(super) mod left;
 mod pinned;
 
+pub(super) use ending::{NEXT, XDP_PASS, always_continues};
+
 use contents::Contents;
 use extensions::Extensions;
 use hooks::Hooks;
