@@ -3,6 +3,7 @@
 mod bench;
 mod ci;
 mod demo;
+mod dist;
 mod evasion;
 mod examples;
 mod fuzz;
@@ -85,6 +86,15 @@ enum Task {
         #[arg(long, default_value_t = 60)]
         seconds: u64,
     },
+    /// Make what is handed out, in `target/dist`: a Debian package, and a tarball with a static binary
+    Dist {
+        /// How it is built; `dev` packs what tests build, without the static binary
+        #[arg(long, value_enum, default_value_t = dist::Profile::Release)]
+        profile: dist::Profile,
+        /// Install, use and remove it in a fresh Debian, which is made from Debian's archive once
+        #[arg(long)]
+        check: bool,
+    },
     /// Everything that has to hold before a change is taken
     Ci,
     /// The attack table: run every test that carries an id, and print what each attack met at each level
@@ -120,6 +130,7 @@ fn run(args: Args) -> Result<ExitCode> {
         Task::Bench { rest } => bench::run(&rest).map(done),
         Task::TestKernels { kernels, write } => kernels::run(&kernels, write),
         Task::Fuzz { target, seconds } => fuzz::run(target.as_deref(), seconds),
+        Task::Dist { profile, check } => dist::run(profile, check).map(done),
         Task::Ci => ci::run(),
         Task::Evasion { write } => evasion::run(write),
         Task::Tidy => tidy::run(),

@@ -21,6 +21,8 @@ pub(crate) enum Scope {
     Run,
     /// And what booting other kernels takes.
     Kernels,
+    /// A compiler and a linker, and what packages are made and tried with.
+    Dist,
     /// And what only CI looks at.
     Ci,
     /// A compiler for libFuzzer and nothing else: no fuzz target loads kernel programs.

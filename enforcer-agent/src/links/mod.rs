@@ -23,8 +23,8 @@ use std::net::IpAddr;
 use tokio::sync::mpsc;
 
 pub use filters::{Filter, Filters};
-pub use namespaces::{addresses_in, devices_into};
 pub use list::devices;
+pub use namespaces::{addresses_in, devices_into};
 pub use nat::nat_chains;
 pub use tenants::{Tenant, tenants};
 pub use xdp::XdpPrograms;

@@ -14,6 +14,15 @@ struct Package {
     why: &'static str,
 }
 
+/// What packages are made and tried with: a program, the package that it comes in, and what it does.
+const PACKAGING: [(&str, &str, &str); 5] = [
+    ("dh", "debhelper", "makes the Debian package"),
+    ("lintian", "lintian", "looks for faults in it"),
+    ("debootstrap", "debootstrap", "makes the Debian that it is tried in"),
+    ("mandoc", "mandoc", "reads the manual pages"),
+    ("strip", "binutils", "makes the binary smaller"),
+];
+
 fn package(name: &str, why: &'static str) -> Package {
     Package { name: name.to_owned(), why }
 }
@@ -36,10 +45,14 @@ fn wanted(scope: Scope) -> Vec<Package> {
         packages.push(package(&format!("llvm-{LLVM_MAJOR}-dev"), "is what bpf-linker is made of"));
         packages.push(package(&format!("libpolly-{LLVM_MAJOR}-dev"), "is what bpf-linker is made of"));
     }
-    if scope != Scope::Build && find("ip").is_none() {
+    if matches!(scope, Scope::Dist | Scope::Ci) {
+        let missing = PACKAGING.into_iter().filter(|(program, ..)| find(program).is_none());
+        packages.extend(missing.map(|(_, name, why)| package(name, why)));
+    }
+    if !matches!(scope, Scope::Build | Scope::Dist) && find("ip").is_none() {
         packages.push(package("iproute2", "makes the network namespaces of tests and demo"));
     }
-    if scope != Scope::Build && find("tcpdump").is_none() {
+    if !matches!(scope, Scope::Build | Scope::Dist) && find("tcpdump").is_none() {
         packages.push(package("tcpdump", "records what docs/WALKTHROUGH.md begins with"));
     }
     if matches!(scope, Scope::Kernels | Scope::Ci) {
