@@ -262,6 +262,7 @@ fn agent_config() {
   cgroupRoot: auto
   state: /var/lib/enforcer
   metrics: 127.0.0.1:9469
+  records: {file: {path: /var/log/flows.jsonl, size: 2GiB, keep: 3}, syslog: {}, journald: {socket: /j}}
   failsafe: [{direction: ingress, ports: [tcp/22], cidr: [192.0.2.0/24]}]
   sources:
     docker: {socket: /run/docker.sock, extraLabels: [image, name]}
@@ -281,6 +282,11 @@ fn agent_config() {
         cgroup_root: Some("auto".to_owned()),
         state: Some(PathBuf::from("/var/lib/enforcer")),
         metrics: Some("127.0.0.1:9469".parse().unwrap()),
+        records: Some(Box::new(Records {
+            file: Some(RecordFile { path: "/var/log/flows.jsonl".into(), size: 2 << 30, keep: 3 }),
+            syslog: Some("/dev/log".into()),
+            journald: Some("/j".into()),
+        })),
         failsafe: Some(vec![Failsafe {
             ingress: true,
             ports: vec![PortSpec::Ports { protocol: 6, first: 22, last: 22 }],
@@ -304,9 +310,12 @@ fn agent_config() {
 
 #[test]
 fn an_agent_config_may_say_nothing() {
-    for spec in
-        ["", "spec:\n", "spec: {}\n", "spec: {metrics: null, failsafe: [], sources: {}, policies: []}\n"]
-    {
+    for spec in [
+        "",
+        "spec:\n",
+        "spec: {}\n",
+        "spec: {metrics: null, records: null, failsafe: [], sources: {}, policies: []}\n",
+    ] {
         let set = checked(&format!(
             "apiVersion: enforcer.dev/v1alpha1\nkind: AgentConfig\nmetadata: {{name: a}}\n{spec}"
         ))

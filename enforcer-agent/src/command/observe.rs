@@ -88,12 +88,18 @@ pub(super) fn run(args: Args) -> Result<Exit, Failure> {
             };
             match line {
                 None => return Ok(()),
-                Some(ObserveLine::Missed { missed, .. }) => report.missed.add(missed),
                 Some(ObserveLine::Action(record)) => match args.output.format {
                     Format::Human => out.line(action_line(&record))?,
                     Format::Jsonl => out.document(&record)?,
                     Format::Json => report.actions.push(*record),
                 },
+                Some(line @ ObserveLine::Missed { missed, .. }) => {
+                    report.missed.add(missed);
+                    // Who reads along can tell what there was in all.
+                    if args.follow && args.output.format == Format::Jsonl {
+                        out.document(&line)?;
+                    }
+                }
                 Some(ObserveLine::Tamper(record)) => match args.output.format {
                     Format::Human => out.line(tamper_line(&record))?,
                     Format::Jsonl => out.document(&record)?,

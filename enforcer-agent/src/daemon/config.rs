@@ -4,8 +4,9 @@ use crate::files;
 use crate::protocol::Finding;
 use crate::sources::Sources;
 use enforcer_policy::check;
-use enforcer_policy::model::{AgentConfig, SegmentMode};
+use enforcer_policy::model::{AgentConfig, Records, SegmentMode};
 use jiff::Timestamp;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 /// Where settings are read from, where nobody says otherwise.
@@ -36,6 +37,10 @@ pub struct Settings {
     pub sources: Sources,
     /// Keys of containers' own labels that count.
     pub identity_labels: Vec<String>,
+    /// Where metrics are served.
+    pub metrics: Option<SocketAddr>,
+    /// Where records are written.
+    pub records: Records,
     /// Settings that this build doesn't act on.
     pub idle: Vec<String>,
 }
@@ -76,6 +81,8 @@ impl Default for Settings {
             cgroup_root: "auto".to_owned(),
             sources: Sources::default(),
             identity_labels: ["app", "env", "role", "loc"].map(str::to_owned).to_vec(),
+            metrics: None,
+            records: Records::default(),
             idle: Vec::new(),
         }
     }
@@ -120,7 +127,6 @@ impl Settings {
                 self.idle.push(format!("`{what}` is not yet enforced on this build"));
             }
         };
-        idle(config.metrics.is_some(), "metrics");
         idle(config.failsafe.is_some_and(|entries| !entries.is_empty()), "failsafe");
         idle(config.sources.others.contains_key("kubernetes"), "sources.kubernetes");
         idle(config.sources.others.contains_key("etcd"), "sources.etcd");
@@ -135,6 +141,8 @@ impl Settings {
         }
         put(&mut self.bpffs, config.bpffs);
         put(&mut self.state, config.state);
+        self.metrics = config.metrics.or(self.metrics);
+        put(&mut self.records, config.records.map(|records| *records));
     }
 
     fn override_with(&mut self, overrides: Overrides) {
@@ -187,7 +195,8 @@ mod tests {
         assert_eq!(settings.default_mode, SegmentMode::Audit);
         assert_eq!((settings.socket, settings.state), ("/flag".into(), "/t".into()));
         assert_eq!(settings.bpffs, Settings::default().bpffs);
-        assert_eq!(settings.idle, ["`metrics` is not yet enforced on this build"]);
+        assert_eq!(settings.metrics, Some("127.0.0.1:9469".parse().unwrap()));
+        assert!(settings.idle.is_empty(), "{:?}", settings.idle);
     }
 
     #[test]

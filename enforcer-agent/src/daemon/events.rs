@@ -8,13 +8,15 @@ use super::cuts::Cuts;
 use super::engine::Handle;
 use super::names::Names;
 use super::record::record;
+use super::telemetry::Tallies;
 use super::thresholds::Thresholds;
-use crate::protocol::{ActionRecord, FlowRecord, Missed, TamperRecord};
+use crate::protocol::{ActionRecord, CountsRecord, FlowRecord, Missed, TamperRecord};
 use enforcer_common::event::FlowEvent;
 use jiff::Timestamp;
 use std::collections::VecDeque;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
-use tokio::sync::broadcast::error::RecvError;
+use tokio::sync::broadcast::error::{RecvError, TryRecvError};
 use tokio::sync::{broadcast, watch};
 
 /// Records that `observe` shows of the past.
@@ -42,6 +44,10 @@ pub enum Observed {
     Tampered(Arc<TamperRecord>),
     /// Something was done to what is enforced because it was asked for.
     Acted(Arc<ActionRecord>),
+    /// What has been counted, for who keeps records.
+    Counted(Arc<CountsRecord>),
+    /// The daemon ends: nothing comes any more.
+    End,
 }
 
 /// Where records come together and are handed out.
@@ -59,6 +65,9 @@ pub struct Feed {
     /// What the kernel left out.
     missed: watch::Sender<Missed>,
     names: Names,
+    tallies: Tallies,
+    /// Whether somebody keeps records.
+    kept: Arc<AtomicBool>,
 }
 
 /// What a subscription gives.
@@ -77,6 +86,7 @@ pub struct Subscription {
     live: broadcast::Receiver<Observed>,
     missed: watch::Receiver<Missed>,
     told: Missed,
+    lagged: u64,
     names: Names,
 }
 
@@ -101,17 +111,23 @@ impl Feed {
             live: broadcast::channel(WAITING).0,
             missed: watch::channel(Missed::default()).0,
             names,
+            tallies: Tallies::default(),
+            kept: Arc::default(),
         }
     }
 
     /// Takes records from the kernel.
     pub fn take(&self, events: &[FlowEvent]) {
         self.thresholds.take(events, self.engine.get());
+        self.tallies.read(events.len() as u64);
         let now = Instants::now();
         let mut cuts = self.cuts.lock().unwrap_or_else(PoisonError::into_inner);
         self.add(events.iter().map(|event| {
             let event = cuts.once(*event);
             let cut = event.flags & FlowEvent::CUT != 0;
+            if cut {
+                self.tallies.cut();
+            }
             let since = cut.then(|| self.changes.since(&event)).flatten();
             Observed::Judged(Judged { event, at: now.wall_of(event.time), since })
         }));
@@ -128,6 +144,12 @@ impl Feed {
         &self.thresholds
     }
 
+    /// What the daemon counts of its own work.
+    #[must_use]
+    pub fn tallies(&self) -> &Tallies {
+        &self.tallies
+    }
+
     /// Where the engine notes what it changes.
     pub(super) fn changes(&self) -> &Changes {
         &self.changes
@@ -141,6 +163,28 @@ impl Feed {
     /// Something was done to what is enforced because it was asked for.
     pub fn acted(&self, record: ActionRecord) {
         self.add(std::iter::once(Observed::Acted(Arc::new(record))));
+    }
+
+    /// What has been counted so far.
+    pub fn totals(&self, record: CountsRecord) {
+        self.hand_out(Observed::Counted(Arc::new(record)));
+    }
+
+    /// Whether anybody wants [`Feed::totals`].
+    #[must_use]
+    pub fn keeps_records(&self) -> bool {
+        self.kept.load(Ordering::Relaxed)
+    }
+
+    /// The daemon ends: who keeps records writes what it has and ends as well.
+    pub fn end(&self) {
+        self.hand_out(Observed::End);
+    }
+
+    /// Tells those who are there now; it is no part of the past.
+    fn hand_out(&self, observed: Observed) {
+        let _in_order = self.recent.lock().unwrap_or_else(PoisonError::into_inner);
+        let _ = self.live.send(observed);
     }
 
     fn add(&self, all: impl Iterator<Item = Observed>) {
@@ -178,7 +222,21 @@ impl Feed {
         let told = *missed.borrow();
         let acted = self.acted.lock().unwrap_or_else(PoisonError::into_inner);
         let recent = acted.iter().chain(recent.iter()).cloned().collect();
-        Subscription { recent, live: self.live.subscribe(), missed, told, names: self.names.clone() }
+        Subscription {
+            recent,
+            live: self.live.subscribe(),
+            missed,
+            told,
+            lagged: 0,
+            names: self.names.clone(),
+        }
+    }
+
+    /// Everything from now on, for who keeps it.
+    #[must_use]
+    pub fn keep(&self) -> Subscription {
+        self.kept.store(true, Ordering::Relaxed);
+        Subscription { recent: Vec::new(), ..self.subscribe() }
     }
 }
 
@@ -207,20 +265,46 @@ impl Subscription {
             biased;
             received = self.live.recv() => match received {
                 Ok(observed) => Some(Item::Record(observed)),
-                Err(RecvError::Lagged(lost)) => Some(Item::Missed(Missed { lost, suppressed: 0 })),
+                Err(RecvError::Lagged(lost)) => Some(self.lag(lost)),
                 Err(RecvError::Closed) => None,
             },
             changed = self.missed.changed() => {
                 changed.ok()?;
-                let now = *self.missed.borrow_and_update();
-                let more = Missed {
-                    lost: now.lost.saturating_sub(self.told.lost),
-                    suppressed: now.suppressed.saturating_sub(self.told.suppressed),
-                };
-                self.told = now;
-                Some(Item::Missed(more))
+                Some(Item::Missed(self.left_out()))
             }
         }
+    }
+
+    /// The next record or loss that is there already.
+    pub fn at_once(&mut self) -> Option<Item> {
+        match self.live.try_recv() {
+            Ok(observed) => Some(Item::Record(observed)),
+            Err(TryRecvError::Lagged(lost)) => Some(self.lag(lost)),
+            Err(TryRecvError::Empty | TryRecvError::Closed) => {
+                self.missed.has_changed().unwrap_or(false).then(|| Item::Missed(self.left_out()))
+            }
+        }
+    }
+
+    /// What the kernel left out since that was asked last.
+    pub fn left_out(&mut self) -> Missed {
+        let now = *self.missed.borrow_and_update();
+        let more = Missed {
+            lost: now.lost.saturating_sub(self.told.lost),
+            suppressed: now.suppressed.saturating_sub(self.told.suppressed),
+        };
+        self.told = now;
+        more
+    }
+
+    fn lag(&mut self, lost: u64) -> Item {
+        self.lagged += lost;
+        Item::Missed(Missed { lost, suppressed: 0 })
+    }
+
+    /// Of what was missed, what wasn't read in time here. Told once.
+    pub fn take_lagged(&mut self) -> u64 {
+        std::mem::take(&mut self.lagged)
     }
 }
 

@@ -19,6 +19,7 @@ mod record;
 pub mod restore;
 pub mod session;
 mod state;
+pub mod telemetry;
 mod thresholds;
 mod watch;
 
@@ -37,6 +38,7 @@ use state::StateDir;
 use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
+use telemetry::records::Sinks;
 use tokio::runtime::Runtime;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracing::{info, warn};
@@ -62,8 +64,8 @@ fn serve(
     let _inside = runtime.enter();
     let names = Names::default();
     let feed = Feed::new(names.clone());
-    let records = feed.clone();
-    if let Err(error) = datapath.events(Box::new(move |events| records.take(events))) {
+    let taker = feed.clone();
+    if let Err(error) = datapath.events(Box::new(move |events| taker.take(events))) {
         warn!(%error, "no verdicts can be observed");
     }
     let group = control::group(settings.socket_group.as_deref()).unwrap_or_else(|error| {
@@ -72,7 +74,7 @@ fn serve(
         None
     });
     let listener = control::bind(&settings.socket, group)?;
-    let socket = settings.socket.clone();
+    let (socket, metrics, records) = (settings.socket.clone(), settings.metrics, settings.records.clone());
     let watcher = watch::Watcher::new(settings.policies.clone());
     let hierarchy = cgroups(&settings.cgroup_root)?;
     let followed = settings.sources.clone();
@@ -85,6 +87,7 @@ fn serve(
     }
     engine.start(found, devices.host());
     let known: Vec<_> = engine.containers().cloned().collect();
+    let sinks = Sinks::start(&records, &feed, runtime.handle())?;
     notify::ready(&engine.summary());
     let engine = thread::Builder::new()
         .name("engine".to_owned())
@@ -125,12 +128,17 @@ fn serve(
         }
     });
     runtime.spawn(signals(Signals::listen()?, handle.clone()));
+    if let Some(address) = metrics {
+        let tallies = feed.tallies().clone();
+        runtime.spawn(telemetry::metrics::serve(address, handle.clone(), tallies, Default::default()));
+    }
     runtime.spawn(control::serve(listener, handle.clone(), feed, group, control::Bounds::default()));
 
     let ended = engine.join();
     notify::stopping();
-    // Whoever is told last hears it before the socket goes.
-    runtime.block_on(tokio::time::sleep(Duration::from_millis(20)));
+    // Whoever is told last hears it before the socket goes, and the last records come from the kernel.
+    runtime.block_on(tokio::time::sleep(Duration::from_millis(60)));
+    sinks.finish(Duration::from_secs(2));
     drop(std::fs::remove_file(socket));
     ended.map_err(|_| anyhow::anyhow!("the engine failed; what was enforced stays enforced"))
 }

@@ -3,6 +3,7 @@
 
 mod action;
 mod apply;
+mod counts;
 mod doctor;
 mod explain;
 mod finding;
@@ -17,6 +18,7 @@ pub use apply::{
     ApplyReply, ApplyRequest, Change, ConfirmReply, Connectivity, Held, Outcome, PathHop, Plan, PolicyFile,
     PropertyResult, RollbackRequest, TestReport, TestResult,
 };
+pub use counts::{CountsRecord, RuleCounts, VerdictCounts};
 pub use doctor::{DoctorCheck, DoctorReport, Word};
 pub use explain::{ExplainReply, ExplainRequest};
 pub use finding::Finding;

@@ -1,6 +1,7 @@
 //! `enforcer.status/v1`.
 
 use super::{Finding, QuarantineStatus, TamperStatus, UnreachableStatus};
+use enforcer_common::maps::RuleCounter;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -209,6 +210,13 @@ pub struct Counts {
     pub flows: u64,
     /// Packets reported as `audited` among them.
     pub audited: u64,
+}
+
+impl From<&RuleCounter> for Counts {
+    fn from(counter: &RuleCounter) -> Self {
+        let RuleCounter { packets, bytes, flows, audited } = *counter;
+        Self { packets, bytes, flows, audited }
+    }
 }
 
 /// A rule's counters.

@@ -1,7 +1,7 @@
 //! `AgentConfig`.
 
 use super::reader::Reader;
-use super::{address, labels, ports, workload};
+use super::{address, labels, ports, records, workload};
 use crate::diagnostic::shown;
 use crate::model::{AgentConfig, ContainerSource, ExtraLabel, Failsafe, Origin, Sources};
 use crate::yaml::Node;
@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-const FIELDS: [&str; 11] = [
+const FIELDS: [&str; 12] = [
     "policies",
     "defaultMode",
     "identityLabels",
@@ -19,6 +19,7 @@ const FIELDS: [&str; 11] = [
     "cgroupRoot",
     "state",
     "metrics",
+    "records",
     "failsafe",
     "sources",
 ];
@@ -55,6 +56,11 @@ pub(super) fn read(
     config.state = fields.get("state").and_then(|node| path(reader, node, "state"));
     config.metrics =
         fields.get("metrics").filter(|node| !node.is_null()).and_then(|node| metrics(reader, node));
+    config.records = fields
+        .get("records")
+        .filter(|node| !node.is_null())
+        .and_then(|node| records::read(reader, node))
+        .map(Box::new);
     config.failsafe = fields.get("failsafe").and_then(|node| each(reader, node, "failsafe", failsafe));
     config.sources = fields.get("sources").map(|node| sources(reader, node)).unwrap_or_default();
     Some(config)
@@ -71,7 +77,7 @@ fn each<T>(
     Some(items.iter().filter_map(|item| read(reader, item)).collect())
 }
 
-fn path(reader: &mut Reader<'_>, node: &Node<'_>, what: &str) -> Option<PathBuf> {
+pub(super) fn path(reader: &mut Reader<'_>, node: &Node<'_>, what: &str) -> Option<PathBuf> {
     let text = reader.text(node, what)?;
     if text.is_empty() || text.contains('\0') {
         reader.error(node.span, format!("`{what}` is not a path: `{}`", shown(text)));

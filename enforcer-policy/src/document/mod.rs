@@ -10,6 +10,7 @@ mod labels;
 mod ports;
 mod property;
 mod reader;
+mod records;
 mod selector;
 mod threshold;
 mod workload;

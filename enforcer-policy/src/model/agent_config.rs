@@ -31,10 +31,34 @@ pub struct AgentConfig {
     pub state: Option<PathBuf>,
     /// Where metrics are served.
     pub metrics: Option<SocketAddr>,
+    /// Where records are written, beside what observers see.
+    pub records: Option<Box<Records>>,
     /// Paths that are evaluated before everything.
     pub failsafe: Option<Vec<Failsafe>>,
     /// Outside sources of identity.
     pub sources: Sources,
+}
+
+/// `records`: each is off unless it is written.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Records {
+    /// As lines of JSON, to a file.
+    pub file: Option<RecordFile>,
+    /// To the syslog daemon that listens at this socket.
+    pub syslog: Option<PathBuf>,
+    /// To the journal that listens at this socket.
+    pub journald: Option<PathBuf>,
+}
+
+/// `records.file`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RecordFile {
+    /// Where lines are appended.
+    pub path: PathBuf,
+    /// Bytes after which a new one is begun.
+    pub size: u64,
+    /// Full ones that are kept.
+    pub keep: u32,
 }
 
 /// One `failsafe` entry.

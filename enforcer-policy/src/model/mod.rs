@@ -12,7 +12,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
-pub use agent_config::{AgentConfig, ContainerSource, ExtraLabel, Failsafe, Sources};
+pub use agent_config::{AgentConfig, ContainerSource, ExtraLabel, Failsafe, RecordFile, Records, Sources};
 pub use flow_policy::{Action, FlowEntry, FlowPolicy, PolicyMode, PortSpec, Tier};
 pub use flow_test::{Claim, Endpoint, Expectation, FlowCase, FlowProperty, FlowTest};
 pub use selector::{Entity, Expression, LabelSelector, Operator, Selector, selects};

@@ -76,6 +76,9 @@ fn wanted(scope: Scope) -> Vec<Package> {
             packages.push(package("docker-cli", "tells it what to do, where the release has it apart"));
         }
         packages.push(package("busybox-static", "runs in them"));
+        if find("promtool").is_none() {
+            packages.push(package("prometheus", "reads the page of metrics"));
+        }
         packages.push(package("rust-web-clippy", "lints the kernel programs with their own compiler"));
     }
     packages

@@ -3,6 +3,7 @@
 use super::Context;
 use super::body::{Answer, Denied, line, stream};
 use crate::daemon::events::{Item, Observed, Subscription};
+use crate::daemon::telemetry::Tallies;
 use crate::protocol::{ActionRecord, FlowRecord, Missed, ObserveLine, TamperRecord};
 use http_body_util::channel::Sender;
 use hyper::StatusCode;
@@ -76,6 +77,7 @@ impl Query {
             Observed::Tampered(record) => {
                 self.wants_tamper(record).then(|| ObserveLine::Tamper(Box::new(TamperRecord::clone(record))))
             }
+            Observed::Counted(_) | Observed::End => None,
         }
     }
 }
@@ -97,7 +99,7 @@ pub(super) fn start(context: &Context, query: Query) -> Result<Answer, Denied> {
             }
         };
         // An observer that has gone ends this, and nothing else does.
-        let _ = write(body, subscription, query).await;
+        let _ = write(body, subscription, query, feed.tallies()).await;
         drop(place);
     });
     Ok(answer)
@@ -107,6 +109,7 @@ async fn write(
     mut body: Sender<Bytes>,
     mut subscription: Subscription,
     query: Query,
+    tallies: &Tallies,
 ) -> Result<(), http_body_util::channel::SendError> {
     let mut missed = subscription.missed_before();
     for observed in subscription.recent() {
@@ -134,6 +137,7 @@ async fn write(
             }
             Some(Item::Missed(more)) => {
                 missed = Missed::default();
+                tallies.observer_lost(subscription.take_lagged());
                 body.send_data(line(&ObserveLine::missed(more))).await?;
             }
             None => break,

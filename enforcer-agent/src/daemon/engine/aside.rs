@@ -41,7 +41,8 @@ impl Engine {
                         | Message::Status(_)
                         | Message::Quarantine { .. }
                         | Message::Exceeded(_)
-                        | Message::Release { .. }),
+                        | Message::Release { .. }
+                        | Message::Metrics(_)),
                     at,
                 }) => {
                     let work = std::mem::replace(&mut self.noticed, at);

@@ -46,6 +46,18 @@ impl Live {
                 .all(|(ours, theirs)| Arc::ptr_eq(ours, theirs) || ours.source() == theirs.source())
     }
 
+    /// How many documents there are of each kind.
+    pub(super) fn documents(&self) -> [(&'static str, usize); 5] {
+        let set = &self.set;
+        [
+            ("Workload", set.workloads.len()),
+            ("AddressGroup", set.groups.len()),
+            ("FlowPolicy", set.policies.len()),
+            ("Segment", set.segments.len()),
+            ("FlowTest", set.tests.len()),
+        ]
+    }
+
     /// The workload of this name.
     pub(super) fn workload(&self, name: &str) -> Option<&Workload> {
         self.set.workloads.get(*self.places.get(name)?)

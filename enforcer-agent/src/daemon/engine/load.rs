@@ -27,6 +27,7 @@ impl Engine {
             self.link_up(link);
         }
         self.host = host;
+        self.tell_missed();
         let last_good = match self.state.last_good::<Numbers>() {
             Ok(last_good) => last_good,
             Err(error) => {
@@ -102,6 +103,7 @@ impl Engine {
             }
             self.missing = loaded.missing;
         }
+        self.feed.tallies().confirmed("documents");
         let mut files = loaded.files;
         files.extend(applied.iter().cloned());
         Ok(files)
@@ -251,6 +253,7 @@ impl Engine {
         }
         self.settle();
         self.watch_thresholds();
+        self.tell_applied();
         Ok(())
     }
 
@@ -272,6 +275,7 @@ impl Engine {
             "degraded: {}",
             if self.live.is_some() { "the last good set stays in force" } else { "nothing new is in force" }
         );
+        self.feed.tallies().apply_failed();
         let since = self.degraded.as_ref().map_or_else(jiff::Timestamp::now, |degraded| degraded.since);
         self.degraded = Some(Degraded { why: why.to_owned(), since, findings });
         notify::status(&self.summary());

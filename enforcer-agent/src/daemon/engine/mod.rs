@@ -12,6 +12,7 @@ mod interfaces;
 mod live;
 mod load;
 mod lockout;
+mod metrics;
 mod quarantine;
 mod report;
 mod restore;
@@ -19,6 +20,7 @@ mod tamper;
 #[cfg(test)]
 mod tests;
 mod thresholds;
+mod totals;
 mod trial;
 mod workloads;
 
@@ -30,12 +32,13 @@ use super::names::Names;
 use super::notify;
 use super::session::Session;
 use super::state::{Applied, StateDir};
+use super::telemetry::metrics::Snapshot;
 use super::thresholds::Exceeded;
 use crate::cgroups::{Change as CgroupChange, Root};
 use crate::datapath::{Datapath, Epoch};
 use crate::files::Cache;
 use crate::protocol::{
-    ApplyReply, ApplyRequest, ConfirmReply, ExplainReply, ExplainRequest, Finding, LiveSet, Missed, Plan,
+    ApplyReply, ApplyRequest, ConfirmReply, ExplainReply, ExplainRequest, Finding, LiveSet, Plan,
     QuarantineReply, QuarantineRequest, ReleaseRequest, RollbackRequest, Status, StopReply,
 };
 use crate::sources::Report;
@@ -92,6 +95,8 @@ pub enum Message {
     ClockStepped,
     /// What is enforced?
     Status(oneshot::Sender<Status>),
+    /// What is to be said in metrics?
+    Metrics(oneshot::Sender<Snapshot>),
     /// Why is a flow judged as it is?
     Explain {
         /// Which flow.
@@ -253,6 +258,8 @@ pub struct Engine {
     /// When what is in force is to be kept as the last good set, if it isn't yet.
     unkept: Option<Instant>,
     tampering: Tampering,
+    counted: metrics::Counted,
+    totals: totals::Totals,
     /// How often the round is done.
     every: Duration,
     rounded: Instant,
@@ -309,6 +316,8 @@ impl Engine {
             started: jiff::Timestamp::now(),
             unkept: None,
             tampering: Tampering::default(),
+            counted: metrics::Counted::default(),
+            totals: totals::Totals::default(),
             every: notify::watchdog().map_or(ROUND, |watchdog| watchdog.min(ROUND)),
             rounded: Instant::now(),
             swept: Instant::now(),
@@ -350,6 +359,10 @@ impl Engine {
                 Err(RecvTimeoutError::Disconnected) => break,
             }
             self.inspect_in_time();
+        }
+        self.tell_missed();
+        if self.feed.keeps_records() {
+            self.tell_totals();
         }
         self.keep();
     }
@@ -393,6 +406,7 @@ impl Engine {
             }
             // Whoever asked may have gone; that is no matter.
             Message::Status(reply) => drop(reply.send(self.status())),
+            Message::Metrics(reply) => drop(reply.send(self.snapshot())),
             Message::Explain { request, reply } => drop(reply.send(self.explain(&request))),
             Message::Policies(reply) => drop(reply.send(self.live_set())),
             Message::Apply { request, sessions, replies } => self.apply(request, sessions, &replies),
@@ -420,10 +434,8 @@ impl Engine {
             self.refresh("a policy has expired");
         }
         self.noticed = Instants::now().boot;
-        match self.datapath.event_counters() {
-            Ok(counted) => self.feed.counted(Missed { lost: counted.lost, suppressed: counted.suppressed }),
-            Err(error) => debug!(%error, "could not read the event counters"),
-        }
+        self.tell_missed();
+        self.tell_totals_in_time();
         if self.swept.elapsed() >= SWEEP {
             self.swept = Instant::now();
             if let Err(error) = self.datapath.sweep_flows() {

@@ -8,7 +8,7 @@ use crate::protocol::{
 };
 use crate::sources::{Key, Kind, Windows};
 use enforcer_common::Reason;
-use enforcer_common::maps::{RuleCounter, Subject};
+use enforcer_common::maps::Subject;
 use std::collections::BTreeMap;
 use std::time::Duration;
 use tracing::warn;
@@ -40,6 +40,8 @@ impl Engine {
             let help = "name one in the AgentConfig's `sources`, such as `docker: {}`";
             warnings.push(Finding::placeless("warning", message.to_owned()).help(help));
         }
+        let troubles = self.feed.tallies().troubles();
+        warnings.extend(troubles.into_iter().map(|trouble| Finding::placeless("warning", trouble)));
         let rules = self.rules(&mut warnings);
         let reasons = self.reasons(&mut warnings);
         let events = match self.datapath.event_counters() {
@@ -53,19 +55,12 @@ impl Engine {
         let live = self.live.as_ref();
         warnings.extend(live.iter().flat_map(|live| live.warnings.clone()));
         let documents: BTreeMap<String, usize> = live.map_or_else(BTreeMap::new, |live| {
-            let set = &live.set;
-            [
-                (
-                    "Workload",
-                    set.workloads.len() - self.containers.joined.workloads.len().min(set.workloads.len()),
-                ),
-                ("AddressGroup", set.groups.len()),
-                ("FlowPolicy", set.policies.len()),
-                ("Segment", set.segments.len()),
-                ("FlowTest", set.tests.len()),
-            ]
-            .map(|(kind, count)| (kind.to_owned(), count))
-            .into()
+            let joined = self.containers.joined.workloads.len();
+            let written = |(kind, count): (&str, usize)| match kind {
+                "Workload" => (kind.to_owned(), count.saturating_sub(joined)),
+                _ => (kind.to_owned(), count),
+            };
+            live.documents().map(written).into()
         });
         let degraded = self.why_degraded().map(|why| DegradedStatus {
             why,
@@ -215,7 +210,7 @@ impl Engine {
             rule: rule.name(),
             file: rule.origin.file.to_string(),
             line: rule.origin.line,
-            counts: counters.get(rule.number as usize).map_or_else(Counts::default, counts),
+            counts: counters.get(rule.number as usize).map_or_else(Counts::default, Counts::from),
         });
         counted.collect()
     }
@@ -239,16 +234,12 @@ impl Engine {
             Vec::new()
         });
         let counted = Reason::ALL.iter().filter_map(|reason| {
-            let counts = counts(counters.get(*reason as usize)?);
+            let counts = Counts::from(counters.get(*reason as usize)?);
             let (word, detail) = (reason.word().to_owned(), reason.detail().to_owned());
             (counts.packets > 0).then_some(ReasonStatus { reason: word, detail, counts })
         });
         counted.collect()
     }
-}
-
-fn counts(counter: &RuleCounter) -> Counts {
-    Counts { packets: counter.packets, bytes: counter.bytes, flows: counter.flows, audited: counter.audited }
 }
 
 fn unread(what: &str, error: &crate::datapath::DatapathError) -> Finding {

@@ -160,6 +160,7 @@ impl Engine {
         record.repaired = fault.unrepaired.is_none();
         record.error.clone_from(&fault.unrepaired);
         error!("tampered with: {}", crate::tamper_line::tamper_text(&record));
+        self.feed.tallies().tampered(fault.damage.word());
         self.tampering.keep(record.clone());
         self.feed.tampered(record);
     }
@@ -180,6 +181,7 @@ impl Engine {
                 false => error!("tampered with: {}", crate::tamper_line::tamper_text(&record)),
             }
             if !record.repaired {
+                self.feed.tallies().tampered(what);
                 self.tampering.keep(record.clone());
             }
             self.feed.tampered(record);

@@ -236,6 +236,7 @@ impl Engine {
             self.interfaces.written(&wanted);
             self.settle();
         }
+        self.tell_applied();
         true
     }
 }
