@@ -3,6 +3,7 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
+use std::process::Command;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -106,6 +107,22 @@ fn each_capability_that_a_unit_keeps_is_needed() {
         // Without a view of others' programs, and without the group, it enforces all the same.
         assert_eq!(ended, !["sys_admin", "chown"].contains(&lost), "without {lost}: {log}");
     }
-    let all = ["bpf", "chown", "net_admin", "perfmon", "sys_admin"];
+    // The last one has a test of its own.
+    let all = ["bpf", "chown", "net_admin", "perfmon", "sys_admin", "sys_ptrace"];
     assert_eq!(kept(DAEMON), all, "each has a line above");
+}
+
+/// A container's process has capabilities that the daemon lacks, as this one has.
+#[test]
+fn the_namespace_of_a_container_s_process_is_seen_with_sys_ptrace_alone() {
+    let namespace = format!("/proc/{}/ns/net", std::process::id());
+    let sees = |capabilities: &[String]| {
+        let set: String = capabilities.iter().map(|name| format!(",+{name}")).collect();
+        let mut command = Command::new("setpriv");
+        command.arg(format!("--bounding-set=-all{set}")).args(["--inh-caps=-all", "--no-new-privs"]);
+        command.args(["readlink", &namespace]).output().unwrap().status.success()
+    };
+    let all = kept(DAEMON);
+    let without: Vec<String> = all.iter().filter(|name| *name != "sys_ptrace").cloned().collect();
+    assert!(sees(&all) && !sees(&without));
 }
