@@ -16,23 +16,23 @@ const SEALED: u8 = 128;
 
 /// The mode in which a subject is held, and its flags: those of a quarantine only while that lasts.
 #[inline(always)]
-pub(super) fn held<T: Tables>(bank: u32, subject: &Subject, tables: &T) -> (u8, u8) {
+pub(super) fn held<T: Tables>(bank: u32, subject: &Subject, tables: &T) -> [u8; 2] {
     if subject.flags & Subject::QUARANTINED == 0 {
-        return (subject.mode, subject.flags);
+        return [subject.mode, subject.flags];
     }
     match tables.quarantine(bank, subject.identity) {
         Some(quarantine) if past(quarantine.deadline, tables.clock()) => {
-            (subject.mode, subject.flags & !Subject::QUARANTINED)
+            [subject.mode, subject.flags & !Subject::QUARANTINED]
         }
-        Some(quarantine) if quarantine.port != 0 => (mode::ENFORCE, subject.flags),
-        _ => (mode::ENFORCE, subject.flags | SEALED),
+        Some(quarantine) if quarantine.port != 0 => [mode::ENFORCE, subject.flags],
+        _ => [mode::ENFORCE, subject.flags | SEALED],
     }
 }
 
 /// Whether not even addresses are resolved: there is no path that would need it.
 #[inline(always)]
-pub(super) const fn sealed(context: &Context) -> bool {
-    context.flags & SEALED != 0
+pub(super) fn sealed(context: &Context) -> bool {
+    context.has(SEALED)
 }
 
 /// Whether it is a quarantine that denies: no mode lets that pass.
@@ -43,8 +43,8 @@ pub(super) const fn cuts(outcome: &Outcome) -> bool {
 
 /// Whatever else is wrong with it: a packet that a quarantined workload sends or would receive is denied for that.
 #[inline(always)]
-pub(super) const fn named(context: &Context, outcome: Outcome) -> Outcome {
-    if context.flags & Subject::QUARANTINED != 0 && !outcome.passes {
+pub(super) fn named(context: &Context, outcome: Outcome) -> Outcome {
+    if context.has(Subject::QUARANTINED) && !outcome.passes {
         Outcome::deny(Reason::Quarantined)
     } else {
         outcome
@@ -59,10 +59,11 @@ mod says {
     pub(super) const LEFT: u32 = 2;
 }
 
-/// Decides the flow that [`Sight::ask`] is about, into [`Sight::decided`], where a quarantine of either end does; whether one does.
-#[inline(always)]
+/// Decides the flow that [`Sight::ask`] is about, into [`Sight::decided`], where a quarantine of either end does; whether one does. A function of its
+/// own: what comes after it isn't made twice.
+#[inline(never)]
 pub(super) fn decide<const N: usize, T: Tables>(context: &Context, sight: &mut Sight<N>, tables: &T) -> bool {
-    let own = context.flags & Subject::QUARANTINED != 0;
+    let own = context.has(Subject::QUARANTINED);
     let peer = sight.peer.kind & kind::QUARANTINED != 0;
     if !own && !peer {
         return false;
