@@ -153,6 +153,23 @@ fn workloads(status: &Status, out: &mut Printer) -> anyhow::Result<()> {
         workloads.add_row(workload_row(workload));
     }
     section(&workloads, out)?;
+    if let Some(sockets) = &status.sockets {
+        out.line("")?;
+        let host = match &sockets.host_segment {
+            Some(segment) => format!("{} (segment {})", shown(&sockets.host), shown(segment)),
+            None => format!("{} (no segment holds it)", shown(&sockets.host)),
+        };
+        match (&sockets.root, &sockets.error) {
+            (_, Some(error)) => out.line(format_args!("sockets aren't judged: {}", error.escape_debug()))?,
+            (Some(root), None) => {
+                out.line(format_args!(
+                    "sockets below the cgroup `{}` are judged; the host: {host}",
+                    shown(root)
+                ))?;
+            }
+            (None, None) => {}
+        }
+    }
     let mut unclaimed = table(&["UNCLAIMED INTERFACE (denies everything)"]);
     for interface in &status.unclaimed {
         unclaimed.add_row([interface_cell(interface)]);
@@ -161,7 +178,9 @@ fn workloads(status: &Status, out: &mut Printer) -> anyhow::Result<()> {
 }
 
 fn workload_row(workload: &WorkloadStatus) -> [String; 6] {
-    let interfaces: Vec<String> = workload.interfaces.iter().map(interface_cell).collect();
+    let interfaces = workload.interfaces.iter().map(interface_cell);
+    let found: Vec<String> =
+        interfaces.chain(workload.cgroups.iter().map(|path| format!("cgroup {}", shown(path)))).collect();
     let addresses: Vec<String> = workload.addresses.iter().map(ToString::to_string).collect();
     [
         shown(&workload.name),
@@ -171,7 +190,7 @@ fn workload_row(workload: &WorkloadStatus) -> [String; 6] {
             .segment
             .as_ref()
             .map_or_else(|| "default".to_owned(), |segment| format!("segment {}", shown(segment))),
-        if interfaces.is_empty() { "none here".to_owned() } else { interfaces.join(" ") },
+        if found.is_empty() { "none here".to_owned() } else { found.join(" ") },
         addresses.join(" "),
     ]
 }

@@ -128,7 +128,13 @@ pub struct Scratch {
 
 impl Scratch {
     /// Nothing found out.
-    pub const EMPTY: Self = Self { rejection: Rejection::NONE, control: Control(0), held: [0; 2], four: Sight::EMPTY, six: Sight::EMPTY };
+    pub const EMPTY: Self = Self {
+        rejection: Rejection::NONE,
+        control: Control(0),
+        held: [0; 2],
+        four: Sight::EMPTY,
+        six: Sight::EMPTY,
+    };
 }
 
 /// What is found out about an IP packet.
