@@ -1,5 +1,7 @@
 //! A Docker engine.
 
+use std::fs;
+use std::io;
 use std::path::PathBuf;
 use std::process::Command;
 
@@ -110,7 +112,14 @@ impl Docker {
     /// Kills the engine at once. Its containerd goes along, a moment later: an engine that starts before that takes it for its own.
     pub fn kill_engine(&mut self) -> Result<()> {
         self.process.kill()?;
-        self.process.wait_for_the_end_of("containerd.toml")
+        self.process.wait_for_the_end_of("containerd.toml")?;
+        // Whoever inherited it may not have reaped it yet, and an engine that finds its id in use waits for it.
+        match fs::remove_file(self.process.root.join("exec/containerd/containerd.pid")) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                Err(error).context("cannot forget the engine's containerd")
+            }
+            Ok(()) | Err(_) => Ok(()),
+        }
     }
 
     /// Stops the engine's process, or lets it go on: it doesn't answer, and its socket stays open.
