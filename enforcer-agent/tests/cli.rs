@@ -81,17 +81,11 @@ fn check_names_every_error_with_its_place() {
 }
 
 #[test]
-fn check_warns_of_what_is_not_yet_enforced() {
-    let (_dir, path) = file(&format!(
-        "{HEAD}kind: Workload\nmetadata: {{name: db}}\nspec: {{labels: {{app: db}}, match: [{{container: {{labels: {{a: b}}}}}}]}}\n"
-    ));
+fn check_warns_of_settings_among_policies() {
+    let (_dir, path) = file(&format!("{HEAD}kind: AgentConfig\nmetadata: {{name: agent}}\n"));
     let ran = run(&["check", &path]);
     assert_eq!(ran.code, 0);
-    assert!(
-        ran.stderr.contains("has a `container` match, which is not yet enforced on this build"),
-        "{}",
-        ran.stderr
-    );
+    assert!(ran.stderr.contains("the AgentConfig `agent` has no effect among policies"), "{}", ran.stderr);
     let report = json(&run(&["check", "-o", "json", &path]));
     assert_eq!(report["diagnostics"][0]["severity"], "warning");
 }

@@ -2,7 +2,7 @@
 //!
 //! Each engine is followed by a task of its own ([`follow`]), which tells what it finds as [`Report`]s. What an engine says is only ever
 //! a reason to look: what is reported is what was found there, so that events may come late, twice, or in any order. Who a container
-//! *is* ([`join`]) is decided later, from documents and settings.
+//! *is* ([`join()`]) is decided later, from documents and settings.
 //!
 //! Architecture Invariant: only `docker` knows Docker's client, and only `containerd` gRPC.
 

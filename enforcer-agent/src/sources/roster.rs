@@ -1,7 +1,7 @@
 //! The containers that run, as far as they were told of.
 //!
 //! Reports may come late and in any order. What an older run of a container is said to have done never changes what is known of a newer
-//! one ([`Generation`]), and of two containers with one address the newer run has it.
+//! one ([`Generation`](super::Generation)), and of two containers with one address the newer run has it.
 
 use super::Report;
 use super::container::{Container, Key, Kind};

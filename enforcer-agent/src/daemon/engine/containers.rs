@@ -1,4 +1,4 @@
-//! Containers on their way into force: who is known ([`Roster`]), who each is ([`join`]), and the devices that wait until that is known.
+//! Containers on their way into force: who is known ([`Roster`]), who each is ([`join()`]), and the devices that wait until that is known.
 //!
 //! A container that comes, changes or goes is a change in place, like a document of one workload. Where that can't be, or where many change
 //! at once, the whole set is compiled with them.
