@@ -252,7 +252,7 @@ fn e104_a_large_table_is_compared_by_turns() {
     });
     let (_, faults) = looks.expect("every entry has its turn");
     assert_eq!((faults.len(), faults[0].entries, &faults[0].place), (1, 1, &Place::Table("ADDRESSES4")));
-    assert_eq!(owned(&scene.kernel.usage().unwrap()), [20_000, 20_000, 2_000, 2_000, 1_000]);
+    assert_eq!(owned(&scene.kernel.usage().unwrap()), [20_000, 20_000, 2_000, 2_000, 1_000, 1]);
     endpoint[4] ^= 1;
     assert_eq!(addresses.read(&key, 16).unwrap(), endpoint);
 }

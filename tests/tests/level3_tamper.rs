@@ -193,6 +193,7 @@ fn e104_pins_that_others_remove_are_put_back_and_nothing_stops() {
     assert!(passes(&web, &checkout, PORT) && !passes(&web, &checkout, OTHER));
     let maps = world.pinned("links").parent().unwrap().join("maps");
     let before = fs::read_dir(&maps).unwrap().count();
+    let programs = fs::read_dir(maps.with_file_name("programs")).unwrap().count();
 
     fs::remove_file(maps.join("PAIRS")).unwrap();
     let recent = mended(&mut world, "a map's pin was removed", 1);
@@ -204,8 +205,8 @@ fn e104_pins_that_others_remove_are_put_back_and_nothing_stops() {
     mended(&mut world, "a map's pin is another map's", 3);
 
     fs::remove_dir_all(world.pins()).unwrap();
-    // The directory, each map, two programs, two links for each of two devices.
-    let expected = 3 + 1 + before as u64 + 2 + 4;
+    // The directory, each map and program, two links for each of two devices.
+    let expected = 3 + 1 + (before + programs) as u64 + 4;
     mended(&mut world, "all pins were removed", expected);
     assert_eq!(fs::read_dir(&maps).unwrap().count(), before);
     assert!(!passes(&web, &checkout, OTHER), "the hooks never went");

@@ -6,6 +6,7 @@ use enforcer_common::Word;
 use enforcer_common::event::FlowEvent;
 use enforcer_common::maps::Direction;
 use enforcer_policy::model::Threshold;
+use std::collections::hash_map::Entry;
 use std::collections::{HashMap, VecDeque};
 use std::hash::Hash;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -56,8 +57,8 @@ impl<K: Copy + Eq + Hash> Recent<K> {
                 self.seen.remove(&old);
             }
         }
-        if !self.seen.contains_key(&key) {
-            self.seen.insert(key, now);
+        if let Entry::Vacant(new) = self.seen.entry(key) {
+            new.insert(now);
             self.order.push_back((now, key));
         }
         self.seen.len()

@@ -97,9 +97,8 @@ impl Known {
         let Some(Report::Link(link)) = report(whole) else { return };
         let mut device = Device { link, bridge: None };
         for attribute in &message.attributes {
-            match attribute {
-                LinkAttribute::Controller(bridge) => device.bridge = Some(*bridge),
-                _ => {}
+            if let LinkAttribute::Controller(bridge) = attribute {
+                device.bridge = Some(*bridge);
             }
         }
         self.devices.insert(device.link.index, device);

@@ -99,7 +99,7 @@ impl Compiled {
 
     /// What a path is to the tables, or why there can be none.
     pub fn except(&self, except: &Except) -> Result<Entry, ExceptError> {
-        let (protocol, port) = single_port(&except.port).ok_or_else(|| ExceptError::Port(except.port))?;
+        let (protocol, port) = single_port(&except.port).ok_or(ExceptError::Port(except.port))?;
         let mut entry = Entry::sealed(u64::MAX);
         entry.port = u32::from(protocol) << 16 | u32::from(port);
         let by = |wanted: &dyn Fn(&super::IdentityInfo) -> bool| -> Vec<u32> {

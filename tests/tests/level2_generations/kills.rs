@@ -149,7 +149,7 @@ fn e98_whoever_changes_a_generation_may_be_stopped_and_killed_at_any_moment() {
     let mut kernel = world.open_kernel().unwrap();
     let before = kernel.current().expect("a generation is in force");
     assert_eq!(kernel.install(&sized(2), &[]).unwrap(), before + 1);
-    assert_eq!(owned(&kernel.usage().unwrap()), [2_000, 2_000, 200, 200, 100]);
+    assert_eq!(owned(&kernel.usage().unwrap()), [2_000, 2_000, 200, 200, 100, 1]);
     let found = world.host().enter(|| kernel.inspect());
     assert!(found.faults.is_empty() && found.errors.is_empty(), "{found:?}");
 }

@@ -42,7 +42,7 @@ fn what_is_installed_is_there_and_nothing_else() {
     for (round, thousands) in [1, 4, 2, 2, 1].into_iter().enumerate() {
         assert_eq!(kernel.install(&sized(thousands), &[]).unwrap(), round as u32 + 1);
         let n = u64::from(thousands) * 1_000;
-        assert_eq!(owned(&kernel.usage().unwrap()), [n, n, n / 10, n / 10, n / 20]);
+        assert_eq!(owned(&kernel.usage().unwrap()), [n, n, n / 10, n / 10, n / 20, 1]);
     }
     let (first, endpoint) = sized(1).addresses4[7];
     let delta = Delta {
@@ -51,11 +51,11 @@ fn what_is_installed_is_there_and_nothing_else() {
         ..Delta::default()
     };
     assert_eq!(kernel.apply_delta(&delta, &[]).unwrap(), 6);
-    assert_eq!(owned(&kernel.usage().unwrap()), [1_001, 1_000, 100, 99, 50]);
+    assert_eq!(owned(&kernel.usage().unwrap()), [1_001, 1_000, 100, 99, 50, 1]);
     // The bank that the delta went into comes up again two generations later.
     kernel.install(&sized(2), &[]).unwrap();
     kernel.install(&sized(1), &[]).unwrap();
-    assert_eq!(owned(&kernel.usage().unwrap()), [1_000, 1_000, 100, 100, 50]);
+    assert_eq!(owned(&kernel.usage().unwrap()), [1_000, 1_000, 100, 100, 50, 1]);
 }
 
 #[test]
