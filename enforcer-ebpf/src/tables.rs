@@ -12,8 +12,8 @@ use enforcer_common::event::FlowEvent;
 use enforcer_common::flow::{FlowEntry, FlowKey, FragmentEntry, FragmentKey, Tier};
 use enforcer_common::judge::{in_force, port_decision};
 use enforcer_common::maps::{
-    AddressKey, Control, Direction, Endpoint, Generation, PairKey, Quarantine, QuarantineKey, Quota, RuleCounter,
-    Subject, SubjectKey, Tally, limits,
+    AddressKey, Control, Direction, Endpoint, Generation, PairKey, Quarantine, QuarantineKey, Quota,
+    RuleCounter, Subject, SubjectKey, Tally, limits,
 };
 use enforcer_common::tables::{Clock, FamilyTables, Tables};
 use enforcer_common::{Decision, Interval, Outcome, PortSet, Word};
