@@ -64,21 +64,20 @@ struct Context {
 impl Context {
     /// Whether the subject is known by its cgroup: it has the machine's addresses, and its packets no link header.
     #[inline(always)]
-    fn hosted(&self) -> bool {
+    const fn hosted(&self) -> bool {
         self.has(Subject::HOSTED)
     }
 
     /// Whether the subject is the machine itself, its kernel included.
     #[inline(always)]
-    fn is_host(&self) -> bool {
+    const fn is_host(&self) -> bool {
         self.has(Subject::IS_HOST)
     }
 
-    /// Whether a flag is set. It is asked of a copy: what the verifier learns of the flags themselves would have it walk all that follows once for
-    /// each answer.
+    /// Whether a flag is set.
     #[inline(always)]
-    fn has(&self, flag: u8) -> bool {
-        core::hint::black_box(self.flags) & flag != 0
+    const fn has(&self, flag: u8) -> bool {
+        self.flags & flag != 0
     }
 }
 
@@ -119,22 +118,13 @@ impl Ruling {
 pub struct Scratch {
     /// Whom to tell of the packet judged last.
     pub rejection: Rejection,
-    /// What is in force, and the mode in which the subject is held with its flags: kept here so that the verifier forgets each way to them.
-    control: Control,
-    held: [u8; 2],
     four: Sight<1>,
     six: Sight<4>,
 }
 
 impl Scratch {
     /// Nothing found out.
-    pub const EMPTY: Self = Self {
-        rejection: Rejection::NONE,
-        control: Control(0),
-        held: [0; 2],
-        four: Sight::EMPTY,
-        six: Sight::EMPTY,
-    };
+    pub const EMPTY: Self = Self { rejection: Rejection::NONE, four: Sight::EMPTY, six: Sight::EMPTY };
 }
 
 /// What is found out about an IP packet.
@@ -202,17 +192,13 @@ pub fn judge_in<P: Packet, T: Tables>(
     tables: &mut T,
 ) -> Outcome {
     scratch.rejection = Rejection::NONE;
-    scratch.control = in_force(tables);
-    let scratch = settle(scratch);
-    let control = scratch.control;
+    let control = in_force(tables);
     let len = packet.len();
     let known = tables.subject(control.bank(), hook.subject);
     let Some(subject) = known.filter(|subject| subject.identity != 0 && control.epoch() != 0) else {
         return nobody(control, hook, len, tables);
     };
-    scratch.held = quarantine::held(control.bank(), &subject, tables);
-    let scratch = settle(scratch);
-    let [held, flags] = scratch.held;
+    let (held, flags) = quarantine::held(control.bank(), &subject, tables);
     if held == mode::OFF {
         let outcome = Outcome::pass(Reason::SegmentOff);
         tables.count(&outcome, Tally::new(mode::OFF, hook.direction, outcome.word), len, false);

@@ -16,22 +16,22 @@ const SEALED: u8 = 128;
 
 /// The mode in which a subject is held, and its flags: those of a quarantine only while that lasts.
 #[inline(always)]
-pub(super) fn held<T: Tables>(bank: u32, subject: &Subject, tables: &T) -> [u8; 2] {
+pub(super) fn held<T: Tables>(bank: u32, subject: &Subject, tables: &T) -> (u8, u8) {
     if subject.flags & Subject::QUARANTINED == 0 {
-        return [subject.mode, subject.flags];
+        return (subject.mode, subject.flags);
     }
     match tables.quarantine(bank, subject.identity) {
         Some(quarantine) if past(quarantine.deadline, tables.clock()) => {
-            [subject.mode, subject.flags & !Subject::QUARANTINED]
+            (subject.mode, subject.flags & !Subject::QUARANTINED)
         }
-        Some(quarantine) if quarantine.port != 0 => [mode::ENFORCE, subject.flags],
-        _ => [mode::ENFORCE, subject.flags | SEALED],
+        Some(quarantine) if quarantine.port != 0 => (mode::ENFORCE, subject.flags),
+        _ => (mode::ENFORCE, subject.flags | SEALED),
     }
 }
 
 /// Whether not even addresses are resolved: there is no path that would need it.
 #[inline(always)]
-pub(super) fn sealed(context: &Context) -> bool {
+pub(super) const fn sealed(context: &Context) -> bool {
     context.has(SEALED)
 }
 
@@ -43,7 +43,7 @@ pub(super) const fn cuts(outcome: &Outcome) -> bool {
 
 /// Whatever else is wrong with it: a packet that a quarantined workload sends or would receive is denied for that.
 #[inline(always)]
-pub(super) fn named(context: &Context, outcome: Outcome) -> Outcome {
+pub(super) const fn named(context: &Context, outcome: Outcome) -> Outcome {
     if context.has(Subject::QUARANTINED) && !outcome.passes {
         Outcome::deny(Reason::Quarantined)
     } else {
