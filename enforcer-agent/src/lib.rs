@@ -18,5 +18,6 @@ pub mod protocol;
 pub mod selection;
 pub mod sources;
 mod tamper_line;
+mod tcp_table;
 mod unsupported;
 mod verdicts;

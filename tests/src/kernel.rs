@@ -54,7 +54,7 @@ pub fn own_cgroup() -> Result<u64> {
     Ok(found.ino())
 }
 
-fn cgroup_mount() -> Result<PathBuf> {
+pub(crate) fn cgroup_mount() -> Result<PathBuf> {
     let mounts = fs::read_to_string("/proc/mounts").context("cannot read `/proc/mounts`")?;
     let root = mounts.lines().find_map(|line| {
         let mut fields = line.split(' ').skip(1);

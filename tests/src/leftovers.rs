@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use rustix::process::{Pid, Signal, kill_process};
 
 use crate::engines;
-use crate::kernel::{BPFFS, WORLDS};
+use crate::kernel::{BPFFS, WORLDS, cgroup_mount};
 use crate::namespace::NAMES;
 
 /// Everything that carries a world's name.
@@ -78,10 +78,7 @@ impl Traces {
     }
 
     fn cgroup(&self) -> Option<PathBuf> {
-        let mounts = fs::read_to_string("/proc/mounts").ok()?;
-        let root =
-            mounts.lines().find(|line| line.split(' ').nth(2) == Some("cgroup2"))?.split(' ').nth(1)?;
-        Some(Path::new(root).join(&self.world))
+        Some(cgroup_mount().ok()?.join(&self.world))
     }
 
     fn remove_cgroup(&self) -> Option<String> {

@@ -5,7 +5,7 @@ use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream, UdpSocket};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, JoinHandle};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use socket2::{Domain, Socket, Type};
 
@@ -90,6 +90,29 @@ impl Stream {
     #[must_use]
     pub fn meters(&self) -> [&Meter; 2] {
         [&self.forward, &self.backward]
+    }
+
+    /// Waits until data comes in both directions of each of these, or until none has for a while; 20 s at most.
+    ///
+    /// # Panics
+    ///
+    /// Where that doesn't come about.
+    #[track_caller]
+    pub fn wait(streams: &[Self], flows: bool, what: &str) {
+        const PATIENCE: Duration = Duration::from_secs(20);
+        let start = Instant::now();
+        for meter in streams.iter().flat_map(Self::meters) {
+            meter.reset();
+            loop {
+                thread::sleep(Duration::from_millis(300));
+                let came = meter.reset().bytes > 0;
+                if came == flows {
+                    break;
+                }
+                let still = if came { "comes" } else { "stays away" };
+                assert!(start.elapsed() < PATIENCE, "{what}: data still {still}");
+            }
+        }
     }
 
     /// How many of the client's segments were [lost](lost_segments) on the way. None for UDP or where `ss` is missing.

@@ -1,7 +1,6 @@
 //! Quarantine, with real traffic: a thousand open flows stop at once, stay stopped whatever happens to the daemon, and go on when it is over.
 
 use std::collections::BTreeSet;
-use std::thread;
 use std::time::{Duration, Instant};
 
 use enforcer_tests::revocation::{Revocation, Scene};
@@ -9,7 +8,6 @@ use enforcer_tests::{DaemonOptions, Stream, StreamKind, World, documents, policy
 use serde_json::Value;
 
 const PACE: Duration = Duration::from_millis(100);
-const PATIENCE: Duration = Duration::from_secs(20);
 
 #[test]
 fn e54_a_thousand_open_flows_of_a_quarantined_workload_stop_both_ways() {
@@ -87,45 +85,22 @@ fn talk(world: &mut World) -> [Stream; 2] {
     [StreamKind::Tcp, StreamKind::Udp].map(|kind| Stream::open(&web, &checkout, false, kind, 443).unwrap())
 }
 
-/// Waits until data comes in both directions, or until none has for a while.
-#[track_caller]
-fn wait(streams: &[Stream], flows: bool, what: &str) {
-    let start = Instant::now();
-    for stream in streams {
-        for meter in stream.meters() {
-            meter.reset();
-            loop {
-                thread::sleep(Duration::from_millis(300));
-                let came = meter.reset().bytes > 0;
-                if came == flows {
-                    break;
-                }
-                assert!(
-                    start.elapsed() < PATIENCE,
-                    "{what}: data still {}",
-                    if came { "comes" } else { "stays away" }
-                );
-            }
-        }
-    }
-}
-
 #[test]
 fn e54_a_quarantine_ends_by_its_deadline_without_the_daemon() {
     let mut world = world!();
     let streams = talk(&mut world);
-    wait(&streams, true, "before");
+    Stream::wait(&streams, true, "before");
     let began = Instant::now();
     let said =
         world.daemon().enforcer(&["quarantine", "checkout", "--for", "5s", "--why", "a drill"]).unwrap();
     assert_eq!(said.code, Some(0), "{said:?}");
     world.daemon().kill().unwrap();
-    wait(&streams, false, "quarantined");
+    Stream::wait(&streams, false, "quarantined");
     assert!(began.elapsed() < Duration::from_secs(5), "too slow to tell");
-    wait(&streams, true, "past the deadline, with no daemon");
+    Stream::wait(&streams, true, "past the deadline, with no daemon");
     assert!(began.elapsed() >= Duration::from_millis(4_900));
     world.daemon().restart().unwrap();
-    wait(&streams, true, "after the restart");
+    Stream::wait(&streams, true, "after the restart");
     let status = world.daemon().enforcer(&["status", "-o", "json"]).unwrap().json().unwrap();
     assert!(status["quarantines"].is_null(), "{}", status["quarantines"]);
 }

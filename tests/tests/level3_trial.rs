@@ -55,22 +55,7 @@ impl Ground {
     /// Waits until data comes in both directions, or until none has for a while.
     #[track_caller]
     fn wait(&self, flows: bool, what: &str) {
-        let start = Instant::now();
-        for meter in self.streams.iter().flat_map(Stream::meters) {
-            meter.reset();
-            loop {
-                thread::sleep(Duration::from_millis(300));
-                let came = meter.reset().bytes > 0;
-                if came == flows {
-                    break;
-                }
-                assert!(
-                    start.elapsed() < PATIENCE,
-                    "{what}: data still {}",
-                    if came { "comes" } else { "stays away" }
-                );
-            }
-        }
+        Stream::wait(&self.streams, flows, what);
     }
 }
 

@@ -24,6 +24,11 @@ impl Root {
         Self::among(&mounts, wanted)
     }
 
+    /// The hierarchy wherever it is mounted.
+    pub(crate) fn whole() -> Option<Self> {
+        Self::find("auto").ok()
+    }
+
     fn among(mounts: &str, wanted: &str) -> Result<Self> {
         let mounts: Vec<PathBuf> = mounts.lines().filter_map(mount_point).collect();
         if wanted == "auto" {
@@ -100,6 +105,15 @@ mod tests {
         let none = Root::among(&HYBRID.replace("cgroup2", "tmpfs"), "auto").unwrap_err();
         assert_eq!(none.to_string(), "no cgroup v2 hierarchy is mounted");
         assert_eq!(mount_point(HYBRID.lines().last().unwrap()), Some("/var/lib/a container/cgroup".into()));
+    }
+
+    #[test]
+    fn the_mount_is_found_in_the_hybrid_layout_too() {
+        let text = "30 20 0:26 / /sys/fs/cgroup/memory rw - cgroup cgroup rw,memory\n\
+                    31 20 0:27 / /sys/fs/cgroup/unified rw,nosuid shared:9 - cgroup2 cgroup2 rw\n";
+        let mount = |text: &str| Root::among(text, "auto").ok().map(|root| root.dir);
+        assert_eq!(mount(text), Some(PathBuf::from("/sys/fs/cgroup/unified")));
+        assert_eq!(mount("30 20 0:26 / /sys rw - sysfs sysfs rw\n"), None);
     }
 
     #[test]

@@ -3,9 +3,10 @@
 //! What a terminal multiplexer started has no such ancestor; there, `SSH_CONNECTION` in a process' environment names the session, if such a connection is
 //! still open.
 
+use crate::tcp_table::{ESTABLISHED, LISTENS, Line, line};
 use std::collections::HashSet;
 use std::fs;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
@@ -13,8 +14,6 @@ use std::path::Path;
 const ANCESTORS: usize = 64;
 /// Connections that count: one session has few.
 const MOST: usize = 64;
-const ESTABLISHED: &str = "01";
-const LISTENS: &str = "0A";
 
 /// A TCP connection that somebody sits behind.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -23,15 +22,6 @@ pub struct Session {
     pub client: SocketAddr,
     /// To whom.
     pub server: SocketAddr,
-}
-
-/// A line of a table of sockets.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Line<'a> {
-    local: SocketAddr,
-    remote: SocketAddr,
-    state: &'a str,
-    inode: u64,
 }
 
 /// The sessions behind a process, from the processes that `proc` shows.
@@ -99,32 +89,6 @@ fn told(process: &Path) -> Option<(SocketAddr, SocketAddr)> {
     Some((end(client, client_port)?, end(server, server_port)?))
 }
 
-/// A line of `/proc/net/tcp` or `/proc/net/tcp6`.
-fn line(text: &str) -> Option<Line<'_>> {
-    let mut words = text.split_ascii_whitespace().skip(1);
-    let (local, remote, state) = (words.next()?, words.next()?, words.next()?);
-    let inode = words.nth(5)?.parse().ok()?;
-    Some(Line { local: end(local)?, remote: end(remote)?, state, inode })
-}
-
-/// `0100007F:0016`: the address as this machine's words, the port as a number.
-fn end(text: &str) -> Option<SocketAddr> {
-    let (address, port) = text.split_once(':')?;
-    let port = u16::from_str_radix(port, 16).ok()?;
-    let word = |at: usize| Some(u32::from_str_radix(address.get(at..at + 8)?, 16).ok()?.to_ne_bytes());
-    let ip: IpAddr = match address.len() {
-        8 => Ipv4Addr::from(word(0)?).into(),
-        32 => {
-            let words = [word(0)?, word(8)?, word(16)?, word(24)?];
-            let octets: [u8; 16] = words.concat().try_into().ok()?;
-            // A socket of both families names IPv4 addresses in its own way.
-            Ipv6Addr::from(octets).to_canonical()
-        }
-        _ => return None,
-    };
-    Some(SocketAddr::new(ip, port))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -147,7 +111,6 @@ mod tests {
         assert_eq!(of(101), [Session { client: at("10.0.0.2:54321"), server: at("10.0.0.1:22") }]);
         assert_eq!(of(102), [Session { client: at("10.0.0.1:54322"), server: at("10.0.0.3:443") }]);
         assert_eq!(of(103), [Session { client: at("10.0.0.4:54323"), server: at("10.0.0.1:22") }]);
-        assert_eq!(end("zz:1"), None);
     }
 
     #[test]

@@ -19,22 +19,26 @@ fn cgroups(machine: &Machine) -> DoctorCheck {
         Ok(mounts) => mounts,
         Err(error) => return unseen(CHECK, "what is mounted", &error),
     };
-    let of = |kind: &str| {
-        let mut words = mounts.lines().map(|line| line.split(' ').skip(1));
-        words.find_map(|mut words| Some((words.next()?, words.next()?)).filter(|(_, found)| *found == kind))
-    };
-    match (of("cgroup2"), of("cgroup")) {
-        (Some((USUAL, _)), _) => DoctorCheck::ok(CHECK, format!("v2 alone, at `{USUAL}`")),
-        (Some((place, _)), Some(_)) => {
+    match (mounted(&mounts, "cgroup2"), mounted(&mounts, "cgroup")) {
+        (Some(USUAL), _) => DoctorCheck::ok(CHECK, format!("v2 alone, at `{USUAL}`")),
+        (Some(place), Some(_)) => {
             DoctorCheck::ok(CHECK, format!("v2 beside v1 (hybrid), at `{}`", shown(place)))
         }
-        (Some((place, _)), None) => DoctorCheck::ok(CHECK, format!("v2, at `{}`", shown(place))),
+        (Some(place), None) => DoctorCheck::ok(CHECK, format!("v2, at `{}`", shown(place))),
         (None, _) => DoctorCheck::missing(
             CHECK,
             "no cgroup v2 tree is mounted: workloads behind devices are judged, services and processes aren't",
             "boot with systemd.unified_cgroup_hierarchy=1, or: mount -t cgroup2 none /sys/fs/cgroup/unified",
         ),
     }
+}
+
+/// Where a file system of this kind is mounted, by the lines of proc(5)'s `mounts`.
+pub(super) fn mounted<'a>(mounts: &'a str, kind: &str) -> Option<&'a str> {
+    let mut places = mounts.lines().map(|line| line.split(' ').skip(1));
+    let found =
+        places.find_map(|mut words| Some((words.next()?, words.next()?)).filter(|(_, of)| *of == kind));
+    found.map(|(place, _)| place)
 }
 
 fn pins(bpffs: &Path) -> DoctorCheck {

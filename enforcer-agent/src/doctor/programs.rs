@@ -1,6 +1,7 @@
 //! Others' programs on the hooks that the enforcer uses, and others' pins beside its own.
 
 use super::machine::Machine;
+use super::mounts::mounted;
 use super::unseen;
 use crate::kernel::{Chain, Other, cgroup_programs, others};
 use crate::links::Link;
@@ -78,12 +79,9 @@ fn line(other: &Other, devices: &[Link]) -> String {
 fn of_cgroups(machine: &Machine, bpffs: &Path) -> DoctorCheck {
     const CHECK: &str = "cgroup-hooks";
     let mounts = machine.proc("self/mounts").unwrap_or_default();
-    let root = mounts.lines().find_map(|line| {
-        let mut words = line.split(' ').skip(1);
-        let place = words.next()?;
-        (words.next()? == "cgroup2").then(|| PathBuf::from(place))
-    });
-    let Some(root) = root else { return DoctorCheck::note(CHECK, "there is no cgroup v2 tree to look at") };
+    let Some(root) = mounted(&mounts, "cgroup2").map(PathBuf::from) else {
+        return DoctorCheck::note(CHECK, "there is no cgroup v2 tree to look at");
+    };
     match cgroup_programs(&root, bpffs) {
         Err(error) => unseen(CHECK, "the programs on the root cgroup", &error),
         Ok(found) if found.is_empty() => DoctorCheck::ok(CHECK, "no other programs on the root cgroup"),

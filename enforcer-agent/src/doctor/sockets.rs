@@ -4,10 +4,11 @@ use super::machine::Machine;
 use super::unseen;
 use crate::kernel::{TrackedPair, tracked};
 use crate::protocol::DoctorCheck;
+use crate::tcp_table::{ESTABLISHED, line};
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::fs;
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::IpAddr;
 use std::path::Path;
 
 /// More aren't listed one by one.
@@ -82,38 +83,17 @@ fn connections(machine: &Machine) -> io::Result<BTreeSet<TrackedPair>> {
     Ok(found)
 }
 
-/// A line of `/proc/net/tcp`: number, both ends in hexadecimal, state.
-fn established(line: &str) -> Option<TrackedPair> {
-    const ESTABLISHED: &str = "01";
-    let mut words = line.split_whitespace().skip(1);
-    let (local, remote) = (end(words.next()?)?, end(words.next()?)?);
-    (words.next()? == ESTABLISHED).then_some((local, remote))
-}
-
-/// `0100007F:1F90`: the address in words of the machine's own byte order.
-fn end(text: &str) -> Option<SocketAddr> {
-    let (address, port) = text.split_once(':')?;
-    let port = u16::from_str_radix(port, 16).ok()?;
-    let word =
-        |at: usize| Some(u32::from_str_radix(address.get(8 * at..8 * at + 8)?, 16).ok()?.to_ne_bytes());
-    let address = match address.len() {
-        8 => IpAddr::V4(Ipv4Addr::from(word(0)?)),
-        32 => {
-            let mut bytes = [0; 16];
-            for (at, place) in bytes.chunks_exact_mut(4).enumerate() {
-                place.copy_from_slice(&word(at)?);
-            }
-            Ipv6Addr::from(bytes).to_canonical()
-        }
-        _ => return None,
-    };
-    Some(SocketAddr::new(address, port))
+/// Both ends of a line of `/proc/net/tcp`, where they are connected.
+fn established(text: &str) -> Option<TrackedPair> {
+    let line = line(text).filter(|line| line.state == ESTABLISHED)?;
+    Some((line.local, line.remote))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::protocol::Word;
+    use std::net::SocketAddr;
 
     fn at(text: &str) -> SocketAddr {
         text.parse().unwrap()
@@ -129,7 +109,6 @@ mod tests {
         assert_eq!(established(&six).map(|(local, _)| local), Some(at("[fd77::10]:443")));
         let mapped = line.replace("0A004D0A", "0000000000000000FFFF00000A004D0A");
         assert_eq!(established(&mapped), established(line));
-        assert_eq!(end("0A:1"), None);
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::io;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, OwnedFd};
 
 use enforcer_common::maps::Direction;
 use rustix::net::netdevice;
@@ -85,19 +85,9 @@ pub(super) fn detach(pins: &Pins, hooks: &mut Hooks, ifindex: u32) -> Result<boo
 
 /// Takes a link off and forgets it. Neither it nor its pin nor the device need be there.
 pub(super) fn remove(link: &LinkPin, held: Option<&OwnedFd>) -> Result<(), DatapathError> {
-    let off = |link: BorrowedFd<'_>| match sys::detach_link(link) {
-        Err(error) if error.raw_os_error() != Some(libc::ENOLINK) => Err(error),
-        _ => Ok(()),
-    };
     let work = || -> io::Result<()> {
         match link.kind {
-            Kind::Tcx => {
-                match held {
-                    Some(held) => off(held.as_fd())?,
-                    None => off(sys::open_pin(&link.path)?.as_fd())?,
-                }
-                fs::remove_file(&link.path)
-            }
+            Kind::Tcx => sys::detach_pinned(&link.path, held.map(AsFd::as_fd)),
             Kind::Clsact if link.path.exists() => {
                 clsact::detach(link)?;
                 fs::remove_dir(&link.path)

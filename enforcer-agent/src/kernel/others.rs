@@ -10,7 +10,7 @@ use enforcer_common::maps::Direction;
 
 use super::attach::{BOTH, side};
 use super::guard::{NEXT, XDP_PASS, always_continues};
-use super::sys::{Side, open_pin};
+use super::sys::{Side, Sockets, open_pin};
 use super::{clsact, query};
 use crate::links::{Filters, XdpPrograms};
 
@@ -96,8 +96,7 @@ pub fn others(bpffs: &Path, devices: &[u32]) -> io::Result<Vec<Other>> {
 
 /// Names and ids of the programs on a cgroup that judge what its sockets send and receive.
 pub fn cgroup_programs(cgroup: &Path, bpffs: &Path) -> io::Result<Vec<(String, u32)>> {
-    /// `BPF_CGROUP_INET_INGRESS` and `BPF_CGROUP_INET_EGRESS`.
-    const HOOKS: [u32; 2] = [0, 1];
+    const HOOKS: [u32; 2] = [Sockets::Ingress as u32, Sockets::Egress as u32];
     let (cgroup, ours) = (File::open(cgroup)?, ours(bpffs)?);
     let mut found = Vec::new();
     for hook in HOOKS {

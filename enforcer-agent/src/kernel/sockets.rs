@@ -78,9 +78,8 @@ impl Sockets {
     }
 
     fn is_whole(&self, direction: Direction, id: u64) -> bool {
-        let held = self.held.iter().find(|held| held.direction == direction);
-        held.and_then(|held| sys::cgroup_link_info(held.link.as_fd()).ok())
-            .is_some_and(|info| info.cgroup == id)
+        let info = self.held(direction).and_then(|held| sys::cgroup_link_info(held.link.as_fd()).ok());
+        info.is_some_and(|info| info.cgroup == id)
     }
 
     fn attach_one(
@@ -93,30 +92,25 @@ impl Sockets {
     ) -> io::Result<()> {
         let pin = pins.cgroup_link(direction);
         let program = programs.socket_fd(direction).map_err(io::Error::other)?;
-        let link = match sys::open_pin(&pin) {
+        match sys::open_pin(&pin) {
             Ok(link) if sys::cgroup_link_info(link.as_fd())?.cgroup == id => {
                 sys::update_link(link.as_fd(), program.as_fd())?;
-                link
+                self.hold(direction, link);
+                return Ok(());
             }
             // Elsewhere, or off.
-            Ok(link) => {
-                let link = (
-                    remove(&pin, Some(link.as_fd())).map_err(io::Error::other)?,
-                    create(programs, root, direction)?,
-                )
-                    .1;
-                sys::pin(&link, &pin)?;
-                link
-            }
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                let link = create(programs, root, direction)?;
-                sys::pin(&link, &pin)?;
-                link
-            }
+            Ok(link) => remove(&pin, Some(link.as_fd())).map_err(io::Error::other)?,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
             Err(error) => return Err(error),
-        };
+        }
+        let link = create(programs, root, direction)?;
+        sys::pin(&link, &pin)?;
         self.hold(direction, link);
         Ok(())
+    }
+
+    fn held(&self, direction: Direction) -> Option<&Held> {
+        self.held.iter().find(|held| held.direction == direction)
     }
 
     fn hold(&mut self, direction: Direction, link: OwnedFd) {
@@ -169,12 +163,11 @@ impl Sockets {
     pub(super) fn take_over(&mut self, pins: &Pins, programs: &Programs) -> Result<(), DatapathError> {
         for direction in BOTH {
             let ours = pins.cgroup_link(direction);
-            if ours.exists() && !self.held.iter().any(|held| held.direction == direction) {
+            if ours.exists() && self.held(direction).is_none() {
                 self.adopt(programs, direction, &ours)?;
             }
             for theirs in pins.cgroup_links_of_others(direction)? {
-                let held = self.held.iter().any(|held| held.direction == direction);
-                if held || !is_live(&theirs) || !programs.has_sockets() {
+                if self.held(direction).is_some() || !is_live(&theirs) || !programs.has_sockets() {
                     // Attached by us too, or off: one too many.
                     remove(&theirs, None)?;
                     continue;
@@ -183,8 +176,7 @@ impl Sockets {
                     DatapathError::caused(format_args!("cannot take over `{}`", theirs.display()), error)
                 };
                 self.adopt(programs, direction, &theirs)?;
-                let link = self.held.iter().find(|held| held.direction == direction);
-                if let Some(held) = link {
+                if let Some(held) = self.held(direction) {
                     put_back(&ours, held.link.as_fd()).map_err(failed)?;
                     fs::remove_file(&theirs).map_err(failed)?;
                 }
@@ -223,17 +215,12 @@ impl Sockets {
                     })
                     .map_err(refused(&root)),
             };
-            let unrepaired = repaired.err().map(|error| error.to_string());
+            let (gap, unrepaired) = (held.whole.elapsed(), repaired.err().map(|error| error.to_string()));
             if unrepaired.is_none() {
                 held.whole = began;
             }
-            found.faults.extend(damage.map(|damage| Fault {
-                damage,
-                place: Place::Sockets { direction: held.direction },
-                entries: 1,
-                gap: held.whole.elapsed(),
-                unrepaired,
-            }));
+            let place = Place::Sockets { direction: held.direction };
+            found.faults.extend(damage.map(|damage| Fault { damage, place, entries: 1, gap, unrepaired }));
         }
     }
 }
@@ -258,18 +245,7 @@ pub(super) fn is_live(pin: &Path) -> bool {
 
 /// Takes a link off its cgroup and forgets it. Neither it nor its pin nor the cgroup need be there.
 pub(super) fn remove(pin: &Path, held: Option<BorrowedFd<'_>>) -> Result<(), DatapathError> {
-    let off = |link: BorrowedFd<'_>| match sys::detach_link(link) {
-        Err(error) if error.raw_os_error() != Some(libc::ENOLINK) => Err(error),
-        _ => Ok(()),
-    };
-    let work = || {
-        match held {
-            Some(held) => off(held)?,
-            None => off(sys::open_pin(pin)?.as_fd())?,
-        }
-        fs::remove_file(pin)
-    };
-    match work() {
+    match sys::detach_pinned(pin, held) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => {
             Err(DatapathError::caused(format_args!("cannot detach `{}`", pin.display()), error))
         }

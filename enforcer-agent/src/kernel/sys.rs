@@ -192,13 +192,7 @@ pub(super) fn create_cgroup_link(
     cgroup: BorrowedFd<'_>,
     sockets: Sockets,
 ) -> io::Result<OwnedFd> {
-    let mut attr = LinkCreateAttr {
-        prog_fd: program.as_raw_fd() as u32,
-        target_ifindex: cgroup.as_raw_fd() as u32,
-        attach_type: sockets as u32,
-        ..LinkCreateAttr::default()
-    };
-    bpf(Command::LinkCreate, &mut attr).map(new_fd)
+    create_link(program, cgroup.as_raw_fd() as u32, sockets as u32, 0)
 }
 
 /// What the kernel says of a link on a cgroup.
@@ -230,7 +224,7 @@ const BPF_F_BEFORE: u32 = 1 << 3;
 #[derive(Default)]
 struct LinkCreateAttr {
     prog_fd: u32,
-    target_ifindex: u32,
+    target: u32,
     attach_type: u32,
     flags: u32,
     relative_fd: u32,
@@ -240,13 +234,13 @@ struct LinkCreateAttr {
 
 /// Makes a tcx link that runs before all that are on the device now.
 pub(super) fn create_tcx_link(program: BorrowedFd<'_>, ifindex: u32, side: Side) -> io::Result<OwnedFd> {
-    let mut attr = LinkCreateAttr {
-        prog_fd: program.as_raw_fd() as u32,
-        target_ifindex: ifindex,
-        attach_type: side as u32,
-        flags: BPF_F_BEFORE,
-        ..LinkCreateAttr::default()
-    };
+    create_link(program, ifindex, side as u32, BPF_F_BEFORE)
+}
+
+/// `target` is an interface index or a descriptor, as the kind of attachment wants it.
+fn create_link(program: BorrowedFd<'_>, target: u32, attach_type: u32, flags: u32) -> io::Result<OwnedFd> {
+    let prog_fd = program.as_raw_fd() as u32;
+    let mut attr = LinkCreateAttr { prog_fd, target, attach_type, flags, ..LinkCreateAttr::default() };
     bpf(Command::LinkCreate, &mut attr).map(new_fd)
 }
 
@@ -269,10 +263,22 @@ pub(super) fn update_link(link: BorrowedFd<'_>, program: BorrowedFd<'_>) -> io::
     bpf(Command::LinkUpdate, &mut attr).map(drop)
 }
 
-/// Takes a link off its device at once; closing its last descriptor does so only some time later.
+/// Takes a link off what it is on, at once; closing its last descriptor does so only some time later. It may be off already.
 pub(super) fn detach_link(link: BorrowedFd<'_>) -> io::Result<()> {
     let mut attr = link.as_raw_fd() as u32;
-    bpf(Command::LinkDetach, &mut attr).map(drop)
+    match bpf(Command::LinkDetach, &mut attr) {
+        Err(error) if error.raw_os_error() != Some(libc::ENOLINK) => Err(error),
+        _ => Ok(()),
+    }
+}
+
+/// The same of a link that is held, or else of the one that is pinned there, whose pin goes as well.
+pub(super) fn detach_pinned(pin: &Path, held: Option<BorrowedFd<'_>>) -> io::Result<()> {
+    match held {
+        Some(held) => detach_link(held)?,
+        None => detach_link(open_pin(pin)?.as_fd())?,
+    }
+    std::fs::remove_file(pin)
 }
 
 /// What the kernel says of a link: the head of `struct bpf_link_info`, with what it has for tcx.

@@ -3,6 +3,7 @@
 use super::container::{Container, Found, bounded, is_name};
 use super::follow::{Engine, Hint, Lost};
 use super::settings::SourceSettings;
+use crate::cgroups::Root;
 use bollard::errors::Error;
 use bollard::models::{
     ContainerInspectResponse, ContainerSummary, ContainerSummaryStateEnum, EventMessage, EventMessageTypeEnum,
@@ -42,7 +43,7 @@ impl Docker {
             socket: settings.socket.clone(),
             client: Mutex::new(None),
             places: Mutex::new(USUAL.map(str::to_owned).into()),
-            mount: super::process::cgroup_mount(),
+            mount: Root::whole().map(|root| root.dir),
         }
     }
 

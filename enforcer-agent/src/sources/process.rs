@@ -3,7 +3,6 @@
 use std::fs::{self, File};
 use std::io;
 use std::os::unix::fs::MetadataExt;
-use std::path::PathBuf;
 
 /// Ids are given out again: only with its start is a process itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -41,17 +40,6 @@ impl Process {
 /// The inode of this process's own network namespace.
 pub(super) fn own_network() -> io::Result<u64> {
     Ok(fs::metadata("/proc/thread-self/ns/net")?.ino())
-}
-
-/// Where the cgroup v2 hierarchy is mounted.
-pub(super) fn cgroup_mount() -> Option<PathBuf> {
-    mount(&fs::read_to_string("/proc/self/mountinfo").ok()?)
-}
-
-/// The first mount of its kind, as the kernel lists them: `id parent device root place … - kind …`.
-fn mount(text: &str) -> Option<PathBuf> {
-    let of_kind = |line: &&str| line.split_once(" - ").is_some_and(|(_, kind)| kind.starts_with("cgroup2 "));
-    text.lines().find(of_kind)?.split(' ').nth(4).map(PathBuf::from)
 }
 
 /// Field 22, unless it is a zombie. The name before it may hold anything, parentheses too.
@@ -101,13 +89,5 @@ mod tests {
         for nothing in ["4:memory:/a\n", "0::/\n", "0::/../../a\n", ""] {
             assert_eq!(cgroup(nothing), None, "{nothing:?}");
         }
-    }
-
-    #[test]
-    fn the_mount_is_found_in_the_hybrid_layout_too() {
-        let text = "30 20 0:26 / /sys/fs/cgroup/memory rw - cgroup cgroup rw,memory\n\
-                    31 20 0:27 / /sys/fs/cgroup/unified rw,nosuid shared:9 - cgroup2 cgroup2 rw\n";
-        assert_eq!(mount(text), Some(PathBuf::from("/sys/fs/cgroup/unified")));
-        assert_eq!(mount("30 20 0:26 / /sys rw - sysfs sysfs rw\n"), None);
     }
 }

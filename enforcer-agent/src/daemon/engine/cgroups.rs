@@ -9,7 +9,7 @@ use crate::sources::CgroupOf;
 use enforcer_common::maps::{Cgroup, Subject, mode};
 use enforcer_policy::compile::{Compiled, Delta, HostPlan, SubjectPlan};
 use enforcer_policy::model::SegmentMode;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use tracing::{debug, info, warn};
 
@@ -74,17 +74,19 @@ impl Cgroups {
         self.root.as_ref().filter(|_| self.hooked == Hooked::Yes)
     }
 
-    /// The cgroups that have been told to be `number`'s, the outermost of them.
-    pub(super) fn of(&self, number: u32) -> impl Iterator<Item = &str> {
-        let is = |known: &Known| known.whose.is_some_and(|whose| whose.number == number);
-        let paths: Vec<&str> =
-            self.by_id.values().filter(|known| is(known)).map(|known| &*known.path).collect();
-        let all = paths.clone();
-        let outermost = move |path: &&str| {
-            let parent = path.rsplit_once('/').map(|(parent, _)| parent);
-            !parent.is_some_and(|parent| all.contains(&parent))
-        };
-        paths.into_iter().filter(outermost)
+    /// The cgroups that each number has been told to have, the outermost of them.
+    pub(super) fn by_owner(&self) -> HashMap<u32, Vec<&str>> {
+        let told = self.by_id.values().filter_map(|known| Some((&*known.path, known.whose?.number)));
+        let owners: HashMap<&str, u32> = told.collect();
+        let mut outermost: HashMap<u32, Vec<&str>> = HashMap::new();
+        for known in self.by_id.values() {
+            let Some(whose) = known.whose else { continue };
+            let parent = known.path.rsplit_once('/').and_then(|(parent, _)| owners.get(parent));
+            if parent != Some(&whose.number) {
+                outermost.entry(whose.number).or_default().push(&known.path);
+            }
+        }
+        outermost
     }
 
     fn claims(&self, compiled: &Compiled) -> Claims {

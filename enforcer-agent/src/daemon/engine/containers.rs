@@ -209,14 +209,8 @@ impl Engine {
 
     fn make(&mut self, change: Change) -> bool {
         match change {
-            Change::Remove(name) => {
-                self.in_place_behind(|compiled, numbers| compiled.remove_workload(&name, numbers))
-                    && self.remove(&name)
-            }
-            Change::Upsert(workload) => {
-                self.in_place_behind(|compiled, numbers| compiled.upsert_workload(&workload, numbers))
-                    && self.upsert(&workload)
-            }
+            Change::Remove(name) => self.remove(&name),
+            Change::Upsert(workload) => self.upsert(&workload),
         }
     }
 

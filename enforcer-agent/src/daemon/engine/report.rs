@@ -110,6 +110,7 @@ impl Engine {
 
     fn workloads(&self) -> Vec<WorkloadStatus> {
         let Some(live) = &self.live else { return Vec::new() };
+        let cgroups = self.cgroups.by_owner();
         let mut interfaces: BTreeMap<&str, Vec<InterfaceStatus>> = BTreeMap::new();
         for interface in self.interfaces.all() {
             if let Some(workload) = &interface.workload {
@@ -126,7 +127,9 @@ impl Engine {
             segment: plan.segment.clone(),
             addresses: plan.addresses.clone(),
             interfaces: interfaces.remove(plan.workload.as_str()).unwrap_or_default(),
-            cgroups: self.cgroups.of(Subject::hosted(plan.identity)).map(str::to_owned).collect(),
+            cgroups: cgroups
+                .get(&Subject::hosted(plan.identity))
+                .map_or_else(Vec::new, |paths| paths.iter().map(|path| (*path).to_owned()).collect()),
         });
         described.collect()
     }

@@ -82,15 +82,8 @@ impl Engine {
             Some(Difference::None) => true,
             // Whose labels change may be every container that it matches.
             Some(Difference::Upsert(workload)) if self.is_template(workload) => return false,
-            Some(Difference::Upsert(workload)) => {
-                self.is_sure(workload, old)
-                    && self.in_place_behind(|compiled, numbers| compiled.upsert_workload(workload, numbers))
-                    && self.upsert(workload)
-            }
-            Some(Difference::Remove(name)) => {
-                self.in_place_behind(|compiled, numbers| compiled.remove_workload(name, numbers))
-                    && self.remove(name)
-            }
+            Some(Difference::Upsert(workload)) => self.is_sure(workload, old) && self.upsert(workload),
+            Some(Difference::Remove(name)) => self.remove(name),
         };
         if !changed {
             return false;
@@ -141,7 +134,7 @@ impl Engine {
     }
 
     /// During a trial, makes a change in the set before as well; whether that was possible.
-    pub(super) fn in_place_behind(
+    fn in_place_behind(
         &mut self,
         change: impl FnOnce(&mut Compiled, &mut Numbers) -> Result<Option<Delta>, CompileError>,
     ) -> bool {
@@ -154,6 +147,9 @@ impl Engine {
     }
 
     pub(super) fn upsert(&mut self, workload: &Workload) -> bool {
+        if !self.in_place_behind(|compiled, numbers| compiled.upsert_workload(workload, numbers)) {
+            return false;
+        }
         let Some(live) = &mut self.live else { return false };
         let Ok(Some(delta)) = Arc::make_mut(&mut live.compiled).upsert_workload(workload, &mut self.numbers)
         else {
@@ -181,6 +177,9 @@ impl Engine {
     }
 
     pub(super) fn remove(&mut self, name: &str) -> bool {
+        if !self.in_place_behind(|compiled, numbers| compiled.remove_workload(name, numbers)) {
+            return false;
+        }
         let Some(live) = &mut self.live else { return false };
         let hosted = live.compiled.subject(name).map_or(Vec::new(), |plan| plan.hosted.clone());
         let Ok(Some(delta)) = Arc::make_mut(&mut live.compiled).remove_workload(name, &mut self.numbers)
