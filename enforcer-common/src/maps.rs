@@ -376,6 +376,36 @@ impl Quarantine {
     }
 }
 
+/// Ports at which the machine itself stays open to a block of addresses, whatever else is in force.
+#[repr(C)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Hash)]
+pub struct Failsafe {
+    /// Any of them may hold.
+    pub ranges: [FailsafeRange; Self::RANGES],
+}
+
+/// A range of ports.
+#[repr(C)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Hash)]
+pub struct FailsafeRange {
+    /// First `protocol << 16 | port`.
+    pub first: u32,
+    /// The last one.
+    pub last: u32,
+    /// Whose port it is: the machine's own where it is 1 (it is reached there), the other end's where it is 0.
+    pub ingress: u32,
+    /// Zero.
+    pub reserved: u32,
+}
+
+impl Failsafe {
+    /// How many ranges one block may have.
+    pub const RANGES: usize = 16;
+    /// Nothing is open.
+    pub const NONE: Self =
+        Self { ranges: [FailsafeRange { first: u32::MAX, last: 0, ingress: 0, reserved: 0 }; Self::RANGES] };
+}
+
 /// Counters of one rule, per CPU: packets it decided.
 #[repr(C)]
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -535,6 +565,8 @@ impl Quota {
 pub mod limits {
     /// Cgroups, both banks together.
     pub const CGROUPS: u32 = 131_072;
+    /// Blocks of failsafe paths per family.
+    pub const FAILSAFES: u32 = 1_024;
     /// Identities that are cut off, per bank.
     pub const QUARANTINES: u32 = 4_096;
     /// Addresses per family and bank.
@@ -578,6 +610,7 @@ const _: () = assert!(size_of::<Generation>() == 80);
 const _: () = assert!(size_of::<Subject>() == 48);
 const _: () = assert!(size_of::<CgroupKey>() == 8 && size_of::<Cgroup>() == 8);
 const _: () = assert!(size_of::<QuarantineKey>() == 8 && size_of::<Quarantine>() == 72);
+const _: () = assert!(size_of::<Failsafe>() == 256);
 const _: () = assert!(size_of::<RuleCounter>() == 32);
 const _: () =
     assert!(Tally::new(mode::ENFORCE, Direction::Ingress, crate::Word::Audited).0 == Tally::EACH - 1);
@@ -634,6 +667,7 @@ mod pod {
         Cgroup,
         QuarantineKey,
         Quarantine,
+        Failsafe,
         RuleCounter
     );
     pod!(EventCounter, Quota, Decision, Interval, PortSet, FlowEntry, FlowKey<1>, FlowKey<4>, FragmentEntry);

@@ -104,6 +104,8 @@ reasons! {
     Within = 35, "within", "within";
     /// The one path that a quarantine leaves: passed.
     Forensic = 36, "forensic", "forensic";
+    /// A failsafe path of the machine itself: passed.
+    Failsafe = 37, "failsafe", "failsafe";
 }
 
 impl Reason {

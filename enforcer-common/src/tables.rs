@@ -12,6 +12,10 @@ pub trait Tables: FamilyTables<1> + FamilyTables<4> {
     /// Where the time comes from.
     type Clock: Clock;
 
+    /// Whether whoever is judged here is known by its cgroup; `None` where either may be. Known before a packet comes: what can't be met here isn't
+    /// walked by the kernel's verifier.
+    const HOSTED: Option<bool>;
+
     /// Which generation is in force. Read once per packet, before anything else.
     fn control(&self) -> Control;
     /// What a bank says beside its tables.
@@ -71,6 +75,9 @@ pub trait FamilyTables<const N: usize> {
     fn resident(&self, bank: u32, key: &FlowKey<N>, opened: Direction) -> u32;
     /// The endpoint of the longest prefix that holds this address.
     fn prefix(&self, bank: u32, address: &Address<N>) -> Option<Endpoint>;
+    /// Whether a path of the machine itself stays open to this flow; `ways` has bit 0 for paths that are opened from here, bit 1 for those into it.
+    /// Asked at the machine's own hook only; see [`crate::judge::stays_open`].
+    fn stays_open(&self, key: &FlowKey<N>, ways: u8) -> bool;
     /// A fragmented datagram under way.
     fn fragment(&mut self, key: &FragmentKey<N>) -> Option<&mut FragmentEntry>;
     /// Remembers a datagram's first fragment; `false` where there is no room.

@@ -10,8 +10,9 @@ use aya_ebpf::maps::{Array, HashMap, LpmTrie, LruHashMap, PerCpuArray, RingBuf};
 use enforcer_common::flow::{FlowEntry, FlowKey, FragmentEntry, FragmentKey};
 use enforcer_common::judge::Scratch;
 use enforcer_common::maps::{
-    AddressKey, Cgroup, CgroupKey, Control, Endpoint, EventCounter, Generation, PairKey, PrefixData,
-    Quarantine, QuarantineKey, Quota, ReasonCounter, RuleCounter, Subject, SubjectKey, Tally, limits,
+    AddressKey, Cgroup, CgroupKey, Control, Endpoint, EventCounter, Failsafe, Generation, PairKey,
+    PrefixData, Quarantine, QuarantineKey, Quota, ReasonCounter, RuleCounter, Subject, SubjectKey, Tally,
+    limits,
 };
 use enforcer_common::{Decision, Interval, PortSet};
 
@@ -50,6 +51,13 @@ pub(crate) static PREFIXES4: LpmTrie<PrefixData<1>, Endpoint> =
 #[map]
 pub(crate) static PREFIXES6: LpmTrie<PrefixData<4>, Endpoint> =
     LpmTrie::with_max_entries(limits::PREFIXES, 0);
+
+#[map]
+pub(crate) static FAILSAFE4: LpmTrie<PrefixData<1>, Failsafe> =
+    LpmTrie::with_max_entries(limits::FAILSAFES, 0);
+#[map]
+pub(crate) static FAILSAFE6: LpmTrie<PrefixData<4>, Failsafe> =
+    LpmTrie::with_max_entries(limits::FAILSAFES, 0);
 
 #[map]
 pub(crate) static PAIRS: HashMap<PairKey, PortSet> =

@@ -10,10 +10,10 @@ use aya_ebpf::maps::lpm_trie::Key;
 use enforcer_common::address::Address;
 use enforcer_common::event::FlowEvent;
 use enforcer_common::flow::{FlowEntry, FlowKey, FragmentEntry, FragmentKey, Tier};
-use enforcer_common::judge::{in_force, port_decision};
+use enforcer_common::judge::{Ends, in_force, port_decision, stays_open};
 use enforcer_common::maps::{
-    AddressKey, Control, Direction, Endpoint, Generation, PairKey, Quarantine, QuarantineKey, Quota,
-    RuleCounter, Subject, SubjectKey, Tally, limits,
+    AddressKey, Control, Direction, Endpoint, Failsafe, Generation, PairKey, Quarantine, QuarantineKey,
+    Quota, RuleCounter, Subject, SubjectKey, Tally, limits,
 };
 use enforcer_common::tables::{Clock, FamilyTables, Tables};
 use enforcer_common::{Decision, Interval, Outcome, PortSet, Word};
@@ -68,6 +68,39 @@ pub extern "C" fn enforcer_port_decision(bank: u32, first: u32, len: u32, key: u
     port_decision(bank & 1, PortSet { first, len }, key, &tables)
 }
 
+/// Whether a path of the machine itself stays open: the other end's address, both ports, `protocol << 8 | ways`. A global function, as above.
+#[inline(never)]
+#[unsafe(no_mangle)]
+pub extern "C" fn enforcer_stays_open4(address: u32, ports: u32, how: u32) -> u32 {
+    let data = AddressKey { bank: 0, address: [address] };
+    open_to(FAILSAFE4.get(&Key::new(64, data)), ports, how)
+}
+
+/// The same of an IPv6 address, in halves.
+#[inline(never)]
+#[unsafe(no_mangle)]
+pub extern "C" fn enforcer_stays_open6(first: u64, second: u64, ports: u32, how: u32) -> u32 {
+    let address = [(first >> 32) as u32, first as u32, (second >> 32) as u32, second as u32];
+    let data = AddressKey { bank: 0, address };
+    open_to(FAILSAFE6.get(&Key::new(160, data)), ports, how)
+}
+
+#[inline(always)]
+fn open_to(paths: Option<&Failsafe>, ports: u32, how: u32) -> u32 {
+    let ends = Ends { local: (ports >> 16) as u16, remote: ports as u16, protocol: (how >> 8) as u8 };
+    paths.is_some_and(|paths| stays_open(paths, ends, how as u8)) as u32
+}
+
+#[inline(always)]
+fn ask4([address]: Address<1>, ports: u32, how: u32) -> u32 {
+    enforcer_stays_open4(address, ports, how)
+}
+
+#[inline(always)]
+fn ask6([a, b, c, d]: Address<4>, ports: u32, how: u32) -> u32 {
+    enforcer_stays_open6((a as u64) << 32 | b as u64, (c as u64) << 32 | d as u64, ports, how)
+}
+
 /// The kernel's clocks.
 #[derive(Clone, Copy)]
 pub(crate) struct KernelClock;
@@ -88,6 +121,8 @@ impl Clock for KernelClock {
 
 impl<const HOOK: u8> Tables for Kernel<HOOK> {
     type Clock = KernelClock;
+
+    const HOSTED: Option<bool> = Some(HOOK != hook::DEVICE);
 
     #[inline(always)]
     fn control(&self) -> Control {
@@ -220,7 +255,7 @@ fn tally_up<const HOOK: u8>(counter: Option<*mut RuleCounter>, outcome: &Outcome
 }
 
 macro_rules! family_tables {
-    ($words:literal, $flows:ident, $embryonic:ident, $addresses:ident, $prefixes:ident, $fragments:ident, $resident:ident) => {
+    ($words:literal, $flows:ident, $embryonic:ident, $addresses:ident, $prefixes:ident, $fragments:ident, $resident:ident, $stays_open:ident) => {
         impl<const HOOK: u8> FamilyTables<$words> for Kernel<HOOK> {
             #[inline(always)]
             fn flow(&mut self, tier: Tier, key: &FlowKey<$words>) -> Option<&mut FlowEntry> {
@@ -284,6 +319,17 @@ macro_rules! family_tables {
             }
 
             #[inline(always)]
+            fn stays_open(&self, key: &FlowKey<$words>, ways: u8) -> bool {
+                // No device is the machine itself.
+                if HOOK == hook::DEVICE {
+                    return false;
+                }
+                let Ends { local, remote, protocol } = Ends::of(key);
+                let ports = (local as u32) << 16 | remote as u32;
+                $stays_open(key.remote, ports, (protocol as u32) << 8 | ways as u32) != 0
+            }
+
+            #[inline(always)]
             fn fragment(&mut self, key: &FragmentKey<$words>) -> Option<&mut FragmentEntry> {
                 // SAFETY: as in `flow`.
                 $fragments.get_ptr_mut(key).map(|entry| unsafe { &mut *entry })
@@ -302,5 +348,5 @@ macro_rules! family_tables {
     };
 }
 
-family_tables!(1, FLOWS4, EMBRYONIC4, ADDRESSES4, PREFIXES4, FRAGMENTS4, of_flow4);
-family_tables!(4, FLOWS6, EMBRYONIC6, ADDRESSES6, PREFIXES6, FRAGMENTS6, of_flow6);
+family_tables!(1, FLOWS4, EMBRYONIC4, ADDRESSES4, PREFIXES4, FRAGMENTS4, of_flow4, ask4);
+family_tables!(4, FLOWS6, EMBRYONIC6, ADDRESSES6, PREFIXES6, FRAGMENTS6, of_flow6, ask6);

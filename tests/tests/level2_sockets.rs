@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use enforcer_agent::datapath::Datapath;
 use enforcer_agent::kernel::Kernel;
-use enforcer_common::maps::{Cgroup, Direction, Subject};
+use enforcer_common::maps::{Cgroup, Direction, Failsafe, FailsafeRange, Subject};
 use enforcer_common::packet::Frame;
 use enforcer_common::packet::flags::{ACK, FIN, RST, SYN};
 use enforcer_common::{Hook, judge};
@@ -15,6 +15,7 @@ use enforcer_policy::memory::frame::{icmp, ip, ports, tcp};
 use enforcer_policy::model::SegmentMode;
 use enforcer_policy::source::Source;
 use enforcer_tests::{own_cgroup, world};
+use ipnet::IpNet;
 use jiff::Timestamp;
 
 const SET: &str = r#"
@@ -114,8 +115,31 @@ fn packets() -> Vec<(String, Vec<u8>)> {
     packets
 }
 
+/// Paths that stay open at the machine itself, the inner block with what the outer one has.
+fn paths() -> Vec<(IpNet, Failsafe)> {
+    let range = |protocol: u32, ports: [u32; 2], ingress| FailsafeRange {
+        first: protocol << 16 | ports[0],
+        last: protocol << 16 | ports[1],
+        ingress,
+        reserved: 0,
+    };
+    let open = |ranges: &[FailsafeRange]| {
+        let mut open = Failsafe::NONE;
+        open.ranges[..ranges.len()].copy_from_slice(ranges);
+        open
+    };
+    let ranges = [range(6, [22, 22], 1), range(6, [443, 443], 0), range(17, [50, 60], 0)];
+    let block = |text: &str| text.parse::<IpNet>().unwrap();
+    vec![
+        (block("10.9.0.0/16"), open(&ranges[..1])),
+        (block("10.9.0.0/29"), open(&ranges)),
+        (block("fd09::/64"), open(&ranges)),
+        (block("127.0.0.0/8"), open(&ranges[..1])),
+    ]
+}
+
 /// `number` has every socket of this process; both homes judge every packet both ways.
-fn agree(kernel: &mut Kernel, compiled: &Compiled, number: u32) -> [u32; 2] {
+fn agree(kernel: &mut Kernel, compiled: &Compiled, number: u32, paths: &[(IpNet, Failsafe)]) -> [u32; 2] {
     let subjects: Vec<(u32, Subject)> = compiled
         .subjects
         .iter()
@@ -127,6 +151,8 @@ fn agree(kernel: &mut Kernel, compiled: &Compiled, number: u32) -> [u32; 2] {
     kernel.install_whole(&compiled.image, &subjects, &[(own_cgroup().unwrap(), whose)]).unwrap();
     let mut memory = MemoryTables::new(&compiled.image);
     memory.switch(&compiled.image, &subjects);
+    memory.keep_open(paths);
+    kernel.set_failsafe(paths).unwrap();
     memory.be_quiet();
     let runners =
         [Direction::Egress, Direction::Ingress].map(|way| (way, kernel.socket_runner(way).unwrap()));
@@ -152,23 +178,32 @@ fn agree(kernel: &mut Kernel, compiled: &Compiled, number: u32) -> [u32; 2] {
     counts
 }
 
-#[test]
-fn sockets_are_judged_as_memory_does() {
+/// What each of these has denied and let pass.
+fn judged(of: impl Fn(&Compiled) -> Vec<u32> + Sync, paths: &[(IpNet, Failsafe)]) -> Vec<[u32; 2]> {
     let world = world!();
     world.host().enter(|| {
         let mut kernel = Kernel::open(&world.kernel_config()).unwrap();
         assert!(kernel.judges_sockets(), "this kernel takes programs for sockets");
         let compiled = set();
+        of(&compiled).into_iter().map(|number| agree(&mut kernel, &compiled, number, paths)).collect()
+    })
+}
+
+#[test]
+fn sockets_are_judged_as_memory_does() {
+    let service = |compiled: &Compiled| {
         let own = compiled.subject("own").unwrap();
         assert!(own.hosted.len() > 2, "rules tell the machine's addresses apart: {:?}", own.hosted.len());
-        let others = [Subject::hosted(compiled.host.identity), Subject::UNKNOWN];
-        let mut seen = Vec::new();
-        for number in [Subject::hosted(own.identity)].into_iter().chain(others) {
-            seen.push(agree(&mut kernel, &compiled, number));
-        }
-        let [own, host, unknown] = seen[..] else { panic!("{seen:?}") };
-        assert!(own[0] > 1_000 && own[1] > 20, "{own:?}");
-        assert!(host[0] > 1_000 && host[1] > 20, "{host:?}");
-        assert_eq!(unknown[1], 0, "nobody knows it");
-    });
+        Subject::hosted(own.identity)
+    };
+    let machine = |compiled: &Compiled| Subject::hosted(compiled.host.identity);
+    let seen = judged(|compiled| vec![service(compiled), machine(compiled), Subject::UNKNOWN], &[]);
+    let [own, host, unknown] = seen[..] else { panic!("{seen:?}") };
+    assert!(own[0] > 1_000 && own[1] > 20, "{own:?}");
+    assert!(host[0] > 1_000 && host[1] > 20, "{host:?}");
+    assert_eq!(unknown[1], 0, "nobody knows it");
+    // What stays open at the machine itself is nobody else's.
+    let seen = judged(|compiled| vec![service(compiled), machine(compiled)], &paths());
+    assert_eq!(seen[0], own);
+    assert!(seen[1][1] > host[1] + 20, "{seen:?} beside {host:?}");
 }

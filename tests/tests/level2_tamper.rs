@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use enforcer_agent::datapath::{Damage, Datapath, Fault, Place};
 use enforcer_agent::kernel::Kernel;
-use enforcer_common::maps::{Control, Direction};
+use enforcer_common::maps::{Control, Direction, Failsafe, FailsafeRange};
 use enforcer_policy::compile::Delta;
 use enforcer_tests::etherparse::PacketBuilder;
 use enforcer_tests::foreign::Object;
@@ -212,6 +212,31 @@ fn e104_what_is_planted_in_the_other_bank_never_comes_into_force() {
     assert_eq!(faults.len(), 1, "{faults:?}");
     assert!(!scene.passes(STRANGER, 1) && scene.passes(PEER, 1));
     assert!(addresses.read(&planted, 16).is_err(), "it is gone");
+}
+
+#[test]
+fn e104_failsafe_paths_that_others_open_or_close_are_put_right() {
+    let mut scene = Scene::new(world!());
+    let mut open = Failsafe::NONE;
+    open.ranges[0] = FailsafeRange { first: 6 << 16 | 22, last: 6 << 16 | 22, ingress: 1, reserved: 0 };
+    scene.kernel.set_failsafe(&[("192.0.2.0/24".parse().unwrap(), open)]).unwrap();
+    assert_eq!(scene.faults(), [], "that was our own hand");
+    let paths = scene.map("FAILSAFE4");
+    let block = |length: u32, network: [u8; 4]| {
+        [32 + length, 0].map(u32::to_ne_bytes).concat().into_iter().chain(network).collect::<Vec<u8>>()
+    };
+    let (kept, planted) = (block(24, [192, 0, 2, 0]), block(0, [0; 4]));
+    let value = paths.read(&kept, size_of::<Failsafe>()).unwrap();
+    paths.write(&planted, &value).unwrap();
+    scene.mends("a path for everybody", Damage::TableChanged, &[("FAILSAFE4", 1)]);
+    assert!(paths.read(&planted, value.len()).is_err(), "it is gone");
+    paths.delete(&kept).unwrap();
+    scene.mends("a path that is gone", Damage::TableChanged, &[("FAILSAFE4", 1)]);
+    let mut wider = value.clone();
+    wider[0] = 0;
+    paths.write(&kept, &wider).unwrap();
+    scene.mends("another port", Damage::TableChanged, &[("FAILSAFE4", 1)]);
+    assert_eq!(paths.read(&kept, value.len()).unwrap(), value);
 }
 
 #[test]

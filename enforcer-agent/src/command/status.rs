@@ -71,6 +71,9 @@ fn show(status: &Status, out: &mut Printer) -> anyhow::Result<()> {
             seconds(&trial.since)
         ))?;
     }
+    for path in &status.failsafe {
+        out.line(format_args!("failsafe at the host: {}", shown(path)))?;
+    }
     let mut cut_off = table(&["QUARANTINED", "SINCE", "UNTIL", "EXCEPT", "BY", "WHY"]);
     for one in &status.quarantines {
         cut_off.add_row([

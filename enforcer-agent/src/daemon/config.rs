@@ -4,7 +4,7 @@ use crate::files;
 use crate::protocol::Finding;
 use crate::sources::Sources;
 use enforcer_policy::check;
-use enforcer_policy::model::{AgentConfig, Records, SegmentMode};
+use enforcer_policy::model::{AgentConfig, Failsafe, Records, SegmentMode};
 use jiff::Timestamp;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -41,6 +41,8 @@ pub struct Settings {
     pub metrics: Option<SocketAddr>,
     /// Where records are written.
     pub records: Records,
+    /// Paths of the machine itself that stay open.
+    pub failsafe: Vec<Failsafe>,
     /// Settings that this build doesn't act on.
     pub idle: Vec<String>,
 }
@@ -83,6 +85,7 @@ impl Default for Settings {
             identity_labels: ["app", "env", "role", "loc"].map(str::to_owned).to_vec(),
             metrics: None,
             records: Records::default(),
+            failsafe: Vec::new(),
             idle: Vec::new(),
         }
     }
@@ -127,7 +130,6 @@ impl Settings {
                 self.idle.push(format!("`{what}` is not yet enforced on this build"));
             }
         };
-        idle(config.failsafe.is_some_and(|entries| !entries.is_empty()), "failsafe");
         idle(config.sources.others.contains_key("kubernetes"), "sources.kubernetes");
         idle(config.sources.others.contains_key("etcd"), "sources.etcd");
         self.sources.merge(config.sources);
@@ -135,6 +137,7 @@ impl Settings {
         put(&mut self.policies, config.policies);
         put(&mut self.cgroup_root, config.cgroup_root);
         put(&mut self.default_mode, config.default_mode);
+        put(&mut self.failsafe, config.failsafe);
         put(&mut self.socket, config.socket);
         if config.socket_group.is_some() {
             self.socket_group = config.socket_group;

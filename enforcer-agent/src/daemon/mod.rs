@@ -12,6 +12,7 @@ mod cuts;
 mod devices;
 pub mod engine;
 pub mod events;
+mod failsafe;
 mod lock;
 mod names;
 mod notify;
@@ -68,6 +69,7 @@ fn serve(
     if let Err(error) = datapath.events(Box::new(move |events| taker.take(events))) {
         warn!(%error, "no verdicts can be observed");
     }
+    datapath.set_failsafe(&failsafe::rows(&settings.failsafe)?)?;
     let group = control::group(settings.socket_group.as_deref()).unwrap_or_else(|error| {
         warn!(error = format!("{error:#}"), "only root may use the control socket");
         settings.idle.push(format!("{error:#}: only root may use the control socket"));

@@ -7,6 +7,7 @@ use super::config::Settings;
 use super::devices::Devices;
 use super::engine::Engine;
 use super::events::Feed;
+use super::failsafe;
 use super::lock::Lock;
 use super::names::Names;
 use super::state::StateDir;
@@ -39,10 +40,11 @@ pub fn run(settings: Settings) -> Result<Restored> {
     let _lock = Lock::take(&settings.state)?;
     let Some(good) = state.last_good()? else { return Ok(Restored::Nothing) };
     let kernel = KernelConfig { bpffs: settings.bpffs.clone(), ..KernelConfig::default() };
-    let datapath = Kernel::open(&kernel)?;
+    let mut datapath = Kernel::open(&kernel)?;
     if let Some(epoch) = datapath.current() {
         return Ok(Restored::Already(epoch));
     }
+    datapath.set_failsafe(&failsafe::rows(&settings.failsafe)?)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.context("could not start a runtime")?;
     let (devices, found) = runtime.block_on(Devices::open())?;

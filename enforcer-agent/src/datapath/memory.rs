@@ -3,10 +3,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
-use enforcer_common::maps::{Cgroup, EventCounter, ReasonCounter, RuleCounter, Subject, Tally};
+use enforcer_common::maps::{Cgroup, EventCounter, Failsafe, ReasonCounter, RuleCounter, Subject, Tally};
 use enforcer_policy::compile::{Delta, Image};
+use ipnet::IpNet;
 
-use super::{Attachment, Datapath, DatapathError, Epoch, Hook, Inspection, Sink, Sweep, Usage};
+use super::{
+    Attachment, Datapath, DatapathError, Epoch, Hook, Inspection, OpenConnection, Sink, Sweep, Usage,
+};
 
 /// The double. Fields are public so that a test can look, and play the kernel's part.
 #[derive(Debug)]
@@ -25,6 +28,10 @@ pub struct Memory {
     pub sockets: Option<PathBuf>,
     /// During a trial: until when, and what comes in force again.
     pub trial: Option<(u64, Image, BTreeMap<u32, Subject>)>,
+    /// Connections that were taken up.
+    pub taken_up: Vec<OpenConnection>,
+    /// Paths of the machine itself that stay open.
+    pub failsafe: Vec<(IpNet, Failsafe)>,
     /// Hooked devices.
     pub attached: BTreeSet<u32>,
     /// What [`Datapath::rule_counters`] answers.
@@ -49,6 +56,8 @@ impl Default for Memory {
             cgroups: BTreeMap::new(),
             sockets: None,
             trial: None,
+            taken_up: Vec::new(),
+            failsafe: Vec::new(),
             attached: BTreeSet::new(),
             rules: Vec::new(),
             verdicts: vec![ReasonCounter::default(); Tally::COUNT as usize],
@@ -104,6 +113,16 @@ impl Datapath for Memory {
             (self.image, self.subjects) = (image, subjects);
         }
         Ok(self.next_epoch())
+    }
+
+    fn take_up(&mut self, connections: &[OpenConnection]) -> Result<usize, DatapathError> {
+        self.taken_up.extend(connections);
+        Ok(connections.len())
+    }
+
+    fn set_failsafe(&mut self, blocks: &[(IpNet, Failsafe)]) -> Result<(), DatapathError> {
+        self.failsafe = blocks.to_vec();
+        Ok(())
     }
 
     fn is_on_trial(&self) -> bool {

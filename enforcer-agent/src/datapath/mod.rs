@@ -10,8 +10,10 @@ pub use inspection::{Damage, Fault, Inspection, Place, Unreachable};
 
 use enforcer_common::Reason;
 use enforcer_common::event::FlowEvent;
-use enforcer_common::maps::{Cgroup, EventCounter, ReasonCounter, RuleCounter, Subject};
+use enforcer_common::maps::{Cgroup, Direction, EventCounter, Failsafe, ReasonCounter, RuleCounter, Subject};
 use enforcer_policy::compile::{Delta, Image};
+use ipnet::IpNet;
+use std::net::SocketAddr;
 use std::path::Path;
 
 /// Counts changes of what is enforced; 0 is never the epoch of anything.
@@ -69,6 +71,21 @@ pub struct Usage {
 /// Takes records of verdicts, some at a time.
 pub type Sink = Box<dyn FnMut(&[FlowEvent]) + Send>;
 
+/// A TCP connection at a socket of this machine.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct OpenConnection {
+    /// Whose it is: [`Subject::hosted`].
+    pub subject: u32,
+    /// The end at that socket.
+    pub local: SocketAddr,
+    /// The other end, of the same family.
+    pub remote: SocketAddr,
+    /// Which way it was opened.
+    pub opened: Direction,
+    /// Who has the other end, where that is a socket of this machine's as well; else 0.
+    pub resident: u32,
+}
+
 /// The packet path. Every method returns when the change is in force; none waits for packets. Calls take
 /// from microseconds to 100 ms, so they belong on a thread that may block.
 pub trait Datapath: Send {
@@ -114,6 +131,13 @@ pub trait Datapath: Send {
 
     /// Ends a trial: the generation on trial is in force for good, or the one before it.
     fn end_trial(&mut self, confirmed: bool) -> Result<Epoch, DatapathError>;
+
+    /// Takes up connections that were open before anybody looked, where they aren't tracked: each is judged at its next packet, as the flow that it is.
+    /// How many were taken up.
+    fn take_up(&mut self, connections: &[OpenConnection]) -> Result<usize, DatapathError>;
+
+    /// Says which paths of the machine itself stay open, and no others, by block.
+    fn set_failsafe(&mut self, blocks: &[(IpNet, Failsafe)]) -> Result<(), DatapathError>;
 
     /// Whether a generation is on trial, or was when its time passed.
     fn is_on_trial(&self) -> bool;

@@ -1,17 +1,21 @@
 //! The flow tables as userspace sees them: forgetting what is over, and showing what is there.
 
 use std::collections::HashMap;
+use std::io;
+use std::net::IpAddr;
 use std::time::Duration;
 
 use aya::Pod;
 use aya::maps::{HashMap as Table, MapData, MapError};
+use enforcer_common::address::{self, Address};
 use enforcer_common::flow::{FlowEntry, FlowKey, Tier, ticks};
 use enforcer_common::maps::{AddressKey, Quota};
+use enforcer_common::{Cause, Reason, Word};
 use rustix::time::{ClockId, clock_gettime};
 
 use super::batch::{clear, dump};
 use super::tables::{Family, Tables};
-use crate::datapath::{DatapathError, Sweep};
+use crate::datapath::{DatapathError, OpenConnection, Sweep};
 
 /// The clock that entries are stamped with.
 fn now() -> u32 {
@@ -99,6 +103,71 @@ where
     }
     sweep.removed += still.len() as u64;
     clear(table, &still)
+}
+
+/// Remembers connections that aren't tracked, under an epoch that is never in force: the next packet of each asks the rules.
+pub(super) fn take_up(tables: &mut Tables, connections: &[OpenConnection]) -> Result<usize, DatapathError> {
+    let mut taken = 0;
+    for one in connections {
+        let new = match (one.local.ip(), one.remote.ip()) {
+            (IpAddr::V4(local), IpAddr::V4(remote)) => {
+                let ends = [address::v4(local.octets()), address::v4(remote.octets())];
+                remember(&mut tables.v4, one, ends)
+            }
+            (IpAddr::V6(local), IpAddr::V6(remote)) => {
+                let ends = [address::v6(local.octets()), address::v6(remote.octets())];
+                remember(&mut tables.v6, one, ends)
+            }
+            _ => Ok(false),
+        };
+        taken += usize::from(new.map_err(|error| {
+            DatapathError::caused("cannot take up connections that were open before", error)
+        })?);
+    }
+    Ok(taken)
+}
+
+/// Whether it wasn't tracked.
+fn remember<const N: usize>(
+    family: &mut Family<N>,
+    connection: &OpenConnection,
+    [local, remote]: [Address<N>; 2],
+) -> Result<bool, MapError>
+where
+    AddressKey<N>: Pod,
+    FlowKey<N>: Pod,
+{
+    const TCP: u8 = 6;
+    /// `BPF_NOEXIST` of linux/bpf.h.
+    const NEW: u64 = 1;
+    let (local_port, remote_port) = (connection.local.port().to_be(), connection.remote.port().to_be());
+    let subject = connection.subject;
+    let key = FlowKey { subject, local, remote, local_port, remote_port, protocol: TCP, reserved: [0; 3] };
+    if family.embryonic.get(&key, 0).is_ok() {
+        return Ok(false);
+    }
+    let entry = FlowEntry {
+        epoch: 0,
+        cause: Cause::reason(Reason::State).0,
+        deadline: u64::MAX,
+        seen: now(),
+        state: FlowEntry::REPLIED,
+        verdict: Word::Allowed as u8 | FlowEntry::PASSES,
+        opened: connection.opened as u8,
+        reserved: 0,
+        packets_out: 0,
+        bytes_out: 0,
+        packets_in: 0,
+        bytes_in: 0,
+        resident: connection.resident,
+        padding: 0,
+    };
+    match family.flows.insert(key, entry, NEW) {
+        Err(MapError::SyscallError(error)) if error.io_error.kind() == io::ErrorKind::AlreadyExists => {
+            Ok(false)
+        }
+        inserted => inserted.map(|()| true),
+    }
 }
 
 /// All tracked flows of a family, unanswered ones last.

@@ -11,6 +11,7 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tracing::warn;
 
 use super::config::KernelConfig;
+use super::failsafe::Paths;
 use super::guard::Guard;
 use super::guard::hooks::Hooks;
 use super::guard::left::Found;
@@ -82,7 +83,18 @@ pub(super) fn open(config: &KernelConfig) -> Result<Kernel, DatapathError> {
             "the last daemon was stopped while it changed the tables in place: part of that change is in force until the next generation"
         );
     }
-    Ok(Kernel { pins, programs, tables, banks, guard, shares: None, ring: Some(ring), tcx, behind })
+    Ok(Kernel {
+        pins,
+        programs,
+        tables,
+        banks,
+        guard,
+        shares: None,
+        failsafe: Paths::new(),
+        ring: Some(ring),
+        tcx,
+        behind,
+    })
 }
 
 /// Not to know what was changed while no daemon ran is no reason not to run.

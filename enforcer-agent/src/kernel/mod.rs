@@ -15,6 +15,7 @@ mod counters;
 #[cfg(feature = "kernel-log")]
 mod debug_lines;
 mod events;
+mod failsafe;
 mod flows;
 mod guard;
 mod install;
@@ -40,11 +41,14 @@ use std::time::Duration;
 
 use aya::maps::{MapData, RingBuf};
 use enforcer_common::flow::{FlowEntry, FlowKey, Tier};
-use enforcer_common::maps::{Cgroup, Direction, EventCounter, ReasonCounter, RuleCounter, Subject};
+use enforcer_common::maps::{Cgroup, Direction, EventCounter, Failsafe, ReasonCounter, RuleCounter, Subject};
 use enforcer_policy::compile::{Delta, Image};
+use ipnet::IpNet;
 use tracing::error;
 
-use crate::datapath::{Attachment, Datapath, DatapathError, Epoch, Inspection, Sink, Sweep, Usage};
+use crate::datapath::{
+    Attachment, Datapath, DatapathError, Epoch, Inspection, OpenConnection, Sink, Sweep, Usage,
+};
 
 pub use bpffs::on_bpffs;
 pub use config::KernelConfig;
@@ -62,6 +66,7 @@ pub struct Kernel {
     banks: install::Banks,
     shares: Option<flows::Shares>,
     guard: guard::Guard,
+    failsafe: failsafe::Paths,
     ring: Option<RingBuf<MapData>>,
     tcx: bool,
     /// The hooks of this layout run earlier programs still, until there is a generation for these.
@@ -215,6 +220,16 @@ impl Datapath for Kernel {
         let ended = self.tables.control.end_trial(bank);
         self.guard.contents.written(&self.tables, true);
         ended
+    }
+
+    fn take_up(&mut self, connections: &[OpenConnection]) -> Result<usize, DatapathError> {
+        flows::take_up(&mut self.tables, connections)
+    }
+
+    fn set_failsafe(&mut self, blocks: &[(IpNet, Failsafe)]) -> Result<(), DatapathError> {
+        self.failsafe.set(&mut self.tables, blocks)?;
+        self.guard.contents.written(&self.tables, false);
+        Ok(())
     }
 
     fn is_on_trial(&self) -> bool {

@@ -5,8 +5,8 @@ use aya::Pod;
 use aya::maps::{Array, HashMap, LpmTrie, Map, MapData, PerCpuArray};
 use enforcer_common::flow::{FlowEntry, FlowKey};
 use enforcer_common::maps::{
-    AddressKey, Cgroup, CgroupKey, Control, Endpoint, EventCounter, Generation, PairKey, PrefixData,
-    Quarantine, QuarantineKey, ReasonCounter, RuleCounter, Subject, SubjectKey,
+    AddressKey, Cgroup, CgroupKey, Control, Endpoint, EventCounter, Failsafe, Generation, PairKey,
+    PrefixData, Quarantine, QuarantineKey, ReasonCounter, RuleCounter, Subject, SubjectKey,
 };
 use enforcer_common::{Decision, Interval, PortSet};
 
@@ -21,6 +21,7 @@ where
 {
     pub(super) addresses: HashMap<MapData, AddressKey<N>, Endpoint>,
     pub(super) prefixes: LpmTrie<MapData, PrefixData<N>, Endpoint>,
+    pub(super) failsafe: LpmTrie<MapData, PrefixData<N>, Failsafe>,
     pub(super) flows: HashMap<MapData, FlowKey<N>, FlowEntry>,
     pub(super) embryonic: HashMap<MapData, FlowKey<N>, FlowEntry>,
 }
@@ -62,12 +63,14 @@ impl Tables {
             v4: Family {
                 addresses: take(ebpf, "ADDRESSES4")?,
                 prefixes: take(ebpf, "PREFIXES4")?,
+                failsafe: take(ebpf, "FAILSAFE4")?,
                 flows: take(ebpf, "FLOWS4")?,
                 embryonic: take(ebpf, "EMBRYONIC4")?,
             },
             v6: Family {
                 addresses: take(ebpf, "ADDRESSES6")?,
                 prefixes: take(ebpf, "PREFIXES6")?,
+                failsafe: take(ebpf, "FAILSAFE6")?,
                 flows: take(ebpf, "FLOWS6")?,
                 embryonic: take(ebpf, "EMBRYONIC6")?,
             },

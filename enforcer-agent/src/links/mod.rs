@@ -6,6 +6,7 @@
 //! Architecture Invariant: nothing outside this module knows a netlink crate.
 
 mod ask;
+mod connections;
 mod filters;
 mod list;
 mod message;
@@ -22,6 +23,7 @@ use std::net::IpAddr;
 
 use tokio::sync::mpsc;
 
+pub use connections::{Connection, connections};
 pub use filters::{Filter, Filters};
 pub use list::devices;
 pub use namespaces::{addresses_in, devices_into};

@@ -66,6 +66,9 @@ pub struct Status {
     /// Workloads that are cut off.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub quarantines: Vec<QuarantineStatus>,
+    /// Paths of the machine itself that stay open whatever else is in force.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub failsafe: Vec<String>,
     /// The applied set that waits for its confirmation.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub trial: Option<TrialStatus>,

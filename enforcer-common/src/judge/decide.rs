@@ -2,7 +2,7 @@
 
 use super::flow::Why;
 use super::silence::silence;
-use super::{Context, Sight, apply_mode, quarantine, settle};
+use super::{Context, Sight, apply_mode, failsafe, quarantine, settle};
 use crate::Reason;
 use crate::address::{Address, is_loopback, is_martian, is_multicast};
 use crate::answer::{Answer, Decision, PortSet};
@@ -29,6 +29,11 @@ pub(super) fn decide<'a, const N: usize, T: Tables + FamilyTables<N>>(
     sight: &'a mut Sight<N>,
     tables: &T,
 ) -> &'a mut Sight<N> {
+    if failsafe::allows(context, sight, tables) {
+        let outcome = Outcome::pass(Reason::Failsafe);
+        sight.decided = Decided { outcome, deadline: u64::MAX, peer: 0, resident: 0 };
+        return settle(sight);
+    }
     sight.within = false;
     sight.decided.resident = 0;
     let refused = endpoints(context, sight, tables).err();
@@ -61,7 +66,7 @@ fn endpoints<const N: usize, T: Tables + FamilyTables<N>>(
     let sight = settle(sight);
     let remote = &sight.target().remote;
     let to_group = is_multicast(remote);
-    if never_on_wire(context, remote) || to_group && sight.ask.opened == Direction::Ingress {
+    if never_on_wire::<N, T>(context, remote) || to_group && sight.ask.opened == Direction::Ingress {
         return Err(Reason::Martian);
     }
     let peer = endpoint(context.control.bank(), remote, tables);
@@ -99,8 +104,8 @@ fn resident<const N: usize, T: Tables + FamilyTables<N>>(
 
 /// Whether no packet of the subject may have this address. Only what stays inside the machine has loopback's.
 #[inline(always)]
-fn never_on_wire<const N: usize>(context: &Context, address: &Address<N>) -> bool {
-    is_martian(address) && !(context.hosted() && is_loopback(address))
+fn never_on_wire<const N: usize, T: Tables>(context: &Context, address: &Address<N>) -> bool {
+    is_martian(address) && !(context.hosted::<T>() && is_loopback(address))
 }
 
 /// Somebody known by its cgroup, at the machine's addresses of a place. Whom the tables don't know is nobody to the rules.
@@ -156,7 +161,7 @@ fn own<const N: usize, T: Tables + FamilyTables<N>>(
     direction: Direction,
     tables: &T,
 ) -> Result<Endpoint, Reason> {
-    if never_on_wire(context, local) {
+    if never_on_wire::<N, T>(context, local) {
         return Err(Reason::Martian);
     }
     if is_multicast(local) {
@@ -301,7 +306,7 @@ fn search<T: Tables>(bank: u32, set: PortSet, key: u32, tables: &T) -> u32 {
 /// All ones where `a < b`, else zero; for numbers below 2^63. The difference is hidden from the compiler, which would make a
 /// branch of it again.
 #[inline(always)]
-fn below(a: u64, b: u64) -> u64 {
+pub(super) fn below(a: u64, b: u64) -> u64 {
     (core::hint::black_box(a.wrapping_sub(b)) as i64 >> 63) as u64
 }
 

@@ -1,7 +1,7 @@
 //! The flow table: a packet of a flow that is known, and the packet that opens one.
 
 use super::decide::Decided;
-use super::{Context, Ruling, Sight, apply_mode, past, quota, standing};
+use super::{Context, Ruling, Sight, apply_mode, failsafe, past, quota, standing};
 use crate::Reason;
 use crate::address::is_multicast;
 use crate::event::FlowEvent;
@@ -9,7 +9,7 @@ use crate::flow::{FlowEntry, FlowKey, Tier, ticks};
 use crate::maps::Direction;
 use crate::parse::{IcmpKind, flags, protocol};
 use crate::tables::{Clock, FamilyTables, Tables};
-use crate::verdict::Outcome;
+use crate::verdict::{Cause, Outcome};
 
 /// How far a packet got without the rules.
 pub(super) enum Step {
@@ -97,18 +97,21 @@ pub(super) fn flow<const N: usize, T: Tables + FamilyTables<N>>(
         }
         let answer = transport.icmp == IcmpKind::Answer;
         // The kernel answers for the machine what no socket of it has received: it may tell whoever may ask.
-        if context.is_host()
+        if context.is_host::<T>()
             && context.hook.direction == Direction::Egress
             && (answer || tcp && transport.flags & flags::RST != 0)
         {
             return Ok(Step::Ask(Ask::message(Direction::Ingress, Reason::State)));
+        }
+        if tcp && failsafe::carries(context, key, tables) {
+            return Ok(Step::Done(Ruling::quiet(Outcome::pass(Reason::Failsafe))));
         }
         if tcp || answer {
             return Err(Reason::State);
         }
     }
     let opened = context.hook.direction;
-    if opened == Direction::Egress && !context.hosted() && serves_dhcp(key) {
+    if opened == Direction::Egress && !context.hosted::<T>() && serves_dhcp(key) {
         return Err(Reason::RogueServer);
     }
     Ok(Step::Ask(Ask { opened, ..Ask::OPEN }))
@@ -277,7 +280,9 @@ fn open<const N: usize, T: Tables + FamilyTables<N>>(
     {
         return Ok(Ruling::quiet(decided.outcome));
     }
-    quota::open_flow(context, now, tables)?;
+    if decided.outcome.cause.0 != Cause::reason(Reason::Failsafe).0 {
+        quota::open_flow(context, now, tables)?;
+    }
     let (out, bytes) = if direction == Direction::Egress { (1, context.len as u64) } else { (0, 0) };
     let entry = FlowEntry {
         epoch: context.control.epoch(),

@@ -11,6 +11,7 @@
 
 mod arp;
 mod decide;
+mod failsafe;
 mod flow;
 mod fragment;
 mod neighbour;
@@ -39,6 +40,8 @@ use crate::verdict::{Cause, Outcome, Word};
 use decide::Decided;
 use flow::{Ask, Step};
 
+pub use failsafe::{Ends, stays_open};
+
 /// Where a packet is judged.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Hook {
@@ -64,14 +67,14 @@ struct Context {
 impl Context {
     /// Whether the subject is known by its cgroup: it has the machine's addresses, and its packets no link header.
     #[inline(always)]
-    const fn hosted(&self) -> bool {
-        self.has(Subject::HOSTED)
+    fn hosted<T: Tables>(&self) -> bool {
+        T::HOSTED.unwrap_or(self.has(Subject::HOSTED))
     }
 
     /// Whether the subject is the machine itself, its kernel included.
     #[inline(always)]
-    const fn is_host(&self) -> bool {
-        self.has(Subject::IS_HOST)
+    fn is_host<T: Tables>(&self) -> bool {
+        T::HOSTED != Some(false) && self.has(Subject::IS_HOST)
     }
 
     /// Whether a flag is set.
@@ -135,6 +138,8 @@ struct Sight<const N: usize> {
     /// The flow an ICMP error quotes, where `quotes`.
     about: FlowKey<N>,
     quotes: bool,
+    /// The flow that it quotes isn't tracked.
+    stray: bool,
     ask: Ask,
     own: Endpoint,
     peer: Endpoint,
@@ -153,6 +158,7 @@ impl<const N: usize> Sight<N> {
         transport: Transport::NONE,
         about: FlowKey::of(0),
         quotes: false,
+        stray: false,
         ask: Ask::OPEN,
         own: Endpoint::NONE,
         peer: Endpoint::NONE,
@@ -307,7 +313,7 @@ fn family<const N: usize, P: Packet, T: Tables + FamilyTables<N>>(
     tables: &mut T,
 ) -> Outcome {
     sight.key = FlowKey::of(context.hook.subject);
-    sight.quotes = false;
+    (sight.quotes, sight.stray) = (false, false);
     match headers(packet, context, sight) {
         Err(reason) => sight.ruling = Ruling::deny(reason),
         Ok(()) => {
@@ -361,9 +367,9 @@ fn rule<const N: usize, P: Packet, T: Tables + FamilyTables<N>>(
         match sight.transport.icmp {
             IcmpKind::Redirect => return Err(Reason::Redirect),
             IcmpKind::Neighbour if quarantine::sealed(context) => return Err(Reason::Quarantined),
-            IcmpKind::Neighbour if context.hosted() => return neighbour::hosted(context),
+            IcmpKind::Neighbour if context.hosted::<T>() => return neighbour::hosted::<T>(context),
             IcmpKind::Neighbour => return neighbour::neighbour(packet, context, sight, tables),
-            IcmpKind::Router if context.hook.direction == Direction::Egress && !context.is_host() => {
+            IcmpKind::Router if context.hook.direction == Direction::Egress && !context.is_host::<T>() => {
                 return Err(Reason::RogueServer);
             }
             // Error messages are bounded by what they quote: none is large enough to be sent in parts.

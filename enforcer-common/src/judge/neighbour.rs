@@ -20,8 +20,8 @@ const OPTIONS: u32 = 4;
 
 /// What a socket of this machine sends or receives of it: the machine's kernel asks and answers for the machine, and nobody else has to.
 #[inline(always)]
-pub(super) fn hosted(context: &Context) -> Result<Ruling, Reason> {
-    if context.hook.direction == Direction::Egress && !context.is_host() {
+pub(super) fn hosted<T: Tables>(context: &Context) -> Result<Ruling, Reason> {
+    if context.hook.direction == Direction::Egress && !context.is_host::<T>() {
         return Err(Reason::NeighbourSpoof);
     }
     Ok(Ruling::quiet(Outcome::pass(Reason::Neighbour)))

@@ -34,6 +34,7 @@ pub(super) fn related<const N: usize, P: Packet, T: Tables + FamilyTables<N>>(
             sight.quotes = true;
             return step;
         }
+        sight.stray = true;
     }
     Step::Ask(Ask::message(context.hook.direction, Reason::RelatedUnknown))
 }

@@ -3,7 +3,7 @@
 use super::prefixes::Prefixes;
 use enforcer_common::address::Address;
 use enforcer_common::flow::{FlowEntry, FlowKey, FragmentEntry, FragmentKey, Tier};
-use enforcer_common::maps::{Direction, Endpoint, limits};
+use enforcer_common::maps::{Direction, Endpoint, Failsafe, limits};
 use rustc_hash::FxHashMap;
 use std::collections::VecDeque;
 
@@ -35,6 +35,8 @@ pub(super) struct Family<const N: usize> {
     capacity: Capacity,
     addresses: [FxHashMap<Address<N>, Endpoint>; 2],
     prefixes: [Prefixes<N>; 2],
+    /// What stays open at the machine itself.
+    failsafe: Prefixes<N, Failsafe>,
     established: FxHashMap<FlowKey<N>, FlowEntry>,
     embryonic: FxHashMap<FlowKey<N>, FlowEntry>,
     embryonic_order: VecDeque<FlowKey<N>>,
@@ -50,6 +52,7 @@ impl<const N: usize> Family<N> {
             capacity,
             addresses: Default::default(),
             prefixes: [Prefixes::default(), Prefixes::default()],
+            failsafe: Prefixes::new(std::iter::empty()),
             established: FxHashMap::default(),
             embryonic: FxHashMap::default(),
             embryonic_order: VecDeque::new(),
@@ -169,7 +172,15 @@ impl<const N: usize> Family<N> {
     }
 
     pub(super) fn prefix(&self, bank: usize, address: &Address<N>) -> Option<Endpoint> {
-        self.prefixes.get(bank)?.get(address)
+        self.prefixes.get(bank)?.get(address).copied()
+    }
+
+    pub(super) fn keep_open(&mut self, blocks: impl Iterator<Item = ((u8, Address<N>), Failsafe)>) {
+        self.failsafe = Prefixes::new(blocks);
+    }
+
+    pub(super) fn failsafe(&self, address: &Address<N>) -> Option<&Failsafe> {
+        self.failsafe.get(address)
     }
 
     pub(super) fn fragment(&mut self, key: &FragmentKey<N>) -> Option<&mut FragmentEntry> {

@@ -10,13 +10,15 @@ use enforcer_common::address;
 use enforcer_common::answer::{Decision, Interval, PortSet};
 use enforcer_common::event::FlowEvent;
 use enforcer_common::flow::{FlowEntry, FlowKey, FragmentEntry, FragmentKey, Tier};
+use enforcer_common::judge::{Ends, stays_open};
 use enforcer_common::maps::{
-    Control, Direction, Endpoint, EventCounter, Generation, PairKey, Quarantine, Quota, RuleCounter, Subject,
-    Tally, limits,
+    Control, Direction, Endpoint, EventCounter, Failsafe, Generation, PairKey, Quarantine, Quota,
+    RuleCounter, Subject, Tally, limits,
 };
 use enforcer_common::tables::{Clock, FamilyTables, Tables};
 use enforcer_common::{Outcome, Reason, Word};
 use family::Family;
+use ipnet::IpNet;
 use rustc_hash::FxHashMap;
 use std::net::IpAddr;
 
@@ -155,6 +157,21 @@ impl MemoryTables {
         }
     }
 
+    /// Makes these the paths of the machine itself that stay open, whatever generation is in force.
+    pub fn keep_open(&mut self, blocks: &[(IpNet, Failsafe)]) {
+        let four = blocks.iter().filter_map(|(block, ports)| match block {
+            IpNet::V4(block) => Some((prefixes::key4(block), *ports)),
+            IpNet::V6(_) => None,
+        });
+        let six = blocks.iter().filter_map(|(block, ports)| match block {
+            IpNet::V6(block) => Some((prefixes::key6(block), *ports)),
+            IpNet::V4(_) => None,
+        });
+        self.v4.keep_open(four);
+        self.v6.keep_open(six);
+        self.next_epoch();
+    }
+
     /// Forgets every flow, fragment and record, as if nothing had been judged; counters stay.
     pub fn forget_flows(&mut self) {
         self.v4.forget();
@@ -258,6 +275,8 @@ impl Clock for MemoryClock {
 
 impl Tables for MemoryTables {
     type Clock = MemoryClock;
+
+    const HOSTED: Option<bool> = None;
 
     fn control(&self) -> Control {
         self.control
@@ -370,6 +389,10 @@ macro_rules! family_tables {
 
             fn prefix(&self, bank: u32, address: &[u32; $words]) -> Option<Endpoint> {
                 self.$field.prefix(bank as usize, address)
+            }
+
+            fn stays_open(&self, key: &FlowKey<$words>, ways: u8) -> bool {
+                self.$field.failsafe(&key.remote).is_some_and(|paths| stays_open(paths, Ends::of(key), ways))
             }
 
             fn fragment(&mut self, key: &FragmentKey<$words>) -> Option<&mut FragmentEntry> {

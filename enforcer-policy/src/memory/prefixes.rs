@@ -7,9 +7,9 @@ use rustc_hash::FxHashMap;
 
 /// Prefixes of one family and bank: one hash, asked from the longest length that occurs to the shortest.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Prefixes<const N: usize> {
+pub(super) struct Prefixes<const N: usize, V = Endpoint> {
     lengths: Vec<u8>,
-    nets: FxHashMap<(u8, Address<N>), Endpoint>,
+    nets: FxHashMap<(u8, Address<N>), V>,
 }
 
 /// Length and network address.
@@ -22,14 +22,14 @@ pub(super) fn key6(net: &Ipv6Net) -> (u8, Address<4>) {
     (net.prefix_len(), address::v6(net.network().octets()))
 }
 
-impl<const N: usize> Prefixes<N> {
-    pub(super) fn new(entries: impl Iterator<Item = ((u8, Address<N>), Endpoint)>) -> Self {
+impl<const N: usize, V> Prefixes<N, V> {
+    pub(super) fn new(entries: impl Iterator<Item = ((u8, Address<N>), V)>) -> Self {
         let mut prefixes = Self { lengths: Vec::new(), nets: entries.collect() };
         prefixes.measure();
         prefixes
     }
 
-    pub(super) fn update(&mut self, changes: impl Iterator<Item = ((u8, Address<N>), Option<Endpoint>)>) {
+    pub(super) fn update(&mut self, changes: impl Iterator<Item = ((u8, Address<N>), Option<V>)>) {
         let mut changed = false;
         for (key, endpoint) in changes {
             match endpoint {
@@ -50,8 +50,8 @@ impl<const N: usize> Prefixes<N> {
         self.lengths.dedup();
     }
 
-    pub(super) fn get(&self, address: &Address<N>) -> Option<Endpoint> {
-        self.lengths.iter().find_map(|length| self.nets.get(&(*length, masked(address, *length))).copied())
+    pub(super) fn get(&self, address: &Address<N>) -> Option<&V> {
+        self.lengths.iter().find_map(|length| self.nets.get(&(*length, masked(address, *length))))
     }
 }
 

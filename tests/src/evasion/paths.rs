@@ -43,7 +43,7 @@ pub(super) fn attacks() -> Vec<Attack> {
         Attack::new("E89", "A name in a rule: forged answers, CNAME chains, TTL 0, shared addresses, rebinding", "only answers of the pinned resolver; never internal ranges")
             .waits("rules by name"),
         Attack::new("E90", "A failsafe port used as a service port by a workload", "the failsafe is the host's and the management network's only")
-            .waits("`failsafe`"),
+            .note("The path is looked at where the machine itself is the subject."),
     ]
 }
 

@@ -1,5 +1,6 @@
 //! `apply` and `rollback`: another applied set, after the whole live set with it has been checked and tested.
 
+use super::cgroups::Cgroups;
 use super::load::{broke, parse};
 use super::{ApplyLine, Engine, lockout};
 use crate::daemon::clock::Instants;
@@ -139,8 +140,22 @@ impl Engine {
         let work = {
             let (files, around, numbers) = (files.clone(), self.surroundings(), self.numbers.clone());
             let old = self.live.as_ref().map(|live| Arc::clone(&live.compiled));
-            let sessions = self.operator.clone();
-            move || Ok(plan(&files, &around, numbers, old.as_deref(), &sessions))
+            let (sessions, failsafe) = (self.operator.clone(), self.settings.failsafe.clone());
+            let cgroups = if sessions.is_empty() { Cgroups::default() } else { self.cgroups.clone() };
+            move || {
+                let old = old.as_deref();
+                Ok(plan(&files, &around, numbers, old).map(|(ready, plan)| {
+                    let cut = lockout::cut(
+                        &sessions,
+                        (&ready.set, &ready.compiled),
+                        &around,
+                        old,
+                        &failsafe,
+                        &cgroups,
+                    );
+                    (ready, plan, cut)
+                }))
+            }
         };
         let (ready, mut plan, cut) = self.aside(work).unwrap_or_else(broke).map_err(invalid)??;
         let refused = !cut.is_empty() && !how.force && !how.dry_run;
@@ -233,8 +248,7 @@ fn plan(
     around: &Surroundings,
     numbers: Numbers,
     old: Option<&Compiled>,
-    sessions: &[Session],
-) -> Result<(Ready, Plan, Vec<Finding>), Not> {
+) -> Result<(Ready, Plan), Not> {
     let now = Instants::now();
     let prepared = prepare(files.iter().map(Arc::as_ref), around, now, numbers);
     let ready = prepared.map_err(|findings| Not::new(Outcome::Invalid, findings))?;
@@ -247,6 +261,5 @@ fn plan(
     let connectivity = verdicts::changes(old, &ready.compiled, now);
     let mut warnings = ready.warnings.clone();
     warnings.extend(ready.not_yet_enforced.clone());
-    let cut = lockout::cut(sessions, &ready.set, &ready.compiled, around, old);
-    Ok((ready, Plan { schema: "enforcer.plan/v1".to_owned(), connectivity, warnings, tests }, cut))
+    Ok((ready, Plan { schema: "enforcer.plan/v1".to_owned(), connectivity, warnings, tests }))
 }

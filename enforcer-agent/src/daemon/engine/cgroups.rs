@@ -9,7 +9,7 @@ use crate::sources::CgroupOf;
 use enforcer_common::maps::{Cgroup, Subject, mode};
 use enforcer_policy::compile::{Compiled, Delta, HostPlan, SubjectPlan};
 use enforcer_policy::model::SegmentMode;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 use tracing::{debug, info, warn};
 
@@ -33,7 +33,7 @@ pub(super) enum Hooked {
 }
 
 /// Every cgroup of the host.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub(super) struct Cgroups {
     root: Option<Root>,
     by_id: BTreeMap<u64, Known>,
@@ -44,6 +44,8 @@ pub(super) struct Cgroups {
     /// Containers' cgroups that no workload claims, and where others will be.
     containers: Vec<(String, CgroupOf)>,
     places: Vec<Place>,
+    /// Whose connections were taken up.
+    pub(super) judged: BTreeSet<u32>,
 }
 
 /// Subjects by number, and whose each cgroup is.
@@ -72,6 +74,16 @@ impl Cgroups {
     /// Whether sockets are hooked, and below which directory.
     pub(super) fn hooked(&self) -> Option<&Root> {
         self.root.as_ref().filter(|_| self.hooked == Hooked::Yes)
+    }
+
+    /// Whose a cgroup is under a set, by number; `None` for one that isn't known.
+    pub(super) fn owner(&self, compiled: &Compiled, id: u64) -> Option<u32> {
+        Some(self.claims(compiled).classify(&self.by_id.get(&id)?.path).number)
+    }
+
+    /// Whose every cgroup is, as the tables were told.
+    pub(super) fn told(&self) -> HashMap<u64, u32> {
+        self.by_id.iter().filter_map(|(id, known)| Some((*id, known.whose?.number))).collect()
     }
 
     /// The cgroups that each number has been told to have, the outermost of them.
@@ -184,6 +196,7 @@ impl Engine {
             }
         }
         self.cgroups.hooked = hooked;
+        self.take_up_connections();
     }
 
     /// Tells the tables whose cgroups are, where they weren't told with the set.
@@ -224,6 +237,7 @@ impl Engine {
             }
         }
         self.write_cgroups(writes);
+        self.take_up_connections();
     }
 
     /// Cgroups came or went.

@@ -175,7 +175,14 @@ impl Engine {
     fn look_who_is_locked_out(&mut self, before: Option<&Compiled>) {
         let Some(live) = &self.live else { return };
         let around = self.surroundings();
-        let cut = lockout::cut(&self.operator, &live.set, &live.compiled, &around, before);
+        let cut = lockout::cut(
+            &self.operator,
+            (&live.set, &live.compiled),
+            &around,
+            before,
+            &self.settings.failsafe,
+            &self.cgroups,
+        );
         let told = |cut: Finding| {
             let message =
                 cut.message.replacen("this would cut your own", "policy files have cut the operator's", 1);
@@ -232,6 +239,7 @@ impl Engine {
         let ends = end.into_iter().chain(self.quarantines.next_end()).chain(until.map(|until| until.wall));
         self.announce(ends.min());
         let image = &ready.compiled.image;
+        self.take_up_ahead(&ready.compiled, &cgroups);
         let installed = match until {
             Some(until) => self.datapath.try_out(image, &subjects, &cgroups, until.boot),
             None => self.datapath.install_whole(image, &subjects, &cgroups),

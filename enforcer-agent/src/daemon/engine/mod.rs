@@ -6,6 +6,7 @@
 mod apply;
 mod aside;
 mod cgroups;
+mod connections;
 mod containers;
 mod explain;
 mod interfaces;

@@ -101,6 +101,7 @@ impl Engine {
             events,
             tamper: self.tampering.status(),
             quarantines: self.quarantines.all().to_vec(),
+            failsafe: self.settings.failsafe.iter().map(crate::daemon::failsafe::told).collect(),
             trial: self.trial.as_ref().map(super::Trial::status),
             tables,
             not_yet_enforced: live.map_or_else(Vec::new, |live| live.not_yet_enforced.clone()),

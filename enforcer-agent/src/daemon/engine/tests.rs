@@ -11,12 +11,15 @@ use crate::daemon::events::Feed;
 use crate::daemon::names::Names;
 use crate::daemon::state::StateDir;
 use crate::datapath::memory::Memory;
-use crate::datapath::{Attachment, Datapath, DatapathError, Epoch, Inspection, Sink, Sweep, Usage};
+use crate::datapath::{
+    Attachment, Datapath, DatapathError, Epoch, Inspection, OpenConnection, Sink, Sweep, Usage,
+};
 use crate::protocol::{
     ApplyReply, ApplyRequest, ExplainRequest, Outcome, Plan, PolicyFile, RollbackRequest, State, Status,
 };
-use enforcer_common::maps::{Cgroup, EventCounter, ReasonCounter, RuleCounter, Subject};
+use enforcer_common::maps::{Cgroup, EventCounter, Failsafe, ReasonCounter, RuleCounter, Subject};
 use enforcer_policy::compile::{Delta, Image};
+use ipnet::IpNet;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
@@ -69,6 +72,14 @@ impl Datapath for Shared {
     fn end_trial(&mut self, confirmed: bool) -> Result<Epoch, DatapathError> {
         self.look(|memory| memory.end_trial(confirmed))
     }
+    fn take_up(&mut self, connections: &[OpenConnection]) -> Result<usize, DatapathError> {
+        self.look(|memory| memory.take_up(connections))
+    }
+
+    fn set_failsafe(&mut self, blocks: &[(IpNet, Failsafe)]) -> Result<(), DatapathError> {
+        self.look(|memory| memory.set_failsafe(blocks))
+    }
+
     fn is_on_trial(&self) -> bool {
         self.look(|memory| memory.is_on_trial())
     }

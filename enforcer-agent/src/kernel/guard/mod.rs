@@ -59,7 +59,7 @@ impl Guard {
 
 /// Looks at everything once.
 pub(super) fn inspect(kernel: &mut Kernel) -> Inspection {
-    let Kernel { guard, pins, programs, tables, banks, behind, .. } = kernel;
+    let Kernel { guard, pins, programs, tables, banks, behind, failsafe, .. } = kernel;
     let mut found = Inspection { faults: std::mem::take(&mut guard.pending), ..Inspection::default() };
     guard.hooks.look(pins, programs, &mut found);
     guard.sockets.look(pins, programs, &mut found);
@@ -70,6 +70,9 @@ pub(super) fn inspect(kernel: &mut Kernel) -> Inspection {
     guard.extensions.look(pins, programs, &mut found);
     let (_, hooked) = guard.hooks.devices();
     guard.contents.look(tables, banks, &hooked, &mut found);
+    if failsafe.look(tables, &mut found) {
+        guard.contents.written(tables, false);
+    }
     let generation = guard.contents.control().and_then(|control| {
         let record = banks.0[control.bank() as usize].as_ref();
         record.map(|record| (control, record))

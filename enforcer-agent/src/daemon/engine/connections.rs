@@ -1,0 +1,135 @@
+//! Connections that were open before anybody looked.
+//!
+//! A hook knows the connections that it saw begin. Where a service or the host itself is judged for the first time, those it has are taken from the
+//! kernel's own list of sockets, with the way in which each was opened. That grants nothing: the next packet asks the rules, as of a flow whose verdict
+//! is of another epoch. So what the rules allow goes on, and what they deny is cut.
+
+use super::Engine;
+use super::cgroups::Cgroups;
+use crate::datapath::OpenConnection;
+use crate::links::{Connection, connections};
+use enforcer_common::maps::{Cgroup, Direction, Subject, mode};
+use enforcer_policy::compile::Compiled;
+use enforcer_policy::model::SegmentMode;
+use std::collections::{BTreeSet, HashMap};
+use std::net::SocketAddr;
+use tracing::{info, warn};
+
+impl Engine {
+    /// Before a set is put in force: so that no packet of what it allows meets it first.
+    pub(super) fn take_up_ahead(&mut self, compiled: &Compiled, cgroups: &[(u64, Cgroup)]) {
+        let owners = cgroups.iter().map(|(id, whose)| (*id, whose.number)).collect();
+        let new = &judged(compiled) - &self.cgroups.judged;
+        self.take_up(&new, &owners);
+    }
+
+    /// Once it is in force: what was opened in between.
+    pub(super) fn take_up_connections(&mut self) {
+        let judged = match &self.live {
+            Some(live) if self.cgroups.hooked().is_some() => judged(&live.compiled),
+            _ => BTreeSet::new(),
+        };
+        let new = &judged - &self.cgroups.judged;
+        let owners = if new.is_empty() { HashMap::new() } else { self.cgroups.told() };
+        self.take_up(&new, &owners);
+        self.cgroups.judged = judged;
+    }
+
+    fn take_up(&mut self, new: &BTreeSet<u32>, owners: &HashMap<u64, u32>) {
+        if new.is_empty() || owners.is_empty() {
+            return;
+        }
+        let open = match connections() {
+            Ok(Some(open)) => open,
+            Ok(None) => return,
+            Err(error) => {
+                warn!(%error, "could not ask for open connections: those of newly judged services are cut");
+                return;
+            }
+        };
+        let found = of_subjects(&open, new, owners);
+        match self.datapath.take_up(&found) {
+            Ok(0) => {}
+            Ok(taken) => info!(taken, "connections that were open before are judged from now on"),
+            Err(error) => warn!(%error, "connections that were open before are cut"),
+        }
+    }
+}
+
+/// Who is judged at sockets, by number.
+fn judged(compiled: &Compiled) -> BTreeSet<u32> {
+    let plans =
+        compiled.subjects.iter().filter(|plan| !plan.hosted.is_empty() && plan.subject.mode != mode::OFF);
+    let host = Some(compiled.host.identity).filter(|_| compiled.host.mode != SegmentMode::Off);
+    plans.map(|plan| plan.identity).chain(host).map(Subject::hosted).collect()
+}
+
+fn of_subjects(
+    open: &[Connection],
+    subjects: &BTreeSet<u32>,
+    owners: &HashMap<u64, u32>,
+) -> Vec<OpenConnection> {
+    let ends: HashMap<(SocketAddr, SocketAddr), u64> =
+        open.iter().map(|one| ((one.local, one.remote), one.cgroup)).collect();
+    let whose = |cgroup: &u64| owners.get(cgroup).copied();
+    let ours = |one: &Connection| {
+        let subject = whose(&one.cgroup).filter(|number| subjects.contains(number))?;
+        let resident = ends.get(&(one.remote, one.local)).and_then(whose).unwrap_or_default();
+        let opened = if one.accepted { Direction::Ingress } else { Direction::Egress };
+        Some(OpenConnection { subject, local: one.local, remote: one.remote, opened, resident })
+    };
+    open.iter().filter_map(ours).collect()
+}
+
+/// Whose session it is at this machine's end, and whether it is one that would be taken up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Seat {
+    /// The number of who has the socket.
+    pub(super) owner: u32,
+    /// Whether the socket is the client's.
+    pub(super) client: bool,
+}
+
+/// Where a session's sockets are on this machine, under a set.
+pub(super) fn seats(
+    cgroups: &Cgroups,
+    compiled: &Compiled,
+    client: SocketAddr,
+    server: SocketAddr,
+) -> Vec<Seat> {
+    let open = connections().ok().flatten().unwrap_or_default();
+    let at = |(local, remote), client| {
+        let socket = open.iter().find(|one| (one.local, one.remote) == (local, remote))?;
+        Some(Seat { owner: cgroups.owner(compiled, socket.cgroup)?, client })
+    };
+    [at((client, server), true), at((server, client), false)].into_iter().flatten().collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn both_ends_on_this_machine_know_each_other() {
+        let at = |text: &str| text.parse::<SocketAddr>().unwrap();
+        let (client, server) = (at("127.0.0.1:40000"), at("127.0.0.1:80"));
+        let far = at("192.0.2.1:50000");
+        let connection = |local, remote, accepted, cgroup| Connection { local, remote, accepted, cgroup };
+        let open = [
+            connection(client, server, false, 1),
+            connection(server, client, true, 2),
+            connection(server, far, true, 2),
+            connection(client, far, false, 3),
+        ];
+        let owners = HashMap::from([(1, 10), (2, 20)]);
+        let found = of_subjects(&open, &BTreeSet::from([20]), &owners);
+        let one = |remote, resident| OpenConnection {
+            subject: 20,
+            local: server,
+            remote,
+            opened: Direction::Ingress,
+            resident,
+        };
+        assert_eq!(found, [one(client, 10), one(far, 0)]);
+    }
+}
