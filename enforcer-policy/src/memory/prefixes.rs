@@ -79,7 +79,7 @@ mod tests {
         let entries = nets.iter().zip(1..).map(|(net, n)| (key4(&net.parse().unwrap()), endpoint(n)));
         let prefixes = Prefixes::new(entries);
         for (at, expected) in [([10, 1, 2, 3], 2), ([10, 2, 2, 3], 1), ([11, 1, 2, 3], 3)] {
-            assert_eq!(prefixes.get(&address::v4(at)), Some(endpoint(expected)), "{at:?}");
+            assert_eq!(prefixes.get(&address::v4(at)), Some(&endpoint(expected)), "{at:?}");
         }
     }
 
