@@ -131,9 +131,15 @@ fn linker_variable() -> String {
     format!("CARGO_TARGET_{}_LINKER", target().to_uppercase().replace('-', "_"))
 }
 
-/// `--btf`: maps and programs carry their types. The architecture decides the layout of the kernel's register structs.
+/// `--btf`: maps and programs carry their types. Without `--disable-expand-memcpy-in-order` each value that is cleared is a call of a function that clears
+/// byte by byte. The architecture decides the layout of the kernel's register structs.
 fn flags(arch: &str) -> Vec<String> {
-    vec!["-Cdebuginfo=2".into(), "-Clink-arg=--btf".into(), format!("--cfg=bpf_target_arch=\"{arch}\"")]
+    vec![
+        "-Cdebuginfo=2".into(),
+        "-Clink-arg=--btf".into(),
+        "-Clink-arg=--disable-expand-memcpy-in-order".into(),
+        format!("--cfg=bpf_target_arch=\"{arch}\""),
+    ]
 }
 
 #[cfg(test)]

@@ -20,6 +20,9 @@ unsafe impl<T: Wire, const N: usize> Wire for [T; N] {}
 
 /// A packet: the frame from its first byte.
 pub trait Packet {
+    /// Where the network header usually is. What stands behind it is then read at offsets that the compiler knows, which is a third of the cost.
+    const NETWORK: usize = 14;
+
     /// Length of the frame; of all segments together for an aggregated one.
     fn len(&self) -> u32;
 

@@ -42,7 +42,7 @@ fn verdict(ctx: &TcContext, direction: Direction) -> i32 {
     if reject::is_answer(skb, direction) {
         return TC_ACT_UNSPEC;
     }
-    let packet = packet::Skb::new(skb);
+    let packet = packet::Framed::new(skb);
     let hook = Hook { subject: packet.interface(), direction };
     let Some(scratch) = maps::SCRATCH.get_ptr_mut(0) else { return TC_ACT_SHOT };
     // SAFETY: this CPU's own slot. Programs at these hooks run with bottom halves off, so none interrupts another on
@@ -104,12 +104,12 @@ fn socket<const HOOK: u8>(
     tables: &mut Kernel<HOOK>,
 ) -> i32 {
     let skb = ctx.skb.skb;
-    let subject = match resident::owner(skb, tables.control.bank()) {
+    let subject = match resident::owner_here(skb, tables.control.bank()) {
         0 => Subject::UNKNOWN,
         known => known,
     };
     let hook = Hook { subject, direction };
-    let outcome = judge_in(&packet::Skb::new(skb), hook, scratch, tables);
+    let outcome = judge_in(&packet::Bare::new(skb), hook, scratch, tables);
     // 1 lets the packet on. The verifier wants to see that it is nothing else.
     core::hint::black_box(outcome.passes as i32) & 1
 }

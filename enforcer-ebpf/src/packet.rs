@@ -5,11 +5,17 @@ use aya_ebpf::helpers::bpf_skb_load_bytes;
 use core::mem::MaybeUninit;
 use enforcer_common::packet::{Chain, Packet, Tag, Wire, walk};
 
-pub(crate) struct Skb {
+/// With Ethernet's header usually before the network's, or, at sockets, with none.
+pub(crate) struct Skb<const NETWORK: usize> {
     skb: *mut __sk_buff,
 }
 
-impl Skb {
+/// As devices have it.
+pub(crate) type Framed = Skb<14>;
+/// As sockets have it.
+pub(crate) type Bare = Skb<0>;
+
+impl<const NETWORK: usize> Skb<NETWORK> {
     #[inline(always)]
     pub(crate) const fn new(skb: *mut __sk_buff) -> Self {
         Self { skb }
@@ -27,10 +33,12 @@ impl Skb {
 #[inline(never)]
 #[unsafe(no_mangle)]
 pub extern "C" fn enforcer_extensions(skb: *mut __sk_buff, first: u32, start: u32, end: u32) -> u64 {
-    walk(&Skb { skb }, first as u8, start, end).0
+    walk(&Framed { skb }, first as u8, start, end).0
 }
 
-impl Packet for Skb {
+impl<const AT: usize> Packet for Skb<AT> {
+    const NETWORK: usize = AT;
+
     #[inline(always)]
     fn chain(&self, first: u8, start: u32, end: u32) -> Chain {
         Chain(enforcer_extensions(self.skb, first as u32, start, end))

@@ -14,7 +14,8 @@ pub(crate) fn ipv4<const N: usize, P: Packet>(
     offset: u32,
 ) -> Result<(Network, Addresses<N>), Reason> {
     let words: [u32; 5] =
-        if offset == 14 { packet.fixed(14) } else { packet.at(offset) }.ok_or(Reason::Short)?;
+        if offset == P::NETWORK as u32 { packet.fixed(P::NETWORK) } else { packet.at(offset) }
+            .ok_or(Reason::Short)?;
     let first = u32::from_be(words[0]);
     let header = (first >> 24 & 15) * 4;
     let total = first & 0xffff;

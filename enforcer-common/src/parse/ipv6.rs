@@ -19,7 +19,8 @@ pub(crate) fn ipv6<const N: usize, P: Packet>(
     offset: u32,
 ) -> Result<(Network, Addresses<N>), Reason> {
     let words: [u32; 10] =
-        if offset == 14 { packet.fixed(14) } else { packet.at(offset) }.ok_or(Reason::Short)?;
+        if offset == P::NETWORK as u32 { packet.fixed(P::NETWORK) } else { packet.at(offset) }
+            .ok_or(Reason::Short)?;
     if u32::from_be(words[0]) >> 28 != 6 {
         return Err(Reason::Malformed);
     }

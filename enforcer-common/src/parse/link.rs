@@ -46,8 +46,10 @@ pub(crate) fn link<P: Packet>(packet: &P, no_header: bool) -> Result<Link, Reaso
         return Err(Reason::Vlan);
     }
     if no_header {
-        let first: u8 = packet.at(0).ok_or(Reason::Short)?;
-        let ethertype = match first >> 4 {
+        // Two bytes: that there is one, the verifier doesn't gather from how compilers ask for it.
+        let first: Option<u16> = if P::NETWORK == 0 { packet.fixed(0) } else { packet.at(0) };
+        let first = first.ok_or(Reason::Short)?;
+        let ethertype = match u16::from_be(first) >> 12 {
             4 => ethertype::IPV4,
             6 => ethertype::IPV6,
             _ => return Err(Reason::Ethertype),

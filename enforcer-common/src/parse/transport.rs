@@ -107,8 +107,8 @@ fn read<T: crate::packet::Wire, const N: usize, P: Packet>(
     if net.transport + len > net.end {
         return Err(cut::<N>(net));
     }
-    // The usual places, known to the compiler: after Ethernet and an IP header without options.
-    let usual = if N == 1 { 34 } else { 54 };
+    // The usual places, known to the compiler: behind an IP header without options.
+    let usual = P::NETWORK + if N == 1 { 20 } else { 40 };
     let read = if net.transport == usual as u32 { packet.fixed(usual) } else { packet.at(net.transport) };
     let value = read.ok_or(Reason::Short)?;
     if net.transport + len > packet.len() { Err(Reason::Short) } else { Ok(value) }

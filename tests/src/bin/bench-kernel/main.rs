@@ -1,5 +1,6 @@
 //! The kernel part of `cargo xtask bench`: nanoseconds a packet through `BPF_PROG_TEST_RUN` beside an empty program in the same
-//! run, and what it takes to fill the maps. `bench-kernel [DIRECTORY]` writes `kernel.md` and `kernel.json` there.
+//! run, and what it takes to fill the maps. `bench-kernel [DIRECTORY [OBJECT]]` writes `kernel.md` and `kernel.json` there; with an `OBJECT` it measures
+//! other kernel programs than those of its own build.
 
 mod measure;
 mod report;
@@ -26,7 +27,8 @@ const ROUNDS: u16 = 9;
 fn main() -> Result<()> {
     let directory = std::env::args().nth(1).map(PathBuf::from);
     let pins = PathBuf::from(format!("/sys/fs/bpf/enforcer-bench-{}", std::process::id()));
-    let report = run(&pins);
+    let object = std::env::args().nth(2).map(std::fs::read).transpose().context("cannot read the object")?;
+    let report = run(&pins, object);
     enforcer_agent::kernel::remove_pins(&pins).map_err(|errors| anyhow!("{errors:?}"))?;
     let report = report?;
     print!("{}", report.markdown());
@@ -43,11 +45,12 @@ fn explained(error: DatapathError) -> anyhow::Error {
     anyhow::Error::new(error).context(help)
 }
 
-fn run(pins: &std::path::Path) -> Result<Report> {
+fn run(pins: &std::path::Path, object: Option<Vec<u8>>) -> Result<Report> {
     let small = ring(10, 20)?;
     let large = ring(10_000, 100_000)?;
     let mut report = Report::default();
-    let config = KernelConfig { bpffs: pins.to_owned(), ..KernelConfig::default() };
+    let object = object.map(Into::into);
+    let config = KernelConfig { bpffs: pins.to_owned(), object, ..KernelConfig::default() };
     let mut kernel = Kernel::open(&config).map_err(explained)?;
     maps(&mut kernel, &large.image, &mut report)?;
     for (name, compiled) in [("10", &small), ("10,000", &large)] {
