@@ -1,6 +1,7 @@
 //! Attaching on kernels before 6.6: classifiers of the clsact qdisc. They can't be pinned and stay by themselves, so a
 //! directory beside the pins of links records each.
 
+use std::fs;
 use std::io;
 
 use aya::programs::tc::{NlOptions, SchedClassifierLink, TcAttachOptions, TcHandle, qdisc_add_clsact};
@@ -12,6 +13,7 @@ use super::bpffs::make_dir;
 use super::pins::LinkPin;
 use super::programs::Programs;
 use crate::datapath::DatapathError;
+use crate::links::Filters;
 
 /// First of all; where another's filter of another kind has that place, behind it.
 const PRIORITIES: [u16; 2] = [1, 2];
@@ -39,7 +41,9 @@ pub(super) fn attach(mark: &LinkPin, programs: &mut Programs, name: &str) -> Res
     };
     make_dir(&mark.path)?;
     // The qdisc may be there, ours or another's; if it can't be made, attaching says so.
-    let _ = qdisc_add_clsact(name);
+    if qdisc_add_clsact(name).is_ok() {
+        make_dir(&mark.qdisc)?;
+    }
     let program = programs.classifier(mark.direction)?;
     put(program, parent(mark.direction), name).map_err(failed)?;
     // aya only takes names, and names move.
@@ -83,14 +87,24 @@ fn put_at(
     Ok(())
 }
 
-/// Takes the program off, if the device is still there.
+/// Takes the program off, if the device is still there, and the qdisc, if it was made for us and nobody has anything there any more.
 pub(super) fn detach(mark: &LinkPin) -> io::Result<()> {
-    let Ok(name) = name_of(mark.ifindex) else { return Ok(()) };
+    let Ok(name) = name_of(mark.ifindex) else { return forget_qdisc(mark) };
     for priority in PRIORITIES {
         // Dropping detaches, and it not being there is what is wanted.
         drop(SchedClassifierLink::attached(&name, parent(mark.direction), priority, HANDLE, None)?);
     }
+    if mark.qdisc.exists() && Filters::open()?.remove_empty_qdisc(mark.ifindex)? {
+        return forget_qdisc(mark);
+    }
     Ok(())
+}
+
+fn forget_qdisc(mark: &LinkPin) -> io::Result<()> {
+    match fs::remove_dir(&mark.qdisc) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    }
 }
 
 #[cfg(test)]

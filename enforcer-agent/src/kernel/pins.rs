@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! <bpffs>/netns-<inode>            the network namespace the links are in
+//! <bpffs>/qdisc-<ifindex>          marks a clsact qdisc that was made for classifiers of ours, whatever the layout
 //! <bpffs>/v<layout>/filled-<revision>   what packets fill means the same in every layout with this mark
 //! <bpffs>/v<layout>/left/…                how everything was left, see `guard/left.rs`
 //! <bpffs>/v<layout>/maps/NAME
@@ -55,6 +56,8 @@ pub(super) struct LinkPin {
     pub(super) direction: Direction,
     pub(super) kind: Kind,
     pub(super) path: PathBuf,
+    /// Marks the qdisc below a classifier as ours.
+    pub(super) qdisc: PathBuf,
 }
 
 /// Another layout's pins.
@@ -111,7 +114,8 @@ impl Pins {
     pub(super) fn link(&self, ifindex: u32, direction: Direction, kind: Kind) -> LinkPin {
         let name =
             format!("{ifindex}-{}{}", direction.word(), if kind == Kind::Clsact { "-clsact" } else { "" });
-        LinkPin { ifindex, direction, kind, path: self.dir.join("links").join(name) }
+        let qdisc = qdisc(&self.dir, ifindex);
+        LinkPin { ifindex, direction, kind, path: self.dir.join("links").join(name), qdisc }
     }
 
     /// Where a link at sockets is pinned.
@@ -225,6 +229,11 @@ fn take(wanted: &Path, layout: u64) -> Result<(Place, PathBuf, File), DatapathEr
     }
     bpffs::make_dir(&dir.join(filled_mark()))?;
     Ok((root, dir, lock))
+}
+
+/// Beside the directory of a layout: a qdisc stays where it is when layouts change.
+fn qdisc(dir: &Path, ifindex: u32) -> PathBuf {
+    dir.with_file_name(format!("qdisc-{ifindex}"))
 }
 
 fn cgroup_link(dir: &Path, direction: Direction) -> PathBuf {
@@ -346,7 +355,7 @@ fn links_in(dir: &Path) -> Result<Vec<LinkPin>, DatapathError> {
     let mut links = Vec::new();
     for (name, path) in entries(&dir.join("links"))? {
         if let Some((ifindex, direction, kind)) = parse(&name) {
-            links.push(LinkPin { ifindex, direction, kind, path });
+            links.push(LinkPin { ifindex, direction, kind, path, qdisc: qdisc(dir, ifindex) });
         }
     }
     links.sort_by_key(|link| (link.ifindex, link.direction));

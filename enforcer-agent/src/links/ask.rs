@@ -3,7 +3,7 @@
 use std::io;
 
 use netlink_packet_route::RouteNetlinkMessage;
-use rtnetlink::packet_core::{NLM_F_DUMP, NLM_F_REQUEST, NetlinkMessage};
+use rtnetlink::packet_core::{NLM_F_ACK, NLM_F_DUMP, NLM_F_REQUEST, NetlinkMessage};
 use rtnetlink::sys::{Socket, SocketAddr, protocols::NETLINK_ROUTE};
 
 /// The kernel puts as much into a datagram as fits here, up to 32 KiB.
@@ -36,8 +36,17 @@ impl Asker {
 
     /// Asks for one thing; the answer's bytes with their header.
     pub(super) fn ask(&mut self, question: RouteNetlinkMessage) -> io::Result<Vec<u8>> {
-        let mut request = NetlinkMessage::from(question);
-        request.header.flags = NLM_F_REQUEST;
+        self.send(question, NLM_F_REQUEST)
+    }
+
+    /// Has the kernel do something.
+    pub(super) fn tell(&mut self, what: RouteNetlinkMessage) -> io::Result<()> {
+        self.send(what, NLM_F_REQUEST | NLM_F_ACK).map(drop)
+    }
+
+    fn send(&mut self, what: RouteNetlinkMessage, flags: u16) -> io::Result<Vec<u8>> {
+        let mut request = NetlinkMessage::from(what);
+        request.header.flags = flags;
         request.finalize();
         let mut bytes = vec![0; request.buffer_len()];
         request.serialize(&mut bytes);

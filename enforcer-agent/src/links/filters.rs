@@ -8,6 +8,9 @@ use rtnetlink::packet_core::{NetlinkMessage, NetlinkPayload};
 
 use super::ask::Asker;
 
+/// The number that every clsact qdisc has.
+const CLSACT: u16 = 0xffff;
+
 /// A filter, as far as it matters whether it comes before another.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Filter {
@@ -36,24 +39,52 @@ impl Filters {
     /// The filters on what a device hands to the host (`ingress`), or on what the host hands to it. None where there is
     /// no such qdisc.
     pub fn on(&mut self, ifindex: u32, ingress: bool) -> io::Result<Vec<Filter>> {
+        let mut filters = Vec::new();
+        self.each(ifindex, ingress, |message| filters.extend(filter(message)))?;
+        Ok(filters)
+    }
+
+    /// Takes a device's clsact qdisc away, if nobody has a filter there, whatever its chain. Whether it is gone.
+    pub fn remove_empty_qdisc(&mut self, ifindex: u32) -> io::Result<bool> {
+        let mut any = false;
+        for ingress in [true, false] {
+            self.each(ifindex, ingress, |message| any |= u32::from(message.header.handle) != 0)?;
+        }
+        if any {
+            return Ok(false);
+        }
+        let mut message = TcMessage::with_index(ifindex.cast_signed());
+        message.header.parent = TcHandle::CLSACT;
+        message.header.handle = TcHandle { major: CLSACT, minor: 0 };
+        match self.asker.tell(RouteNetlinkMessage::DelQueueDiscipline(message)) {
+            // Somebody else did, or the device has gone.
+            Err(error)
+                if matches!(error.raw_os_error(), Some(libc::EINVAL | libc::ENOENT | libc::ENODEV)) =>
+            {
+                Ok(true)
+            }
+            done => done.map(|()| true),
+        }
+    }
+
+    fn each(&mut self, ifindex: u32, ingress: bool, mut each: impl FnMut(&TcMessage)) -> io::Result<()> {
         let mut message = TcMessage::with_index(ifindex.cast_signed());
         let minor = if ingress { TcHandle::MIN_INGRESS } else { TcHandle::MIN_EGRESS };
-        message.header.parent = TcHandle { major: 0xffff, minor };
-        let mut filters = Vec::new();
+        message.header.parent = TcHandle { major: CLSACT, minor };
         let listed = self.asker.list(RouteNetlinkMessage::GetTrafficFilter(message), |_, message| {
             let message =
                 NetlinkMessage::<RouteNetlinkMessage>::deserialize(message).map_err(io::Error::other)?;
             if let NetlinkPayload::InnerMessage(RouteNetlinkMessage::NewTrafficFilter(message)) =
                 message.payload
             {
-                filters.extend(filter(&message));
+                each(&message);
             }
             Ok(())
         });
         match listed {
             // The device has no such qdisc.
-            Err(error) if error.raw_os_error() == Some(libc::EINVAL) => Ok(filters),
-            listed => listed.map(|()| filters),
+            Err(error) if error.raw_os_error() == Some(libc::EINVAL) => Ok(()),
+            listed => listed,
         }
     }
 }
