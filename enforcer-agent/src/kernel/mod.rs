@@ -261,12 +261,16 @@ impl Datapath for Kernel {
 
     fn attach_cgroup(&mut self, root: &Path) -> Result<(), DatapathError> {
         let Self { pins, guard, programs, .. } = self;
+        if guard.sockets.is_elsewhere(root) {
+            guard.left.forget_sockets(pins, &guard.sockets);
+        }
         let attached = guard.sockets.attach(pins, programs, root);
         guard.hooks_changed(pins);
         attached
     }
 
     fn detach_cgroup(&mut self) -> Result<bool, DatapathError> {
+        self.guard.left.forget_sockets(&self.pins, &self.guard.sockets);
         let detached = self.guard.sockets.detach(&self.pins);
         self.guard.hooks_changed(&self.pins);
         detached

@@ -10,7 +10,7 @@ use std::time::Instant;
 use enforcer_common::maps::Direction;
 
 use super::attach::BOTH;
-use super::guard::put_back;
+use super::guard::{AtSockets, put_back};
 use super::pins::Pins;
 use super::programs::Programs;
 use super::sys;
@@ -21,6 +21,8 @@ use crate::datapath::{Damage, DatapathError, Fault, Inspection, Place};
 struct Held {
     direction: Direction,
     link: OwnedFd,
+    /// The number of its cgroup.
+    cgroup: u64,
     /// When it was last seen to be as it should.
     whole: Instant,
 }
@@ -65,7 +67,7 @@ impl Sockets {
         root: &Path,
     ) -> Result<(), DatapathError> {
         let id = fs::metadata(root).map_err(refused(root))?.ino();
-        if self.root.as_ref().is_some_and(|(_, known)| *known != id) {
+        if self.is_elsewhere(root) {
             self.detach(pins)?;
         }
         for direction in BOTH {
@@ -75,6 +77,17 @@ impl Sockets {
         }
         self.root = Some((root.to_owned(), id));
         Ok(())
+    }
+
+    /// Whether what is hooked is another cgroup.
+    pub(super) fn is_elsewhere(&self, root: &Path) -> bool {
+        let id = fs::metadata(root).map(|found| found.ino());
+        self.root.as_ref().is_some_and(|(_, known)| id.is_ok_and(|id| id != *known))
+    }
+
+    /// The hooks there should be.
+    pub(super) fn hooks(&self) -> impl Iterator<Item = AtSockets> {
+        self.held.iter().map(|held| AtSockets { direction: held.direction, cgroup: held.cgroup })
     }
 
     fn is_whole(&self, direction: Direction, id: u64) -> bool {
@@ -95,7 +108,7 @@ impl Sockets {
         match sys::open_pin(&pin) {
             Ok(link) if sys::cgroup_link_info(link.as_fd())?.cgroup == id => {
                 sys::update_link(link.as_fd(), program.as_fd())?;
-                self.hold(direction, link);
+                self.hold(direction, link, id);
                 return Ok(());
             }
             // Elsewhere, or off.
@@ -105,7 +118,7 @@ impl Sockets {
         }
         let link = create(programs, root, direction)?;
         sys::pin(&link, &pin)?;
-        self.hold(direction, link);
+        self.hold(direction, link, id);
         Ok(())
     }
 
@@ -113,9 +126,9 @@ impl Sockets {
         self.held.iter().find(|held| held.direction == direction)
     }
 
-    fn hold(&mut self, direction: Direction, link: OwnedFd) {
+    fn hold(&mut self, direction: Direction, link: OwnedFd, cgroup: u64) {
         self.held.retain(|held| held.direction != direction);
-        self.held.push(Held { direction, link, whole: Instant::now() });
+        self.held.push(Held { direction, link, cgroup, whole: Instant::now() });
     }
 
     /// Takes the programs off; whether there were any.
@@ -150,12 +163,13 @@ impl Sockets {
         let failed =
             |error| DatapathError::caused(format_args!("cannot take hold of `{}`", pin.display()), error);
         let link = sys::open_pin(pin).map_err(failed)?;
-        if sys::cgroup_link_info(link.as_fd()).map_err(failed)?.cgroup == 0 {
+        let cgroup = sys::cgroup_link_info(link.as_fd()).map_err(failed)?.cgroup;
+        if cgroup == 0 {
             return remove(pin, Some(link.as_fd()));
         }
         let program = programs.socket_fd(direction)?;
         sys::update_link(link.as_fd(), program.as_fd()).map_err(failed)?;
-        self.hold(direction, link);
+        self.hold(direction, link, cgroup);
         Ok(())
     }
 

@@ -5,6 +5,7 @@
 //! ```text
 //! <bpffs>/v<layout>/left/looked               its time is when everything was last seen whole, on the boot-time clock
 //! <bpffs>/v<layout>/left/<name of a link>     a hook that there should be
+//! <bpffs>/v<layout>/left/<name of a link>-<cgroup>  the same at the sockets below a cgroup
 //! <bpffs>/v<layout>/left/tables-…             digests of the generation in force
 //! ```
 //!
@@ -19,7 +20,7 @@ use std::time::{Duration, Instant};
 
 use aya::Pod;
 use aya::maps::MapError;
-use enforcer_common::maps::{Control, Direction, limits};
+use enforcer_common::maps::{Control, limits};
 use rustix::fs::{AtFlags, CWD, Timespec, Timestamps, utimensat};
 use rustix::time::{ClockId, clock_gettime};
 
@@ -28,8 +29,10 @@ use super::super::bank::Bank;
 use super::super::batch::range;
 use super::super::pins::{self, Kind, LinkPin, Pins};
 use super::super::programs::{self, Programs};
+use super::super::sockets::Sockets;
 use super::super::tables::Tables;
 use super::super::{bpffs, clsact, query, sys};
+use super::at_sockets::AtSockets;
 use super::hooks::Hooks;
 use crate::datapath::{Damage, DatapathError, Fault, Place};
 use crate::links::Filters;
@@ -75,16 +78,23 @@ impl Left {
     pub(super) fn looked(
         &mut self,
         pins: &Pins,
-        hooks: &Hooks,
+        (hooks, sockets): (&Hooks, &Sockets),
         generation: Option<(Control, &Bank)>,
         whole: bool,
     ) -> Result<(), DatapathError> {
         let dir = pins.left();
-        let mut done = self.write(&dir, hooks, generation, whole);
+        let wanted = || {
+            hooks
+                .pins()
+                .filter_map(|(pin, _)| name(pin))
+                .chain(sockets.hooks().map(AtSockets::name))
+                .collect()
+        };
+        let mut done = self.write(&dir, wanted(), generation, whole);
         if done.as_ref().is_err_and(|error| error.kind() == io::ErrorKind::NotFound) {
             // Somebody took the directory away with the pins, which has been told.
             (self.written, self.digested) = (None, None);
-            done = self.write(&dir, hooks, generation, whole);
+            done = self.write(&dir, wanted(), generation, whole);
         }
         done.map_err(|error| {
             self.written = None;
@@ -95,7 +105,7 @@ impl Left {
     fn write(
         &mut self,
         dir: &Path,
-        hooks: &Hooks,
+        mut after: BTreeSet<String>,
         generation: Option<(Control, &Bank)>,
         whole: bool,
     ) -> io::Result<()> {
@@ -107,7 +117,6 @@ impl Left {
                 names(dir)?.into_iter().collect()
             }
         };
-        let mut after: BTreeSet<String> = hooks.pins().filter_map(|(pin, _)| name(pin)).collect();
         after.insert(LOOKED.to_owned());
         match generation.filter(|(control, _)| self.is_due(*control)) {
             Some((control, record)) => {
@@ -138,13 +147,22 @@ impl Left {
         for direction in BOTH {
             for kind in [Kind::Tcx, Kind::Clsact] {
                 let Some(name) = name(&pins.link(ifindex, direction, kind)) else { continue };
-                if let Some(written) = &mut self.written {
-                    written.remove(&name);
-                }
-                // What isn't there needn't go; what can't be removed is told at the next start, if anybody still cares.
-                let _ = remove(&pins.left().join(name));
+                self.strike(pins, &name);
             }
         }
+    }
+
+    /// The same for the hooks at sockets.
+    pub(in super::super) fn forget_sockets(&mut self, pins: &Pins, sockets: &Sockets) {
+        sockets.hooks().for_each(|hook| self.strike(pins, &hook.name()));
+    }
+
+    fn strike(&mut self, pins: &Pins, name: &str) {
+        if let Some(written) = &mut self.written {
+            written.remove(name);
+        }
+        // What isn't there needn't go; what can't be removed is told at the next start, if anybody still cares.
+        let _ = remove(&pins.left().join(name));
     }
 }
 
@@ -171,9 +189,9 @@ pub(in super::super) struct Found {
     away: Option<Duration>,
     /// Maps that aren't pinned any more.
     pub(in super::super) missing: Vec<PathBuf>,
-    hooks: Vec<(u32, Direction)>,
+    hooks: Vec<Place>,
     /// Hooks that run a program with this tag.
-    running: Vec<((u32, Direction), query::Tag)>,
+    running: Vec<(Place, query::Tag)>,
     /// Tags of programs of ours.
     ours: Vec<query::Tag>,
     mark: Option<Mark>,
@@ -202,15 +220,25 @@ impl Found {
                         continue;
                     }
                     let pin = pins.link(ifindex, direction, kind);
+                    let place = Place::Hook { ifindex, direction };
                     match running(&pin, &mut filters)? {
-                        Some(tag) => found.running.push(((ifindex, direction), tag)),
-                        None => found.hooks.push((ifindex, direction)),
+                        Some(tag) => found.running.push((place, tag)),
+                        None => found.hooks.push(place),
+                    }
+                } else if let Some(hook) = AtSockets::parse(&name) {
+                    let place = Place::Sockets { direction: hook.direction };
+                    match hook.running(pins)? {
+                        Some(tag) => found.running.push((place, tag)),
+                        // The cgroup has gone, and the hook with it.
+                        None if !hook.has_cgroup() => remove(&dir.join(name))?,
+                        None => found.hooks.push(place),
                     }
                 } else if let Some(mark) = Mark::parse(&name) {
                     found.mark = Some(mark);
                 }
             }
-            found.ours = BOTH.iter().flat_map(|direction| pins.tags(programs::name(*direction))).collect();
+            let names = BOTH.map(|direction| [programs::name(direction), programs::socket_name(direction)]);
+            found.ours = names.iter().flatten().flat_map(|name| pins.tags(name)).collect();
             Ok(found)
         };
         look()
@@ -224,17 +252,16 @@ impl Found {
         programs: &Programs,
     ) -> Result<Vec<Fault>, DatapathError> {
         let Some(gap) = self.away else { return Ok(Vec::new()) };
-        for direction in BOTH {
-            let tag = query::tag(programs.fd(direction)?.as_fd());
+        for (_, program) in programs.all()? {
+            let tag = query::tag(program.as_fd());
             self.ours
                 .push(tag.map_err(|error| DatapathError::caused("cannot ask for a program's tag", error))?);
         }
         let fault = |damage, place, entries| Fault { damage, place, entries, gap, unrepaired: None };
-        let hook = |(ifindex, direction)| Place::Hook { ifindex, direction };
-        let mut faults: Vec<Fault> =
-            self.hooks.iter().map(|key| fault(Damage::HookRemoved, hook(*key), 1)).collect();
-        let foreign = self.running.iter().filter(|(_, tag)| !self.ours.contains(tag));
-        faults.extend(foreign.map(|(key, _)| fault(Damage::ProgramReplaced, hook(*key), 1)));
+        let gone = self.hooks.into_iter();
+        let mut faults: Vec<Fault> = gone.map(|place| fault(Damage::HookRemoved, place, 1)).collect();
+        let foreign = self.running.into_iter().filter(|(_, tag)| !self.ours.contains(tag));
+        faults.extend(foreign.map(|(place, _)| fault(Damage::ProgramReplaced, place, 1)));
         faults.extend(
             self.missing
                 .iter()

@@ -3,6 +3,7 @@
 //! Only what this daemon made is touched. Others' programs, filters and qdiscs stay as they are, also where they keep
 //! packets from getting here: that is told instead.
 
+mod at_sockets;
 mod contents;
 mod ending;
 mod extensions;
@@ -10,6 +11,7 @@ pub(super) mod hooks;
 pub(super) mod left;
 mod pinned;
 
+pub(super) use at_sockets::AtSockets;
 pub(super) use ending::{NEXT, XDP_PASS, always_continues};
 
 use contents::Contents;
@@ -79,7 +81,8 @@ pub(super) fn inspect(kernel: &mut Kernel) -> Inspection {
     });
     let whole = found.faults.iter().all(|fault| fault.unrepaired.is_none());
     // Hooks that weren't taken hold of yet are still what there has to be.
-    if !*behind && let Err(error) = guard.left.looked(pins, &guard.hooks, generation, whole) {
+    if !*behind && let Err(error) = guard.left.looked(pins, (&guard.hooks, &guard.sockets), generation, whole)
+    {
         found.errors.push(error);
     }
     found
