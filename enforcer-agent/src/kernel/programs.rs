@@ -1,9 +1,11 @@
 //! The programs, loaded: two for devices, two for sockets.
 
 use std::os::fd::{AsFd, BorrowedFd};
+use std::panic::resume_unwind;
+use std::thread;
 
 use aya::Ebpf;
-use aya::programs::{CgroupSkb, ProgramError, ProgramFd, SchedClassifier};
+use aya::programs::{CgroupSkb, Program, ProgramError, ProgramFd, SchedClassifier};
 use enforcer_common::maps::Direction;
 
 use super::pins::Pins;
@@ -51,17 +53,38 @@ impl Programs {
     /// Hands them to the kernel, which checks them, and pins them beside their predecessors.
     pub(super) fn load(ebpf: Ebpf, pins: &Pins, sockets: bool) -> Result<Self, DatapathError> {
         let mut programs = Self { ebpf, sockets };
-        for direction in BOTH {
-            programs.classifier(direction)?.load().map_err(|error| refused(name(direction), error))?;
-            if sockets {
-                let name = socket_name(direction);
-                programs.socket_program(direction)?.load().map_err(|error| refused(name, error))?;
-            }
-        }
+        programs.verify()?;
         for (name, fd) in programs.all()? {
             pins.stage_program(name, fd).map_err(|error| unpinned(name, error))?;
         }
         Ok(programs)
+    }
+
+    /// The kernel's check takes some 100 ms for each, which is most of the daemon's start: it does several at once.
+    fn verify(&mut self) -> Result<(), DatapathError> {
+        let wanted: Vec<&str> = BOTH
+            .into_iter()
+            .flat_map(|direction| {
+                [Some(name(direction)), self.sockets.then_some(socket_name(direction))].into_iter().flatten()
+            })
+            .collect();
+        let found: Vec<_> = self.ebpf.programs_mut().filter(|(name, _)| wanted.contains(name)).collect();
+        if let Some(name) = wanted.iter().find(|name| found.iter().all(|(found, _)| found != *name)) {
+            return Err(missing(name));
+        }
+        let load = |name: &str, program: &mut Program| match program {
+            Program::SchedClassifier(program) => program.load().map_err(|error| refused(name, error)),
+            Program::CgroupSkb(program) => program.load().map_err(|error| refused(name, error)),
+            _ => Err(missing(name)),
+        };
+        thread::scope(|scope| {
+            let loading: Vec<_> =
+                found.into_iter().map(|(name, program)| scope.spawn(move || load(name, program))).collect();
+            let loaded =
+                loading.into_iter().map(|one| one.join().unwrap_or_else(|panic| resume_unwind(panic)));
+            // All of them end before any of their errors is told.
+            loaded.collect::<Vec<_>>().into_iter().collect()
+        })
     }
 
     /// They run where their predecessors did: they take their places among the pins too.
@@ -85,12 +108,6 @@ impl Programs {
     /// Whether packets can be judged at sockets.
     pub(super) const fn has_sockets(&self) -> bool {
         self.sockets
-    }
-
-    fn socket_program(&mut self, direction: Direction) -> Result<&mut CgroupSkb, DatapathError> {
-        let name = socket_name(direction);
-        let program = self.ebpf.program_mut(name).ok_or_else(|| missing(name))?;
-        program.try_into().map_err(|error| DatapathError::caused(missing(name), error))
     }
 
     /// The descriptor of one for sockets.
