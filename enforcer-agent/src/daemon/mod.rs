@@ -13,6 +13,7 @@ mod devices;
 pub mod engine;
 pub mod events;
 mod failsafe;
+mod heap;
 mod lock;
 mod names;
 mod notify;
@@ -46,6 +47,7 @@ use tracing::{info, warn};
 
 /// Runs until it is told to end. What is enforced then stays enforced, unless it was told otherwise.
 pub fn run(settings: Settings) -> Result<()> {
+    heap::settle();
     let state = StateDir::open(&settings.state)?;
     let _lock = Lock::take(&settings.state)?;
     let kernel = KernelConfig { bpffs: settings.bpffs.clone(), ..KernelConfig::default() };

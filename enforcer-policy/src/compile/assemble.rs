@@ -155,6 +155,8 @@ impl Found {
                 }
             }
         }
+        image.addresses4.shrink_to_fit();
+        image.addresses6.shrink_to_fit();
         image.addresses4.sort_unstable_by_key(|(key, _)| *key);
         image.addresses6.sort_unstable_by_key(|(key, _)| *key);
         fits("IPv4 addresses", image.addresses4.len(), limits::ADDRESSES)?;

@@ -28,8 +28,6 @@ pub(crate) fn is_multicast_block(block: &IpNet) -> bool {
 #[derive(Clone, Debug)]
 pub(super) struct Region {
     pub(super) block: IpNet,
-    first: u128,
-    last: u128,
     /// Index of the region directly around it.
     pub(super) parent: Option<u32>,
     /// Index of the AddressGroup with the longest prefix.
@@ -38,6 +36,17 @@ pub(super) struct Region {
     pub(super) sides: u32,
     /// Whether it lies in multicast space.
     pub(super) multicast: bool,
+}
+
+impl Region {
+    /// Not kept: there may be a hundred thousand of them.
+    fn first(&self) -> u128 {
+        number(self.block.network())
+    }
+
+    fn last(&self) -> u128 {
+        number(self.block.broadcast())
+    }
 }
 
 /// The regions of one family, sorted by first address, outer before inner.
@@ -86,6 +95,8 @@ impl Regions {
             let own: Vec<Use> = here.iter().map(|(_, _, used, _)| *used).collect();
             build.add(*block, *first, own, blocks, lists)?;
         }
+        // It is kept for as long as the set is in force.
+        build.out.shrink_to_fit();
         Ok(Self { regions: build.out })
     }
 
@@ -94,11 +105,11 @@ impl Regions {
         let (first, last) = (number(block.network()), number(block.broadcast()));
         // Of the regions that begin at the same address, those as long as the block or shorter hold it.
         let before =
-            |region: &Region| (region.first, region.block.prefix_len()) <= (first, block.prefix_len());
+            |region: &Region| (region.first(), region.block.prefix_len()) <= (first, block.prefix_len());
         let mut at = self.regions.partition_point(before).checked_sub(1)?;
         loop {
             let region = &self.regions[at];
-            if region.last >= last {
+            if region.last() >= last {
                 return Some(region);
             }
             at = region.parent? as usize;
@@ -107,10 +118,10 @@ impl Regions {
 
     /// The smallest region that holds `address`.
     pub(super) fn of(&self, address: u128) -> Option<&Region> {
-        let mut at = self.regions.partition_point(|region| region.first <= address).checked_sub(1)?;
+        let mut at = self.regions.partition_point(|region| region.first() <= address).checked_sub(1)?;
         loop {
             let region = &self.regions[at];
-            if region.last >= address {
+            if region.last() >= address {
                 return Some(region);
             }
             at = region.parent? as usize;
@@ -152,7 +163,7 @@ impl Builder {
         let mut parent = self.out.len().checked_sub(1).map(|at| at as u32);
         while let Some(at) = parent {
             let outer = &self.out[at as usize];
-            if outer.last >= last {
+            if outer.last() >= last {
                 break;
             }
             parent = outer.parent;
@@ -176,7 +187,7 @@ impl Builder {
         } else {
             inherited
         };
-        self.out.push(Region { block, first, last, parent, group, sides, multicast });
+        self.out.push(Region { block, parent, group, sides, multicast });
         Ok(())
     }
 

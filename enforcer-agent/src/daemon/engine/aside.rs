@@ -56,6 +56,7 @@ impl Engine {
             }
             self.inspect_in_time();
         }
+        self.untidy = true;
         worker.join().map_err(|_| Broke)
     }
 }

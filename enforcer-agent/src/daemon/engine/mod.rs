@@ -29,6 +29,7 @@ use super::changes::Change;
 use super::clock::Instants;
 use super::config::Settings;
 use super::events::Feed;
+use super::heap;
 use super::names::Names;
 use super::notify;
 use super::session::Session;
@@ -258,6 +259,8 @@ pub struct Engine {
     started: jiff::Timestamp,
     /// When what is in force is to be kept as the last good set, if it isn't yet.
     unkept: Option<Instant>,
+    /// Whether memory was used for a while that isn't used any more.
+    untidy: bool,
     tampering: Tampering,
     counted: metrics::Counted,
     totals: totals::Totals,
@@ -316,6 +319,7 @@ impl Engine {
             generation: 0,
             started: jiff::Timestamp::now(),
             unkept: None,
+            untidy: false,
             tampering: Tampering::default(),
             counted: metrics::Counted::default(),
             totals: totals::Totals::default(),
@@ -457,6 +461,9 @@ impl Engine {
         self.retell_cgroups();
         if self.unkept.is_some_and(|at| at <= Instant::now()) {
             self.keep();
+        }
+        if std::mem::take(&mut self.untidy) {
+            heap::tidy();
         }
     }
 
