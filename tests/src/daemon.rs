@@ -196,11 +196,23 @@ impl Daemon {
         Ok(())
     }
 
+    /// Its id.
+    pub fn id(&self) -> Result<Pid> {
+        let child = self.child.as_ref().context("the daemon doesn't run")?;
+        Ok(Pid::from_child(child))
+    }
+
+    /// Sends it a signal.
+    pub fn signal(&self, signal: Signal) -> Result<()> {
+        kill_process(self.id()?, signal).context("cannot signal the daemon")
+    }
+
     /// Asks it to end, as an init system does, and waits.
     pub fn terminate(&mut self) -> Result<()> {
-        let Some(child) = &self.child else { return Ok(()) };
-        let pid = Pid::from_raw(child.id().cast_signed()).context("the daemon has no id")?;
-        kill_process(pid, Signal::TERM).context("cannot signal the daemon")?;
+        if self.child.is_none() {
+            return Ok(());
+        }
+        self.signal(Signal::TERM)?;
         let start = Instant::now();
         while self.exit_status()?.is_none() {
             if start.elapsed() > Duration::from_secs(5) {

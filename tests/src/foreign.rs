@@ -15,6 +15,8 @@ const MAP_NEXT_KEY: libc::c_int = 4;
 const PROG_LOAD: libc::c_int = 5;
 const OBJ_PIN: libc::c_int = 6;
 const OBJ_GET: libc::c_int = 7;
+const PROG_BY_ID: libc::c_int = 13;
+const MAP_BY_ID: libc::c_int = 14;
 const OBJ_INFO: libc::c_int = 15;
 const PROG_QUERY: libc::c_int = 16;
 const RAW_TRACEPOINT_OPEN: libc::c_int = 17;
@@ -22,6 +24,7 @@ const BTF_LOAD: libc::c_int = 18;
 const MAP_FREEZE: libc::c_int = 22;
 const LINK_CREATE: libc::c_int = 28;
 const LINK_UPDATE: libc::c_int = 29;
+const LINK_BY_ID: libc::c_int = 30;
 const LINK_DETACH: libc::c_int = 34;
 
 const TCX_INGRESS: u32 = 46;
@@ -32,6 +35,7 @@ const BEFORE: u32 = 1 << 3;
 const XDP_SKB_MODE: u32 = 1 << 1;
 const SCHED_CLS: u32 = 3;
 const XDP_PROGRAM: u32 = 6;
+const CGROUP_SKB: u32 = 8;
 const EXTENSION: u32 = 28;
 
 /// As linux/bpf.h has it for loading programs.
@@ -67,6 +71,16 @@ fn bpf<T>(command: libc::c_int, mut attributes: T) -> io::Result<libc::c_long> {
 
 /// How many programs judge what a cgroup's sockets send, or receive.
 pub fn programs_at(cgroup: &Path, egress: bool) -> io::Result<u32> {
+    let cgroup = std::fs::File::open(cgroup)?;
+    count(cgroup.as_raw_fd().cast_unsigned(), egress.into())
+}
+
+/// How many programs a device has on what it hands to the host, or on what is handed to it; filters of its qdiscs aside.
+pub fn programs_on(ifindex: u32, ingress: bool) -> io::Result<u32> {
+    count(ifindex, if ingress { TCX_INGRESS } else { TCX_EGRESS })
+}
+
+fn count(target: u32, attach_type: u32) -> io::Result<u32> {
     /// As linux/bpf.h has it for a query, which leaves the number of programs in it.
     #[repr(C)]
     #[derive(Default)]
@@ -77,13 +91,44 @@ pub fn programs_at(cgroup: &Path, egress: bool) -> io::Result<u32> {
         programs: u64,
         count: u32,
         padding: u32,
+        more: [u64; 4],
     }
-    let cgroup = std::fs::File::open(cgroup)?;
-    let mut query =
-        Query { target: cgroup.as_raw_fd() as u32, attach_type: egress.into(), ..Query::default() };
+    let mut query = Query { target, attach_type, ..Query::default() };
     // SAFETY: the attributes are laid out as the kernel wants them, and it is given no room for programs' numbers.
     let result = unsafe { libc::syscall(libc::SYS_bpf, PROG_QUERY, &raw mut query, size_of::<Query>()) };
-    if result < 0 { Err(io::Error::last_os_error()) } else { Ok(query.count) }
+    match io::Error::last_os_error() {
+        _ if result >= 0 => Ok(query.count),
+        // Nothing was ever attached there.
+        error if error.kind() == io::ErrorKind::NotFound => Ok(0),
+        error => Err(error),
+    }
+}
+
+/// What the kernel gives numbers to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Kind {
+    /// A program.
+    Program,
+    /// A map.
+    Map,
+    /// A link between a program and where it runs.
+    Link,
+}
+
+impl Kind {
+    /// Whether there is one of this number.
+    pub fn has(self, number: u32) -> io::Result<bool> {
+        let command = match self {
+            Self::Program => PROG_BY_ID,
+            Self::Map => MAP_BY_ID,
+            Self::Link => LINK_BY_ID,
+        };
+        match Object::of(bpf(command, [number, 0, 0, 0])) {
+            Ok(_) => Ok(true),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
 }
 
 /// A map, program or link, held open.
@@ -116,6 +161,11 @@ impl Object {
     /// The same for XDP.
     pub fn xdp(returns: i32, name: &str) -> io::Result<Self> {
         Self::program(returns, name, Load { kind: XDP_PROGRAM, ..Load::default() })
+    }
+
+    /// A program for sockets that returns this: 1 lets packets pass.
+    pub fn at_sockets(returns: i32, name: &str) -> io::Result<Self> {
+        Self::program(returns, name, Load { kind: CGROUP_SKB, ..Load::default() })
     }
 
     /// A program in place of a function of `target` that takes four numbers and returns one, running at once.

@@ -17,6 +17,7 @@
 //! What can only go wrong when the machine isn't fit (no root, no `ip`) panics with the reason: these are tests.
 //! What a caller may want to see fail (the daemon's start, a command's result) is returned.
 
+mod burst;
 pub mod console;
 mod crowd;
 mod daemon;
@@ -29,6 +30,7 @@ pub mod images;
 mod ip;
 mod kernel;
 mod leftovers;
+mod memory;
 mod meter;
 mod namespace;
 mod probe;
@@ -44,9 +46,11 @@ mod trial;
 mod volley;
 mod world;
 
+pub use burst::{Burst, Sent};
 pub use crowd::{Batch, Crowd, End, FlowState, lost_segments};
 pub use daemon::{CommandOutput, Daemon, DaemonOptions};
 pub use kernel::own_cgroup;
+pub use memory::MemoryLimit;
 pub use meter::{Meter, Reading};
 pub use namespace::Namespace;
 pub use probe::{Probe, Protocol, Seen};
@@ -56,7 +60,7 @@ pub use ring::TxRing;
 pub use serve::Servers;
 pub use stream::{Stream, StreamKind};
 pub use trial::{Cable, Counts, Trial, cause, documents, is_membership_talk, moved, policy};
-pub use volley::{Fate, Volley};
+pub use volley::{Ends, Fate, Volley};
 pub use world::{Workload, World};
 
 /// Frames are built with this.

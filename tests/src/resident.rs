@@ -2,11 +2,13 @@
 
 use std::fs;
 use std::io::{BufRead, BufReader, Write};
-use std::net::SocketAddr;
+use std::net::{SocketAddr, UdpSocket};
 use std::path::Path;
-use std::process::{Child, ChildStdin, ChildStdout, Stdio};
+use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
+use rustix::process::{Pid, PidfdFlags, PidfdGetfdFlags, pidfd_getfd, pidfd_open};
 
 use crate::Namespace;
 
@@ -21,13 +23,9 @@ pub struct Resident {
 impl Resident {
     /// Starts one in `cgroup`, which has to be there.
     pub(crate) fn start(namespace: &Namespace, cgroup: &Path) -> Result<Self> {
-        let program = std::env::current_exe().context("cannot tell where the tests are")?;
-        let program = program.ancestors().nth(2).context("the tests are nowhere")?.join("resident");
-        let mut command = namespace.command("sh");
-        // The shell moves itself, and becomes the program: every socket is made inside.
-        command.args(["-c", "echo $$ > \"$0/cgroup.procs\" && exec \"$1\""]).arg(cgroup).arg(&program);
+        let mut command = command(namespace, cgroup)?;
         command.stdin(Stdio::piped()).stdout(Stdio::piped());
-        let mut child = command.spawn().with_context(|| format!("cannot run `{}`", program.display()))?;
+        let mut child = command.spawn().context("cannot start a process in a cgroup")?;
         let (stdin, stdout) = (child.stdin.take(), child.stdout.take());
         let (Some(stdin), Some(stdout)) = (stdin, stdout) else { bail!("a process without pipes") };
         Ok(Self { child, stdin, stdout: BufReader::new(stdout) })
@@ -51,13 +49,50 @@ impl Resident {
 
     /// The answer to what was said.
     pub fn answer(&mut self, line: &str) -> bool {
-        let mut answer = String::new();
-        self.stdout.read_line(&mut answer).expect("the process answers");
-        match answer.trim() {
+        match self.line().as_str() {
             "yes" => true,
             "no" => false,
             other => panic!("`{line}`: {other}"),
         }
+    }
+
+    fn line(&mut self) -> String {
+        let mut answer = String::new();
+        self.stdout.read_line(&mut answer).expect("the process answers");
+        answer.trim().to_owned()
+    }
+
+    fn number<T: std::str::FromStr>(&mut self, line: &str) -> T {
+        self.say(line);
+        let answer = self.line();
+        answer.parse().unwrap_or_else(|_| panic!("`{line}`: {answer}"))
+    }
+
+    /// A socket that the process has made and this one uses: to the kernel it stays that process'.
+    #[must_use]
+    pub fn udp_socket(&mut self, at: SocketAddr) -> UdpSocket {
+        let number = self.number(&format!("socket {at}"));
+        let take = || {
+            let process = Pid::from_child(&self.child);
+            pidfd_getfd(pidfd_open(process, PidfdFlags::empty())?, number, PidfdGetfdFlags::empty())
+        };
+        take().expect("the process' socket is there").into()
+    }
+
+    /// Sends back what comes to this address over TCP, byte by byte.
+    pub fn serve_exchanges(&mut self, at: SocketAddr) {
+        assert!(self.ask(&format!("serve-exchanges {at}")));
+    }
+
+    /// How many bytes went to and fro over one connection, one at a time, in so long.
+    #[must_use]
+    pub fn exchanges(&mut self, to: SocketAddr, during: Duration) -> u64 {
+        self.number(&format!("exchange {to} {}", during.as_millis()))
+    }
+
+    /// Has it run on one CPU.
+    pub fn stay_on(&mut self, cpu: usize) {
+        assert!(self.ask(&format!("cpu {cpu}")));
     }
 
     /// Answers what comes to this address, over TCP and UDP.
@@ -97,6 +132,18 @@ impl Drop for Resident {
         let _gone = self.child.kill();
         let _gone = self.child.wait();
     }
+}
+
+/// Runs the program of a resident's in `cgroup`, which has to be there.
+pub(crate) fn command(namespace: &Namespace, cgroup: &Path) -> Result<Command> {
+    let program = std::env::current_exe().context("cannot tell where the tests are")?;
+    let beside = |dir: &Path| Some(dir.join("resident")).filter(|program| program.is_file());
+    let program = program.ancestors().skip(1).take(2).find_map(beside);
+    let program = program.context("the program `resident` isn't built")?;
+    let mut command = namespace.command("sh");
+    // The shell moves itself, and becomes the program: every socket is made inside.
+    command.args(["-c", "echo $$ > \"$0/cgroup.procs\" && exec \"$@\""]).arg(cgroup).arg(&program);
+    Ok(command)
 }
 
 /// Makes a cgroup below another one.

@@ -31,6 +31,19 @@ pub struct Volley {
     began: Instant,
 }
 
+/// Where a volley is sent from and to. What sends is connected already.
+#[derive(Debug)]
+pub struct Ends {
+    /// Sends what is allowed.
+    pub may: UdpSocket,
+    /// Send what isn't, by turns.
+    pub must_not: Vec<UdpSocket>,
+    /// Gets what is allowed, and sends it back.
+    pub echo: UdpSocket,
+    /// Gets what slips through.
+    pub trap: UdpSocket,
+}
+
 /// What was sent, and what arrived of it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Fate {
@@ -50,6 +63,18 @@ pub struct Fate {
     pub took: Duration,
 }
 
+impl Fate {
+    /// Holds that nothing slipped through and that nothing that was allowed was lost.
+    #[track_caller]
+    pub fn assert_whole(self, note: &str) {
+        let Self { allowed, arrived, echoed, returned, forbidden, slipped, took } = self;
+        println!("{note}: {self:?}");
+        assert_eq!(slipped, 0, "{note}: of {forbidden} that are forbidden, in {took:?}");
+        assert_eq!((arrived, echoed, returned), (allowed, allowed, allowed), "{note}: in {took:?}");
+        assert!(allowed > 5_000 && forbidden > 5_000, "{note}: too few to tell");
+    }
+}
+
 const ALLOWED: usize = 0;
 const ARRIVED: usize = 1;
 const ECHOED: usize = 2;
@@ -67,13 +92,24 @@ impl Volley {
         let near = |(to, port): (&Workload, u16)| -> io::Result<UdpSocket> {
             let socket = from.enter(|| UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0)))?;
             socket.connect(SocketAddr::new(to.v4(), port))?;
-            prepared(socket)
+            Ok(socket)
         };
-        let far = |(to, port): (&Workload, u16)| {
-            prepared(to.enter(|| UdpSocket::bind((Ipv4Addr::UNSPECIFIED, port)))?)
+        let far = |(to, port): (&Workload, u16)| to.enter(|| UdpSocket::bind((Ipv4Addr::UNSPECIFIED, port)));
+        let ends = Ends {
+            may: near(allowed)?,
+            must_not: vec![near(forbidden)?],
+            echo: far(allowed)?,
+            trap: far(forbidden)?,
         };
-        let (may, must_not) = (near(allowed)?, near(forbidden)?);
-        let (echo, trap) = (far(allowed)?, far(forbidden)?);
+        Self::between(ends)
+    }
+
+    /// The same, between sockets of one's own.
+    pub fn between(ends: Ends) -> io::Result<Self> {
+        let Ends { may, must_not, echo, trap } = ends;
+        for socket in must_not.iter().chain([&may, &echo, &trap]) {
+            prepare(socket)?;
+        }
         let counts = Arc::<[AtomicU64; 6]>::default();
         let receiving = Arc::new(AtomicBool::new(true));
         let mut receivers = Vec::new();
@@ -88,14 +124,17 @@ impl Volley {
         let (tally, on) = (counts.clone(), sending.clone());
         let began = Instant::now();
         let sender = thread::spawn(move || {
-            let mut sent = 0;
+            let mut sent: u128 = 0;
             while on.load(Ordering::Relaxed) {
                 // Where the machine was busy elsewhere, it catches up.
                 let due = began.elapsed().as_millis() * RATE / 1_000;
                 while sent < due {
-                    for (socket, counter) in [(&may, ALLOWED), (&must_not, FORBIDDEN)] {
-                        // An error here is what a kernel said about an earlier datagram.
-                        if socket.send(&sent.to_ne_bytes()).is_ok() {
+                    let other = &must_not[sent as usize % must_not.len()];
+                    for (socket, counter) in [(&may, ALLOWED), (other, FORBIDDEN)] {
+                        let told = socket.send(&sent.to_ne_bytes());
+                        // Denied at the socket itself, or sent. Any other error is what a kernel said about an earlier datagram.
+                        if told.map_or_else(|error| error.kind() == io::ErrorKind::PermissionDenied, |_| true)
+                        {
                             tally[counter].fetch_add(1, Ordering::Relaxed);
                         }
                     }
@@ -144,10 +183,9 @@ impl Drop for Volley {
     }
 }
 
-fn prepared(socket: UdpSocket) -> io::Result<UdpSocket> {
-    set_socket_recv_buffer_size_force(&socket, BUFFER)?;
-    socket.set_read_timeout(Some(TICK))?;
-    Ok(socket)
+fn prepare(socket: &UdpSocket) -> io::Result<()> {
+    set_socket_recv_buffer_size_force(socket, BUFFER)?;
+    socket.set_read_timeout(Some(TICK))
 }
 
 fn receive(socket: &UdpSocket, counts: &[AtomicU64; 6], counter: usize, answers: bool, on: &AtomicBool) {

@@ -1,6 +1,7 @@
 //! Hooks and pins that others take away: back within a second, told with the gap, and nothing of others' touched.
 
 use std::fs;
+use std::os::unix::fs::MetadataExt;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -512,4 +513,84 @@ fn e102_e104_what_was_changed_while_no_daemon_ran_is_told_by_the_next() {
         &[("table-changed", "PAIRS")],
     );
     change("nothing again", &|| {}, &[]);
+}
+
+const SERVICES: &str = "---
+apiVersion: enforcer.dev/v1alpha1
+kind: Workload
+metadata: {name: a}
+spec: {labels: {app: a}, match: [{unit: a.service}]}
+---
+apiVersion: enforcer.dev/v1alpha1
+kind: Workload
+metadata: {name: b}
+spec: {labels: {app: b}, match: [{unit: b.service}]}
+";
+
+#[test]
+fn e102_hooks_at_sockets_that_were_changed_while_no_daemon_ran_are_told_by_the_next() {
+    let mut world = world!();
+    let to = "127.0.0.1:443".parse().unwrap();
+    let other = "127.0.0.1:444".parse().unwrap();
+    let [mut a, mut b] = ["a", "b"].map(|name| world.resident(&format!("system.slice/{name}.service")));
+    b.serve(to);
+    b.serve(other);
+    let text = SERVICES.to_owned() + &policy("shop", "", &["a -> b tcp/443"]);
+    world.start_daemon(DaemonOptions::with_policy(&text)).unwrap();
+    let layout = world.pinned("links").parent().unwrap().to_owned();
+    let link = |direction: &str| layout.join(format!("links/cgroup-{direction}"));
+    let written = |world: &World| {
+        let root = fs::metadata(world.cgroup()).unwrap().ino();
+        ["egress", "ingress"].iter().all(|word| layout.join(format!("left/cgroup-{word}-{root}")).is_dir())
+    };
+    let away = |world: &mut World, note: &str, change: &mut dyn FnMut(), expected: &[(&str, &str)]| {
+        let began = Instant::now();
+        while !written(world) {
+            assert!(began.elapsed() < Duration::from_secs(30), "{note}: it is never written down");
+            thread::sleep(Duration::from_millis(50));
+        }
+        world.daemon().kill().unwrap();
+        change();
+        world.daemon().restart().unwrap();
+        world.daemon().wait_until(note, |status| count(status) >= expected.len() as u64);
+        let expected: Vec<_> =
+            expected.iter().map(|(word, about)| ((*word).to_owned(), (*about).to_owned())).collect();
+        assert_eq!(told(world), expected, "{note}");
+        assert_eq!(world.daemon().status().unwrap()["state"], "enforcing", "{note}");
+    };
+    let mut holds = |note: &str| assert!(a.tcp(to) && !a.tcp(other), "{note}");
+    away(&mut world, "nothing", &mut || {}, &[]);
+    holds("nothing");
+    for direction in ["egress", "ingress"] {
+        let mut take_off = || Object::open(&link(direction)).unwrap().detach().unwrap();
+        away(&mut world, "a hook is taken off", &mut take_off, &[("hook-removed", direction)]);
+        holds("a hook is taken off");
+    }
+    let mut unpin = || fs::remove_file(link("egress")).unwrap();
+    away(&mut world, "the pin goes, and the hook with it", &mut unpin, &[("hook-removed", "egress")]);
+    holds("the pin goes");
+    let mut replace = || {
+        let theirs = Object::at_sockets(1, "harmless").unwrap();
+        Object::open(&link("ingress")).unwrap().put(&theirs).unwrap();
+    };
+    away(&mut world, "another program", &mut replace, &[("program-replaced", "ingress")]);
+    holds("another program");
+    away(&mut world, "nothing again", &mut || {}, &[]);
+    holds("nothing again");
+
+    // A hook that goes with its cgroup was taken off by nobody.
+    let root = world.cgroup().to_owned();
+    drop((a, b));
+    let mut anew = || {
+        for below in ["system.slice/a.service", "system.slice/b.service", "system.slice", ""] {
+            // The last process may not be quite gone.
+            let began = Instant::now();
+            while let Err(error) = fs::remove_dir(root.join(below)) {
+                assert!(began.elapsed() < Duration::from_secs(10), "{below}: {error}");
+                thread::sleep(Duration::from_millis(5));
+            }
+        }
+        fs::create_dir(&root).unwrap();
+    };
+    away(&mut world, "the cgroup is another one", &mut anew, &[]);
 }

@@ -13,9 +13,7 @@ use enforcer_policy::compile::Image;
 use enforcer_tests::foreign::Object;
 use enforcer_tests::images::{allowing, free, subject_of};
 use enforcer_tests::release::Larger;
-use enforcer_tests::{
-    DaemonOptions, Fate, Stream, StreamKind, Volley, Workload, World, documents, policy, world,
-};
+use enforcer_tests::{DaemonOptions, Stream, StreamKind, Volley, Workload, World, documents, policy, world};
 
 const ALLOWED: u16 = 443;
 const FORBIDDEN: u16 = 444;
@@ -64,15 +62,6 @@ fn cpus() -> usize {
     last.parse::<usize>().unwrap() + 1
 }
 
-/// Nothing slipped through and nothing that was allowed was lost.
-fn assert_whole(fate: Fate, note: &str) {
-    let Fate { allowed, arrived, echoed, returned, forbidden, slipped, took } = fate;
-    println!("{note}: {fate:?}");
-    assert_eq!(slipped, 0, "{note}: of {forbidden} that are forbidden, in {took:?}");
-    assert_eq!((arrived, echoed, returned), (allowed, allowed, allowed), "{note}: in {took:?}");
-    assert!(allowed > 5_000 && forbidden > 5_000, "{note}: too few to tell");
-}
-
 #[test]
 fn e100_an_upgrade_and_a_downgrade_lose_no_packet_and_let_none_slip() {
     let mut world = world!();
@@ -103,7 +92,7 @@ fn e100_an_upgrade_and_a_downgrade_lose_no_packet_and_let_none_slip() {
     }
     let fate = volley.end();
     assert_eq!(stream.lost(), Some(0), "segments of the connection that was open before");
-    assert_whole(fate, "an upgrade and a downgrade");
+    fate.assert_whole("an upgrade and a downgrade");
 
     // Each packet was judged, once at each hook on its way: the counters of rules went along, those of reasons are a map of each layout.
     let counts = world.daemon().counts().unwrap();
@@ -177,7 +166,7 @@ fn e100_a_daemon_killed_while_it_takes_over_is_followed_by_either_release() {
     }
     let fate = volley.end();
     assert_eq!(stream.lost(), Some(0), "segments of the connection that was open before");
-    assert_whole(fate, "two takeovers that were killed");
+    fate.assert_whole("two takeovers that were killed");
 }
 
 #[test]
@@ -256,5 +245,5 @@ fn e100_classifiers_change_layouts_without_a_gap() {
         drop(install(config));
     }
     thread::sleep(Duration::from_millis(300));
-    assert_whole(volley.end(), "classifiers");
+    volley.end().assert_whole("classifiers");
 }

@@ -1,4 +1,5 @@
-//! `cargo xtask bench`: criterion's benches in memory, the kernel programs through `BPF_PROG_TEST_RUN`, connections, and how soon flows are cut.
+//! `cargo xtask bench`: criterion's benches in memory, the kernel programs through `BPF_PROG_TEST_RUN`, connections and services, how soon flows are cut,
+//! and what the agent itself takes.
 
 use anyhow::Result;
 
@@ -21,7 +22,9 @@ pub(crate) fn run(rest: &[String]) -> Result<()> {
         return Ok(());
     }
     build_agent(true)?;
-    for bench in ["bench-kernel", "bench-connections", "bench-revocation"] {
+    // What they start has to be there too.
+    run_command(cargo().args(["build", "--release", "--quiet", "--package", "enforcer-tests", "--bins"]))?;
+    for bench in ["bench-kernel", "bench-connections", "bench-services", "bench-revocation", "bench-agent"] {
         let program = ["run", "--release", "--quiet", "--package", "enforcer-tests", "--bin", bench];
         run_command(cargo().args(program).args(["--", RESULTS]))?;
     }

@@ -3,32 +3,82 @@
 //! Sockets belong to the cgroup of the process that makes them, so tests can't make them themselves.
 
 use std::collections::HashMap;
+use std::fmt;
 use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream, UdpSocket};
+use std::os::fd::IntoRawFd;
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
+
+use rustix::thread::{CpuSet, sched_setaffinity};
 
 /// What an allowed exchange takes is far below it, on an emulated machine as well.
 const PATIENCE: Duration = Duration::from_millis(700);
 const ATTEMPTS: usize = 3;
 
 fn main() {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    if let [what, rest @ ..] = arguments.as_slice() {
+        assert_eq!(what, "burst");
+        return burst(rest).expect("a service sends");
+    }
     let mut kept = HashMap::new();
     for line in io::stdin().lines() {
         let Ok(line) = line else { return };
         let words: Vec<&str> = line.split_whitespace().collect();
         let answer = match obey(&words, &mut kept) {
-            Ok(true) => "yes".to_owned(),
-            Ok(false) => "no".to_owned(),
+            Ok(answer) => answer.to_string(),
             Err(error) => format!("error {error}"),
         };
         println!("{answer}");
     }
 }
 
-fn obey(words: &[&str], kept: &mut HashMap<String, TcpStream>) -> io::Result<bool> {
+enum Answer {
+    Yes,
+    No,
+    Number(u64),
+}
+
+impl From<bool> for Answer {
+    fn from(yes: bool) -> Self {
+        if yes { Self::Yes } else { Self::No }
+    }
+}
+
+impl fmt::Display for Answer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Yes => f.write_str("yes"),
+            Self::No => f.write_str("no"),
+            Self::Number(number) => number.fmt(f),
+        }
+    }
+}
+
+fn obey(words: &[&str], kept: &mut HashMap<String, TcpStream>) -> io::Result<Answer> {
     let at = |text: &str| text.parse::<SocketAddr>().map_err(io::Error::other);
     match words {
+        ["socket", address] => Ok(Answer::Number(UdpSocket::bind(at(address)?)?.into_raw_fd() as u64)),
+        ["exchange", address, milliseconds] => {
+            let during = milliseconds.parse().map_err(io::Error::other)?;
+            exchanges(at(address)?, Duration::from_millis(during)).map(Answer::Number)
+        }
+        _ => yes_or_no(words, kept).map(Answer::from),
+    }
+}
+
+fn yes_or_no(words: &[&str], kept: &mut HashMap<String, TcpStream>) -> io::Result<bool> {
+    let at = |text: &str| text.parse::<SocketAddr>().map_err(io::Error::other);
+    match words {
+        ["cpu", number] => {
+            let mut set = CpuSet::new();
+            set.set(number.parse().map_err(io::Error::other)?);
+            // Of this thread, and so of those that it makes.
+            sched_setaffinity(None, &set)?;
+            Ok(true)
+        }
+        ["serve-exchanges", address] => serve_exchanges(TcpListener::bind(at(address)?)?),
         ["serve-tcp", address] => serve_tcp(TcpListener::bind(at(address)?)?),
         ["serve-udp", address] => serve_udp(UdpSocket::bind(at(address)?)?),
         ["tcp", address] => Ok(TcpStream::connect_timeout(&at(address)?, PATIENCE).is_ok_and(exchange)),
@@ -67,6 +117,51 @@ fn serve_udp(socket: UdpSocket) -> io::Result<bool> {
         }
     });
     Ok(true)
+}
+
+/// Sends without waiting for anything: to where it may and to where it may not, each datagram with this service's number and how long after the
+/// first it was sent.
+fn burst(arguments: &[String]) -> io::Result<()> {
+    let [allowed, forbidden, number, count, pace] = arguments else {
+        return Err(io::ErrorKind::InvalidInput.into());
+    };
+    let parse = |text: &String| text.parse::<u64>().map_err(io::Error::other);
+    let (number, count, pace) = (parse(number)?, parse(count)?, Duration::from_millis(parse(pace)?));
+    let socket = UdpSocket::bind("127.0.0.1:0")?;
+    let start = Instant::now();
+    for n in 0..count {
+        let after = start.elapsed().as_nanos() as u64;
+        let message = [number.to_ne_bytes(), after.to_ne_bytes()].concat();
+        for to in [forbidden, allowed] {
+            // What isn't allowed out is an error here.
+            let _denied = socket.send_to(&message, to.as_str());
+        }
+        thread::sleep((pace * (n + 1) as u32).saturating_sub(start.elapsed()));
+    }
+    Ok(())
+}
+
+/// One connection at a time, and not a copy more than it takes.
+fn serve_exchanges(listener: TcpListener) -> io::Result<bool> {
+    thread::spawn(move || {
+        for mut stream in listener.incoming().flatten() {
+            let mut byte = [0];
+            while stream.read_exact(&mut byte).is_ok() && stream.write_all(&byte).is_ok() {}
+        }
+    });
+    Ok(true)
+}
+
+fn exchanges(to: SocketAddr, during: Duration) -> io::Result<u64> {
+    let mut stream = TcpStream::connect_timeout(&to, PATIENCE)?;
+    stream.set_nodelay(true)?;
+    let (mut byte, mut count, start) = ([0], 0, Instant::now());
+    while start.elapsed() < during {
+        stream.write_all(&byte)?;
+        stream.read_exact(&mut byte)?;
+        count += 1;
+    }
+    Ok(count)
 }
 
 /// Whether four bytes come back.

@@ -4,7 +4,11 @@ use super::attack::Attack;
 
 pub(super) fn attacks() -> Vec<Attack> {
     vec![
-        Attack::new("E98", "kill -9, out of memory, SIGSTOP of the agent at every step of an update", "the kernel always holds exactly one whole generation"),
+        Attack::new("E98", "kill -9, out of memory, SIGSTOP of the agent at every step of an update", "the kernel always holds exactly one whole generation")
+            .note(
+                "Beside 10,000 datagrams a second that may pass and as many that may not, on devices and at sockets at once, the daemon is stopped, killed, killed by the kernel for want of memory, and \
+                 followed by another release and back: none is lost, none slips through, and each is counted once at each end.",
+            ),
         Attack::new("E99", "The agent is down and a new workload appears", "denied by a hook above its device, or by default")
             .note(
                 "While a daemon runs, a new device is hooked within milliseconds. While none does, what a new workload sends to managed ones is judged at \
