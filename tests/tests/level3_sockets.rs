@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 
 use enforcer_tests::foreign::{Object, programs_at};
-use enforcer_tests::{DaemonOptions, Probe, Protocol, Resident, World, world};
+use enforcer_tests::{Burst, DaemonOptions, Probe, Protocol, Resident, World, world};
 
 const HEAD: &str = "---\napiVersion: enforcer.dev/v1alpha1\n";
 
@@ -108,6 +108,29 @@ fn a_service_is_judged_from_its_first_packet() {
         found["cgroups"] == serde_json::json!([format!("/{root}/system.slice/{name}.service")])
     };
     assert!(names.iter().all(|name| known(name)), "{status:#}");
+}
+
+#[test]
+fn a_hundred_services_that_come_and_go_are_judged_from_their_first_packet() {
+    const COUNT: usize = 100;
+    let mut world = world!();
+    let mut server = service(&world, "server");
+    let names: Vec<String> = (0..COUNT).map(|n| format!("unit-{n}")).collect();
+    let units: String =
+        names.iter().map(|name| unit(name).replace(&format!("app: {name}"), "app: unit")).collect();
+    let policy = unit("server") + &units + &allow("unit-to-server", &app("unit"), &app("server"), "udp/5000");
+    world.start_daemon(DaemonOptions::with_policy(&policy)).unwrap();
+    let mut burst = Burst::open(&mut server, 5000).unwrap();
+    for (n, name) in names.iter().enumerate() {
+        burst.start(&world, &format!("system.slice/{name}.service"), n).unwrap();
+        // As many as a busy machine starts in a second.
+        std::thread::sleep(std::time::Duration::from_millis(20));
+    }
+    let sent = burst.end().unwrap();
+    assert!(sent.forbidden >= 100 * COUNT as u64, "{sent:?}");
+    assert_eq!(sent.slipped, 0, "of {} that are forbidden", sent.forbidden);
+    let silent = sent.delays.iter().filter(|delay| delay.is_none()).count();
+    assert_eq!((sent.delays.len(), silent), (COUNT, 0), "each gets through to where it may: {sent:?}");
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! `cargo xtask ci`: what has to hold before a change is taken. Every step runs, whatever the ones before it found.
 
 use std::process::ExitCode;
+use std::time::Instant;
 
 use anyhow::{Result, bail};
 
@@ -53,7 +54,10 @@ const CHECKS: [(&str, Check); 7] = [
 /// A check counts as one.
 fn step(report: &mut Report, name: &str, check: impl FnOnce() -> Result<()>) {
     println!("\n=== {name}");
-    let tally = match check() {
+    let began = Instant::now();
+    let checked = check();
+    took(name, began);
+    let tally = match checked {
         Ok(()) => Tally::passed(1),
         Err(error) => {
             println!("FAILED: {error:#}");
@@ -63,9 +67,17 @@ fn step(report: &mut Report, name: &str, check: impl FnOnce() -> Result<()>) {
     report.add(name, tally);
 }
 
+/// Where the time of a run goes.
+fn took(name: &str, began: Instant) {
+    println!("--- {name}: {:.0} s", began.elapsed().as_secs_f64());
+}
+
 /// What counts by itself; that it can't start counts as one failure.
 fn collect(report: &mut Report, name: &str, act: impl FnOnce(&mut Report) -> Result<()>) {
-    if let Err(error) = act(report) {
+    let began = Instant::now();
+    let acted = act(report);
+    took(name, began);
+    if let Err(error) = acted {
         println!("FAILED: {name}: {error:#}");
         report.add(format!("{name} could not run"), Tally::failed(1));
     }
