@@ -159,6 +159,7 @@ impl Kernel {
         // The generation is in force whatever comes of it, and the next one tries again.
         let Self { pins, guard, programs, .. } = self;
         let taken = if self.behind { attach::upgrade(pins, &mut guard.hooks, programs) } else { Ok(()) };
+        let taken = taken.and_then(|()| pins.remove_left_of_others());
         let taken = taken.and_then(|()| guard.sockets.take_over(pins, programs));
         self.behind = taken.is_err();
         if let Err(error) = taken.and_then(|()| attach::take_over(pins, &mut guard.hooks, programs)) {

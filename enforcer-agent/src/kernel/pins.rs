@@ -199,6 +199,15 @@ impl Pins {
         Ok(others)
     }
 
+    /// Forgets how other layouts were left: what is taken from them from now on, nobody else took.
+    pub(super) fn remove_left_of_others(&self) -> Result<(), DatapathError> {
+        let mut errors = Vec::new();
+        for dir in self.others()? {
+            remove_tree(&dir.join("left"), &mut errors);
+        }
+        errors.pop().map_or(Ok(()), Err)
+    }
+
     /// Forgets other layouts; their links have to be taken over before.
     pub(super) fn remove_others(&self) -> Result<(), DatapathError> {
         let mut errors = Vec::new();
