@@ -179,3 +179,23 @@ fn a_session_with_a_service_is_known_by_the_services_socket() {
     let (code, told) = apply(&mut world, &(unit("ssh") + &held(&[&flow.replace("tcp/22", "tcp/23")])), &[]);
     assert_eq!(code, Some(4), "{told}");
 }
+
+#[test]
+fn connections_behind_devices_that_were_open_before_go_on_where_the_rules_allow_them() {
+    let mut world = world!();
+    let (web, db) = (world.workload("web", 10), world.workload("db", 20));
+    let _echo = db.serve(&[Protocol::Tcp(5432), Protocol::Tcp(5433)]);
+    let mut inside = world.resident_of(&web, "web");
+    for (name, port, v6) in [("four", 5432, false), ("six", 5432, true), ("denied", 5433, false)] {
+        assert!(inside.open(name, SocketAddr::new(db.address(v6), port)), "{name}");
+    }
+    let rules = documents(&[&web, &db], &[policy("web-to-db", "", &["web -> db tcp/5432"])]);
+    world.start_daemon(DaemonOptions::with_policy(&rules)).unwrap();
+    assert!(inside.talk("four") && inside.talk("six"), "the rule allows them, and both devices know them");
+    assert!(!inside.talk("denied"), "no rule names the port");
+    world.daemon().write_policy("policy.yaml", &documents(&[&web, &db], &[])).unwrap();
+    let start = Instant::now();
+    while inside.talk("four") {
+        assert!(start.elapsed() < Duration::from_secs(20), "the rule has gone");
+    }
+}

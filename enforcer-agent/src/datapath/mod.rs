@@ -71,12 +71,12 @@ pub struct Usage {
 /// Takes records of verdicts, some at a time.
 pub type Sink = Box<dyn FnMut(&[FlowEvent]) + Send>;
 
-/// A TCP connection at a socket of this machine.
+/// A TCP connection of a subject.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct OpenConnection {
-    /// Whose it is: [`Subject::hosted`].
+    /// Whose it is: an interface index, or [`Subject::hosted`].
     pub subject: u32,
-    /// The end at that socket.
+    /// The subject's end.
     pub local: SocketAddr,
     /// The other end, of the same family.
     pub remote: SocketAddr,

@@ -26,7 +26,7 @@ use tokio::sync::mpsc;
 pub use connections::{Connection, connections};
 pub use filters::{Filter, Filters};
 pub use list::devices;
-pub use namespaces::{addresses_in, devices_into};
+pub use namespaces::{addresses_in, connections_behind, devices_into};
 pub use nat::nat_chains;
 pub use tenants::{Tenant, tenants};
 pub use xdp::XdpPrograms;

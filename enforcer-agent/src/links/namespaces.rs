@@ -2,10 +2,12 @@
 //!
 //! Which devices lead into a namespace is asked of this one alone: what stands inside is for whoever runs there to choose.
 
-use std::fs::File;
+use std::collections::{BTreeSet, HashMap, HashSet};
+use std::fs::{self, File};
 use std::io;
 use std::net::IpAddr;
 use std::os::fd::{AsFd, AsRawFd};
+use std::os::unix::fs::MetadataExt;
 
 use netlink_packet_route::RouteNetlinkMessage;
 use netlink_packet_route::address::AddressMessage;
@@ -15,6 +17,7 @@ use rtnetlink::packet_core::{NetlinkMessage, NetlinkPayload};
 use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 
 use super::ask::Asker;
+use super::connections::{Connection, connections};
 use super::message::report;
 use super::state::Report;
 
@@ -52,24 +55,66 @@ fn number(asker: &mut Asker, namespace: &File) -> io::Result<Option<i32>> {
 
 /// Every address in that namespace by which others can reach it.
 pub fn addresses_in(namespace: &File) -> io::Result<Vec<IpAddr>> {
+    inside(namespace, || {
+        let mut asker = Asker::open()?;
+        let mut addresses = Vec::new();
+        asker.list(RouteNetlinkMessage::GetAddress(AddressMessage::default()), |_, bytes| {
+            if let Some(message) = parsed(bytes)?
+                && let Some(Report::Address((_, address))) = report(&message)
+                && is_reachable(address)
+            {
+                addresses.push(address);
+            }
+            Ok(())
+        })?;
+        addresses.sort_unstable();
+        addresses.dedup();
+        Ok(addresses)
+    })
+}
+
+/// The TCP connections of the namespaces that these devices lead into, with the device. What nobody runs in is passed over.
+pub fn connections_behind(devices: &BTreeSet<u32>) -> io::Result<Vec<(u32, Connection)>> {
+    let mut asker = Asker::open()?;
+    let mut leading: HashMap<i32, Vec<u32>> = HashMap::new();
+    asker.list(RouteNetlinkMessage::GetLink(LinkMessage::default()), |_, bytes| {
+        if let Some(RouteNetlinkMessage::NewLink(link)) = parsed(bytes)?
+            && devices.contains(&link.header.index)
+        {
+            let number = link.attributes.iter().find_map(|attribute| match attribute {
+                LinkAttribute::LinkNetNsId(number) => Some(*number),
+                _ => None,
+            });
+            leading.entry(number.unwrap_or(-1)).or_default().push(link.header.index);
+        }
+        Ok(())
+    })?;
+    leading.remove(&-1);
+    let (mut seen, mut found) = (HashSet::new(), Vec::new());
+    for process in fs::read_dir("/proc")?.flatten() {
+        if leading.is_empty() {
+            break;
+        }
+        // One that isn't a process, or has ended meanwhile, has none.
+        let Ok(namespace) = File::open(process.path().join("ns/net")) else { continue };
+        if !seen.insert(namespace.metadata()?.ino()) {
+            continue;
+        }
+        let number = number(&mut asker, &namespace)?;
+        let Some(devices) = number.and_then(|number| leading.remove(&number)) else { continue };
+        let open = inside(&namespace, connections)?.unwrap_or_default();
+        found.extend(devices.iter().flat_map(|device| open.iter().map(|one| (*device, *one))));
+    }
+    Ok(found)
+}
+
+/// Does something in that namespace.
+fn inside<T: Send>(namespace: &File, act: impl FnOnce() -> io::Result<T> + Send) -> io::Result<T> {
     // A thread that went there doesn't come back.
     std::thread::scope(|scope| {
         let inside = || {
             move_into_link_name_space(namespace.as_fd(), Some(LinkNameSpaceType::Network))?;
-            let mut asker = Asker::open()?;
-            let mut addresses = Vec::new();
-            asker.list(RouteNetlinkMessage::GetAddress(AddressMessage::default()), |_, bytes| {
-                if let Some(message) = parsed(bytes)?
-                    && let Some(Report::Address((_, address))) = report(&message)
-                    && is_reachable(address)
-                {
-                    addresses.push(address);
-                }
-                Ok(())
-            })?;
-            addresses.sort_unstable();
-            addresses.dedup();
-            Ok(addresses)
+            act()
         };
         scope
             .spawn(inside)

@@ -7,7 +7,7 @@
 use super::Engine;
 use super::cgroups::Cgroups;
 use crate::datapath::OpenConnection;
-use crate::links::{Connection, connections};
+use crate::links::{Connection, connections, connections_behind};
 use enforcer_common::maps::{Cgroup, Direction, Subject, mode};
 use enforcer_policy::compile::Compiled;
 use enforcer_policy::model::SegmentMode;
@@ -35,6 +35,23 @@ impl Engine {
         self.cgroups.judged = judged;
     }
 
+    /// Before devices are hooked: the connections of who is behind them.
+    pub(super) fn take_up_behind(&mut self, devices: &BTreeSet<u32>) {
+        if devices.is_empty() {
+            return;
+        }
+        match connections_behind(devices) {
+            Ok(open) => {
+                let found: Vec<_> =
+                    open.into_iter().map(|(subject, one)| of_subject(subject, &one, 0)).collect();
+                self.hand_over(&found);
+            }
+            Err(error) => {
+                warn!(%error, "could not ask for open connections: those of newly hooked devices are cut")
+            }
+        }
+    }
+
     fn take_up(&mut self, new: &BTreeSet<u32>, owners: &HashMap<u64, u32>) {
         if new.is_empty() || owners.is_empty() {
             return;
@@ -47,8 +64,11 @@ impl Engine {
                 return;
             }
         };
-        let found = of_subjects(&open, new, owners);
-        match self.datapath.take_up(&found) {
+        self.hand_over(&of_subjects(&open, new, owners));
+    }
+
+    fn hand_over(&mut self, found: &[OpenConnection]) {
+        match self.datapath.take_up(found) {
             Ok(0) => {}
             Ok(taken) => info!(taken, "connections that were open before are judged from now on"),
             Err(error) => warn!(%error, "connections that were open before are cut"),
@@ -64,6 +84,11 @@ fn judged(compiled: &Compiled) -> BTreeSet<u32> {
     plans.map(|plan| plan.identity).chain(host).map(Subject::hosted).collect()
 }
 
+fn of_subject(subject: u32, one: &Connection, resident: u32) -> OpenConnection {
+    let opened = if one.accepted { Direction::Ingress } else { Direction::Egress };
+    OpenConnection { subject, local: one.local, remote: one.remote, opened, resident }
+}
+
 fn of_subjects(
     open: &[Connection],
     subjects: &BTreeSet<u32>,
@@ -75,8 +100,7 @@ fn of_subjects(
     let ours = |one: &Connection| {
         let subject = whose(&one.cgroup).filter(|number| subjects.contains(number))?;
         let resident = ends.get(&(one.remote, one.local)).and_then(whose).unwrap_or_default();
-        let opened = if one.accepted { Direction::Ingress } else { Direction::Egress };
-        Some(OpenConnection { subject, local: one.local, remote: one.remote, opened, resident })
+        Some(of_subject(subject, one, resident))
     };
     open.iter().filter_map(ours).collect()
 }

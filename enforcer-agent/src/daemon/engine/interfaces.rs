@@ -205,6 +205,12 @@ impl Engine {
             }
         };
         let indexes: Vec<u32> = self.interfaces.by_index.keys().copied().collect();
+        let unhooked = self.interfaces.by_index.iter().filter(|(ifindex, _)| !hooked.contains_key(ifindex));
+        let plans = &live.compiled.subjects;
+        let new = unhooked.filter(|(_, one)| {
+            self.interfaces.claims.plan(&one.link.name, plans).is_some() || self.containers.holds(one)
+        });
+        self.take_up_behind(&new.map(|(ifindex, _)| *ifindex).collect());
         for ifindex in indexes {
             self.settle_one(ifindex, hooked.get(&ifindex).copied());
         }
