@@ -2,6 +2,7 @@
 
 use crate::output::time_of_day;
 use crate::protocol::ActionRecord;
+use crate::selection;
 use enforcer_policy::diagnostic::shown;
 
 /// `12:53:39.168 QUARANTINE  ledger  until …  except …  (ticket 4711)`.
@@ -10,6 +11,7 @@ pub(crate) fn action_line(record: &ActionRecord) -> String {
     let mut told = vec![format!("{} {}", time_of_day(&record.time), shown(&record.action).to_uppercase())];
     told.extend(record.workload.iter().map(|workload| shown(workload)));
     told.extend(record.segment.iter().map(|segment| format!("by segment {}", shown(segment))));
+    told.extend((!record.labels.is_empty()).then(|| selection::labels(&record.labels)));
     told.extend(record.until.iter().map(|until| format!("until {}", shown(until))));
     told.extend(record.except.iter().map(|except| format!("except {}", shown(except))));
     told.extend(record.why.iter().map(|why| format!("({})", shown(why))));

@@ -2,13 +2,15 @@
 //! both go through here, so what `check` accepts the daemon accepts.
 
 use crate::daemon::clock::Instants;
+use crate::daemon::engine::posture::Posture;
 use crate::protocol::Finding;
 use crate::sources::{self, Documents, Joined};
 use crate::unsupported;
 use enforcer_policy::check::assemble;
-use enforcer_policy::compile::{Clock, Compiled, Inputs, Numbers, compile};
+use enforcer_policy::compile::{Compiled, Inputs, Numbers, compile};
 use enforcer_policy::document::ParsedFile;
 use enforcer_policy::model::{PolicySet, SegmentMode};
+use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 /// What a set is compiled for.
@@ -20,6 +22,8 @@ pub(crate) struct Surroundings {
     pub(crate) default_mode: SegmentMode,
     /// Containers that run here.
     pub(crate) containers: sources::Surroundings,
+    /// What is attested, by workload.
+    pub(crate) postures: BTreeMap<String, Posture>,
 }
 
 impl Default for Surroundings {
@@ -28,6 +32,7 @@ impl Default for Surroundings {
             host: Vec::new(),
             default_mode: SegmentMode::Enforce,
             containers: sources::Surroundings::default(),
+            postures: BTreeMap::new(),
         }
     }
 }
@@ -90,11 +95,16 @@ impl Sound {
         mut numbers: Numbers,
     ) -> Result<Ready, Vec<Finding>> {
         let (documents, joined) = sources::join_set(&mut self.set, &around.containers);
+        if !around.postures.is_empty() {
+            for workload in &mut self.set.workloads {
+                workload.set_lease(around.postures.get(&workload.name).map(|posture| posture.lease(now)));
+            }
+        }
         let inputs = Inputs {
             set: &self.set,
             host: &around.host,
             default_mode: around.default_mode,
-            clock: Clock { now: now.wall, boot_ns: now.boot },
+            clock: now.clock(),
         };
         match compile(&inputs, &mut numbers) {
             Ok(compiled) => {

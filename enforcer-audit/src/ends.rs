@@ -93,7 +93,7 @@ impl Ends {
                     let (name, labels) = (known.name.clone(), known.labels.clone());
                     let managed = known.managed || setting.managed == crate::Managed::All;
                     let (matches, addresses) = (Vec::new(), Vec::new());
-                    added.push((Workload { name, origin, labels, matches, addresses }, managed));
+                    added.push((Workload { name, origin, labels, matches, addresses, lease: None }, managed));
                     index
                 }
             };

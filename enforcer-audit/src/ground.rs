@@ -122,6 +122,7 @@ impl Ground {
             labels,
             matches: anywhere(),
             addresses: Vec::new(),
+            lease: None,
         });
         self.hooked.push(true);
         index
@@ -156,7 +157,7 @@ impl Ground {
 
     fn upsert(&mut self, workload: u32) -> Result<(), CompileError> {
         let document = &self.set.workloads[workload as usize];
-        match self.compiled.upsert_workload(document, &mut self.numbers)? {
+        match self.compiled.upsert_workload(document, &mut self.numbers, self.clock)? {
             Some(delta) => self.apply(&delta),
             // What is there has no room for it as it stands.
             None => self.recompile()?,

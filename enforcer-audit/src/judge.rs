@@ -130,7 +130,7 @@ where
 {
     let bank = tables.control().bank();
     let found = FamilyTables::<N>::address(tables, bank, &at);
-    found.or_else(|| FamilyTables::<N>::prefix(tables, bank, &at)).unwrap_or(Endpoint::NONE)
+    found.or_else(|| FamilyTables::<N>::prefix(tables, bank, &at)).copied().unwrap_or(Endpoint::NONE)
 }
 
 /// The egress hook, and where that lets it pass, the ingress hook. The first that drops it decides; else the first that says `audited`;

@@ -108,6 +108,8 @@ pub struct Endpoint {
     pub place: u8,
     /// Zero.
     pub reserved: u8,
+    /// Until when `class` and `coarse` hold.
+    pub lease: Lease,
 }
 
 impl Endpoint {
@@ -117,8 +119,25 @@ impl Endpoint {
     /// An endpoint at no address of this machine's.
     #[inline(always)]
     pub const fn new(identity: u32, class: u32, coarse: u32, kind: u8) -> Self {
-        Self { identity, class, coarse, kind, local: 0, place: 0, reserved: 0 }
+        Self { identity, class, coarse, kind, local: 0, place: 0, reserved: 0, lease: Lease::NONE }
     }
+}
+
+/// How long the classes beside it hold, and those that hold from then on: some of the labels that they are made of have a time to live.
+#[repr(C)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Hash, Default)]
+pub struct Lease {
+    /// Boot-time clock, nanoseconds; 0 for good.
+    pub until: u64,
+    /// Narrow class from then on.
+    pub class: u32,
+    /// Broad class from then on.
+    pub coarse: u32,
+}
+
+impl Lease {
+    /// For good.
+    pub const NONE: Self = Self { until: 0, class: 0, coarse: 0 };
 }
 
 /// Values of [`Endpoint::kind`].
@@ -232,6 +251,23 @@ pub struct Subject {
     pub coarse6: u32,
     /// First IPv6 address; all zero for none.
     pub address6: Address<4>,
+    /// Until when `mode`, [`Subject::ANSWERS_DENIED`] and the classes hold, boot-time clock, nanoseconds; 0 for good. What holds from then
+    /// on is in the fields below.
+    pub until: u64,
+    /// For `class4`.
+    pub after4: u32,
+    /// For `coarse4`.
+    pub coarse_after4: u32,
+    /// For `class6`.
+    pub after6: u32,
+    /// For `coarse6`.
+    pub coarse_after6: u32,
+    /// For `mode`.
+    pub mode_after: u8,
+    /// For [`Subject::ANSWERS_DENIED`]: that flag or 0.
+    pub flags_after: u8,
+    /// Zero.
+    pub reserved: [u8; 6],
 }
 
 impl Subject {
@@ -253,6 +289,27 @@ impl Subject {
     /// Numbers below this stand in an array (two banks each), others in a hash: interface indexes as they are, [`Subject::hosted`]
     /// numbers without their top bit.
     pub const DIRECT: u32 = 65_536;
+    /// Nobody.
+    pub const NONE: Self = Self {
+        identity: 0,
+        mode: mode::OFF,
+        flags: 0,
+        mac: [0; 6],
+        address4: [0; 1],
+        class4: 0,
+        coarse4: 0,
+        class6: 0,
+        coarse6: 0,
+        address6: [0; 4],
+        until: 0,
+        after4: 0,
+        coarse_after4: 0,
+        after6: 0,
+        coarse_after6: 0,
+        mode_after: mode::OFF,
+        flags_after: 0,
+        reserved: [0; 6],
+    };
     /// Top bit of the number of who is known by its cgroup. No interface index has it.
     pub const CGROUP: u32 = 1 << 31;
     /// Identity numbers are below this, so that a place has room beside them.
@@ -603,11 +660,11 @@ pub mod limits {
     pub const WAKE_INTERVAL: u64 = 8_000_000;
 }
 
-const _: () = assert!(size_of::<Endpoint>() == 16);
+const _: () = assert!(size_of::<Endpoint>() == 32);
 const _: () = assert!(size_of::<AddressKey<1>>() == 8 && size_of::<AddressKey<4>>() == 20);
 const _: () = assert!(size_of::<PairKey>() == 12);
-const _: () = assert!(size_of::<Generation>() == 80);
-const _: () = assert!(size_of::<Subject>() == 48);
+const _: () = assert!(size_of::<Generation>() == 144);
+const _: () = assert!(size_of::<Subject>() == 80);
 const _: () = assert!(size_of::<CgroupKey>() == 8 && size_of::<Cgroup>() == 8);
 const _: () = assert!(size_of::<QuarantineKey>() == 8 && size_of::<Quarantine>() == 72);
 const _: () = assert!(size_of::<Failsafe>() == 256);

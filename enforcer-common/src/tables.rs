@@ -19,9 +19,14 @@ pub trait Tables: FamilyTables<1> + FamilyTables<4> {
     /// Which generation is in force. Read once per packet, before anything else.
     fn control(&self) -> Control;
     /// What a bank says beside its tables.
-    fn generation(&self, bank: u32) -> Option<Generation>;
+    fn generation(&self, bank: u32) -> Option<&Generation>;
+    /// Whose hook number `number` is, as it stands in the table.
+    fn subject_entry(&self, bank: u32, number: u32) -> Option<&Subject>;
     /// Whose hook number `number` is.
-    fn subject(&self, bank: u32, number: u32) -> Option<Subject>;
+    #[inline(always)]
+    fn subject(&self, bank: u32, number: u32) -> Option<Subject> {
+        self.subject_entry(bank, number).copied()
+    }
     /// How an identity that is marked as such is cut off.
     fn quarantine(&self, bank: u32, identity: u32) -> Option<&Quarantine>;
     /// The port set of a pair of classes.
@@ -69,12 +74,12 @@ pub trait FamilyTables<const N: usize> {
     /// Forgets a flow.
     fn remove_flow(&mut self, tier: Tier, key: &FlowKey<N>);
     /// The endpoint with exactly this address.
-    fn address(&self, bank: u32, address: &Address<N>) -> Option<Endpoint>;
+    fn address(&self, bank: u32, address: &Address<N>) -> Option<&Endpoint>;
     /// Who on this machine has the other end of a flow, by its socket: a [`Subject::hosted`] number; 0 where no socket tells. `opened` is the
     /// direction in which the flow is opened.
     fn resident(&self, bank: u32, key: &FlowKey<N>, opened: Direction) -> u32;
     /// The endpoint of the longest prefix that holds this address.
-    fn prefix(&self, bank: u32, address: &Address<N>) -> Option<Endpoint>;
+    fn prefix(&self, bank: u32, address: &Address<N>) -> Option<&Endpoint>;
     /// Whether a path of the machine itself stays open to this flow; `ways` has bit 0 for paths that are opened from here, bit 1 for those into it.
     /// Asked at the machine's own hook only; see [`crate::judge::stays_open`].
     fn stays_open(&self, key: &FlowKey<N>, ways: u8) -> bool;

@@ -130,21 +130,21 @@ impl<const HOOK: u8> Tables for Kernel<HOOK> {
     }
 
     #[inline(always)]
-    fn generation(&self, bank: u32) -> Option<Generation> {
-        GENERATIONS.get(bank).copied()
+    fn generation(&self, bank: u32) -> Option<&Generation> {
+        GENERATIONS.get(bank)
     }
 
     #[inline(always)]
-    fn subject(&self, bank: u32, number: u32) -> Option<Subject> {
+    fn subject_entry(&self, bank: u32, number: u32) -> Option<&Subject> {
         if number < Subject::DIRECT {
-            return SUBJECTS.get(number << 1 | bank).copied();
+            return SUBJECTS.get(number << 1 | bank);
         }
         let resident = number ^ Subject::CGROUP;
         if resident < Subject::DIRECT {
-            return RESIDENTS.get(resident << 1 | bank).copied();
+            return RESIDENTS.get(resident << 1 | bank);
         }
-        // SAFETY: values are copied at once; a torn one can only be an older subject of the same number.
-        unsafe { SUBJECTS_HIGH.get(SubjectKey { bank, number }).copied() }
+        // SAFETY: map memory outlives the program's run; a torn entry can only be an older subject of the same number.
+        unsafe { SUBJECTS_HIGH.get(SubjectKey { bank, number }) }
     }
 
     #[inline(always)]
@@ -297,9 +297,9 @@ macro_rules! family_tables {
             }
 
             #[inline(always)]
-            fn address(&self, bank: u32, address: &Address<$words>) -> Option<Endpoint> {
-                // SAFETY: copied at once.
-                unsafe { $addresses.get(AddressKey { bank, address: *address }).copied() }
+            fn address(&self, bank: u32, address: &Address<$words>) -> Option<&Endpoint> {
+                // SAFETY: map memory outlives the program's run, and an entry is only ever replaced by another.
+                unsafe { $addresses.get(AddressKey { bank, address: *address }) }
             }
 
             #[inline(always)]
@@ -313,9 +313,9 @@ macro_rules! family_tables {
             }
 
             #[inline(always)]
-            fn prefix(&self, bank: u32, address: &Address<$words>) -> Option<Endpoint> {
+            fn prefix(&self, bank: u32, address: &Address<$words>) -> Option<&Endpoint> {
                 let data = AddressKey { bank, address: *address };
-                $prefixes.get(&Key::new(32 + 32 * $words, data)).copied()
+                $prefixes.get(&Key::new(32 + 32 * $words, data))
             }
 
             #[inline(always)]

@@ -97,10 +97,11 @@ fn parse(text: &str) -> PolicySet {
         .0
 }
 
+const CLOCK: Clock = Clock { now: NOW, boot_ns: 0 };
+
 fn compiled(set: &PolicySet) -> (Compiled, Numbers) {
     let mut numbers = Numbers::default();
-    let inputs =
-        Inputs { set, host: &[], default_mode: SegmentMode::Enforce, clock: Clock { now: NOW, boot_ns: 0 } };
+    let inputs = Inputs { set, host: &[], default_mode: SegmentMode::Enforce, clock: CLOCK };
     let compiled = compile(&inputs, &mut numbers).expect("the bench's sets fit");
     (compiled, numbers)
 }
@@ -144,7 +145,7 @@ fn one_workload(c: &mut Criterion) {
     group.bench_function("add-to-10000", |b| {
         b.iter_batched_ref(
             || (start.clone(), numbers.clone()),
-            |(compiled, numbers)| black_box(compiled.upsert_workload(&new, numbers)),
+            |(compiled, numbers)| black_box(compiled.upsert_workload(&new, numbers, CLOCK)),
             BatchSize::LargeInput,
         );
     });

@@ -49,6 +49,7 @@ fn workload() {
     let interface =
         |text: &str, glob| WorkloadMatch::Interface(InterfacePattern { text: text.to_owned(), glob });
     let expected = Workload {
+        lease: None,
         name: "a".to_owned(),
         origin: at(1, 1),
         labels: labels(&[("app", "ledger"), ("env", "prod")]),

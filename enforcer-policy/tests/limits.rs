@@ -26,7 +26,7 @@ fn workload(number: u32, labels: Labels) -> Workload {
     let pattern = InterfacePattern { text: name.clone(), glob: false };
     let address = IpAddr::V4(Ipv4Addr::from_bits(0x0a00_0000 + number));
     let matches = vec![WorkloadMatch::Interface(pattern)];
-    Workload { name, origin: origin(), labels, matches, addresses: vec![address] }
+    Workload { name, origin: origin(), labels, matches, addresses: vec![address], lease: None }
 }
 
 fn rule(from: Selector, to: Selector, port: u16) -> FlowEntry {

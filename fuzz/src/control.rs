@@ -128,6 +128,10 @@ fn answer(noticed: Noticed) {
             drop(reply);
             false
         }
+        Message::Posture { reply, .. } => {
+            drop(reply);
+            false
+        }
         other => panic!("a client made the server ask for {other:?}"),
     };
     // A client that has gone needs no answer.

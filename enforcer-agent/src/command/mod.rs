@@ -17,6 +17,7 @@ mod import;
 mod input;
 mod man;
 mod observe;
+mod posture;
 mod quarantine;
 mod release;
 mod restore;
@@ -68,6 +69,7 @@ enum Command {
     Apply(apply::Args),
     Confirm(confirm::Args),
     Rollback(rollback::Args),
+    Posture(posture::Args),
     Quarantine(quarantine::Args),
     Release(release::Args),
     Explain(explain::Args),
@@ -107,6 +109,7 @@ impl Cli {
             Command::Apply(args) => apply::run(args),
             Command::Confirm(args) => confirm::run(args),
             Command::Rollback(args) => rollback::run(args),
+            Command::Posture(args) => posture::run(args),
             Command::Quarantine(args) => quarantine::run(args),
             Command::Release(args) => release::run(args),
             Command::Explain(args) => explain::run(args),

@@ -86,6 +86,12 @@ fn show(status: &Status, out: &mut Printer) -> anyhow::Result<()> {
         ]);
     }
     section(&cut_off, out)?;
+    let mut attested = table(&["ATTESTED", "LABELS", "UNTIL"]);
+    for one in &status.postures {
+        let until = one.until.as_deref().map_or_else(|| "-".to_owned(), seconds);
+        attested.add_row([shown(&one.workload), selection::labels(&one.labels), until]);
+    }
+    section(&attested, out)?;
     sources(status, out)?;
     workloads(status, out)?;
     let mut rules = table(&["RULE", "PACKETS", "BYTES", "FLOWS", "AUDITED", "WRITTEN AT"]);

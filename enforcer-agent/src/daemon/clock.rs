@@ -1,6 +1,7 @@
 //! Wall clock and boot-time clock, and word of a wall clock that was set.
 
 use anyhow::{Context, Result};
+use enforcer_policy::compile::Clock;
 use jiff::Timestamp;
 use rustix::fd::OwnedFd;
 use rustix::io::Errno;
@@ -26,6 +27,12 @@ impl Instants {
         let seconds = u64::try_from(boot.tv_sec).unwrap_or_default();
         let nanoseconds = u64::try_from(boot.tv_nsec).unwrap_or_default();
         Self { wall: Timestamp::now(), boot: seconds * 1_000_000_000 + nanoseconds }
+    }
+
+    /// As the compiler takes it.
+    #[must_use]
+    pub fn clock(&self) -> Clock {
+        Clock { now: self.wall, boot_ns: self.boot }
     }
 
     /// The wall time of an instant of the boot-time clock.

@@ -1,10 +1,12 @@
-//! What outlives the daemon: the applied set, those before it, and the last good live set.
+//! What outlives the daemon: the applied set, those before it, the last good live set, who is cut off and what is attested.
 //!
 //! Every file is replaced whole: written aside, flushed, renamed, and the directory flushed.
 
 use crate::protocol::{PolicyFile, QuarantineStatus};
 use crate::sources::Container;
 use anyhow::{Context, Result, bail};
+use enforcer_policy::model::Labels;
+use jiff::Timestamp;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use std::fs::{self, DirBuilder, File, OpenOptions};
@@ -18,6 +20,7 @@ const APPLIED: &str = "applied.json";
 const LAST_GOOD: &str = "last-good.json";
 const QUARANTINES: &str = "quarantines.json";
 const TRIAL: &str = "trial.json";
+const POSTURES: &str = "postures.json";
 const CONTAINERS: &str = "containers.json";
 
 /// An applied set as it is kept.
@@ -58,6 +61,28 @@ pub struct LastGood<N> {
 struct Quarantines {
     schema: String,
     quarantines: Vec<QuarantineStatus>,
+}
+
+/// What was attested, as it is kept.
+#[derive(Debug, Default, Serialize, Deserialize)]
+struct Postures {
+    schema: String,
+    postures: Vec<KeptPosture>,
+}
+
+/// What was attested of a workload.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KeptPosture {
+    /// Its name.
+    pub workload: String,
+    /// The labels.
+    pub labels: Labels,
+    /// Until when; counts after a reboot.
+    pub until: Timestamp,
+    /// Until when by the clock of [`KeptPosture::boot`], nanoseconds.
+    pub until_boot: u64,
+    /// The boot in which it was attested.
+    pub boot: String,
 }
 
 /// That an applied set is in force on trial: what counts on disk is still the one before it.
@@ -162,6 +187,18 @@ impl StateDir {
         write(&self.path.join(QUARANTINES), &Quarantines { schema, quarantines: quarantines.to_vec() })
     }
 
+    /// What was attested.
+    pub fn postures(&self) -> Result<Vec<KeptPosture>> {
+        let kept: Option<Postures> = read(&self.path.join(POSTURES))?;
+        Ok(kept.unwrap_or_default().postures)
+    }
+
+    /// Keeps what is attested.
+    pub fn keep_postures(&self, postures: Vec<KeptPosture>) -> Result<()> {
+        let schema = "enforcer.postures/v1".to_owned();
+        write(&self.path.join(POSTURES), &Postures { schema, postures })
+    }
+
     /// The trial that is, or was when the last daemon ended.
     pub fn trial(&self) -> Result<Option<OnTrial>> {
         read(&self.path.join(TRIAL))
@@ -219,7 +256,7 @@ impl Staged {
 }
 
 /// The kernel's name for the time since it booted.
-fn boot() -> String {
+pub(super) fn boot() -> String {
     fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default().trim().to_owned()
 }
 

@@ -1,6 +1,7 @@
 //! `enforcer.action/v1`: what was done to what is enforced, by whom it was asked for, in the stream of records.
 
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 
 /// Something that began or ended.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -9,7 +10,7 @@ pub struct ActionRecord {
     pub schema: String,
     /// When, RFC 3339, UTC.
     pub time: String,
-    /// One stable word: `quarantine`, `release`, `threshold`, `trial`, `confirm` or `rollback`.
+    /// One stable word: `quarantine`, `release`, `threshold`, `posture`, `trial`, `confirm` or `rollback`.
     pub action: String,
     /// The workload it is about.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -20,6 +21,9 @@ pub struct ActionRecord {
     /// Until when.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub until: Option<String>,
+    /// What is attested.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub labels: BTreeMap<String, String>,
     /// The path that is left.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub except: Option<String>,

@@ -9,6 +9,7 @@ mod explain;
 mod finding;
 mod flow;
 mod policies;
+mod posture;
 mod quarantine;
 mod status;
 mod tamper;
@@ -24,6 +25,7 @@ pub use explain::{ExplainReply, ExplainRequest};
 pub use finding::Finding;
 pub use flow::{CauseRecord, Cut, End, FlowRecord, Icmp, Missed, ObserveLine};
 pub use policies::LiveSet;
+pub use posture::{PostureReply, PostureRequest, PostureStatus};
 pub use quarantine::{QuarantineReply, QuarantineRequest, QuarantineStatus, ReleaseRequest};
 pub use status::{
     Counts, DegradedStatus, DenyWindow, Events, InterfaceStatus, ReasonStatus, RuleStatus, SocketsStatus,

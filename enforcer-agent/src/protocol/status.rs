@@ -1,6 +1,6 @@
 //! `enforcer.status/v1`.
 
-use super::{Finding, QuarantineStatus, TamperStatus, UnreachableStatus};
+use super::{Finding, PostureStatus, QuarantineStatus, TamperStatus, UnreachableStatus};
 use enforcer_common::maps::RuleCounter;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -69,6 +69,9 @@ pub struct Status {
     /// Paths of the machine itself that stay open whatever else is in force.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub failsafe: Vec<String>,
+    /// What is attested, for a time.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub postures: Vec<PostureStatus>,
     /// The applied set that waits for its confirmation.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub trial: Option<TrialStatus>,

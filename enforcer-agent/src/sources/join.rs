@@ -121,7 +121,7 @@ impl Documents {
                     WorkloadMatch::Container { labels } => documents.templates.push(Template {
                         name: Arc::clone(&name),
                         wanted: labels.clone(),
-                        labels: workload.labels.clone(),
+                        labels: workload.labels_after(),
                     }),
                     WorkloadMatch::Unit(_) | WorkloadMatch::Cgroup { .. } => {}
                 }
@@ -281,7 +281,9 @@ pub fn join(documents: &Documents, around: &Surroundings) -> Joined {
         }
         let origin = Origin { file: container.key.kind.word().into(), line: 1, column: 1 };
         joined.names.insert(container.key.clone(), name.clone());
-        joined.workloads.insert(name.clone(), Workload { name, origin, labels, matches, addresses });
+        joined
+            .workloads
+            .insert(name.clone(), Workload { name, origin, labels, matches, addresses, lease: None });
     }
     joined
 }

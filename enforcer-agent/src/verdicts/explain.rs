@@ -4,14 +4,16 @@ use super::{Question, cause, cited, inputs};
 use crate::daemon::clock::Instants;
 use crate::daemon::engine::Refused;
 use crate::pipeline::Surroundings;
-use crate::protocol::{CauseRecord, End, ExplainReply};
+use crate::protocol::{CauseRecord, End, ExplainReply, PostureStatus};
 use crate::selection;
 use enforcer_common::Reason;
 use enforcer_policy::compile::Compiled;
+use enforcer_policy::diagnostic::shown;
 use enforcer_policy::explain::{
     self, Candidate, Cause, Explainer, Explanation, Miss, Path, Verdict, Who, port_text,
 };
-use enforcer_policy::model::PolicySet;
+use enforcer_policy::model::{Lease, PolicySet, Workload};
+use jiff::Unit;
 use serde::Serialize;
 use std::fmt::Write as _;
 
@@ -33,6 +35,9 @@ struct Document {
     /// The destination's own hook, where it has one and the flow gets there.
     #[serde(skip_serializing_if = "Option::is_none")]
     ingress: Option<Judged>,
+    /// Labels of either end that it has for a time, and until when.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    attested: Vec<PostureStatus>,
     /// Where no rule decides: `unselected` if none names either end, `unmatched` if some do and none matches.
     #[serde(skip_serializing_if = "Option::is_none")]
     selection: Option<&'static str>,
@@ -123,6 +128,7 @@ fn document(explanation: &Explanation<'_>, path: &Path<'_>) -> Document {
         to: end(&path.to),
         egress: path.egress.as_ref().map(judged),
         ingress: path.ingress.as_ref().map(judged),
+        attested: attested(path),
         selection: selection(explanation, path).map(|(word, _)| word),
         candidates: explanation.candidates.iter().map(rule).collect(),
         nearest_miss: explanation.nearest_miss.as_ref().map(near),
@@ -132,6 +138,18 @@ fn document(explanation: &Explanation<'_>, path: &Path<'_>) -> Document {
             .map(|path| Pair { from: end(&path.from), to: end(&path.to), judged: judged(&path.verdict) })
             .collect(),
     }
+}
+
+/// What either end has for a time.
+fn attested(path: &Path<'_>) -> Vec<PostureStatus> {
+    let leased = |end: &explain::End<'_>| match end.who {
+        Who::Workload(Workload { name, lease: Some(Lease { labels, until }), .. }) => {
+            let until = until.round(Unit::Millisecond).unwrap_or(*until).to_string();
+            Some(PostureStatus { workload: name.clone(), labels: labels.clone(), until: Some(until) })
+        }
+        _ => None,
+    };
+    [&path.from, &path.to].into_iter().filter_map(leased).collect()
 }
 
 /// Why no rule decides, as a word and for people.
@@ -201,6 +219,10 @@ fn write_text(out: &mut String, explanation: &Explanation<'_>, path: &Path<'_>) 
     if let Some((_, told)) = selection(explanation, path) {
         writeln!(out, "  because  {told}")?;
     }
+    for PostureStatus { workload, labels, until } in attested(path) {
+        let until = until.as_deref().unwrap_or_default();
+        writeln!(out, "  attested {}: {} until {until}", shown(&workload), selection::labels(&labels))?;
+    }
     for (hook, verdict) in [("egress", &path.egress), ("ingress", &path.ingress)] {
         if let Some(verdict) = verdict {
             writeln!(out, "  {hook:<8} {} by {}", verdict.word.word(), told(verdict))?;
@@ -246,7 +268,7 @@ fn write_text(out: &mut String, explanation: &Explanation<'_>, path: &Path<'_>) 
 fn told(verdict: &Verdict<'_>) -> String {
     let cause = cause(verdict);
     match &cause.why {
-        Some(why) => format!("{cause}  ({})", enforcer_policy::diagnostic::shown(why)),
+        Some(why) => format!("{cause}  ({})", shown(why)),
         None => cause.to_string(),
     }
 }

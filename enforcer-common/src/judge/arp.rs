@@ -1,6 +1,6 @@
 //! ARP over Ethernet for IPv4 (RFC 826): a workload may ask for anybody and answer for itself.
 
-use super::decide::owned;
+use super::decide::owns;
 use super::{Context, Ruling};
 use crate::Reason;
 use crate::address::{Address, v4};
@@ -24,7 +24,7 @@ pub(super) fn arp<P: Packet, T: Tables>(packet: &P, context: &Context, tables: &
         let claimed = hardware([rest[0], rest[1], rest[2], rest[3], rest[4], rest[5]]);
         let sender = v4([rest[6], rest[7], rest[8], rest[9]]);
         let target = v4([rest[16], rest[17], rest[18], rest[19]]);
-        let mine = |address: &Address<1>| owned::<1, T>(context, address, tables).is_some();
+        let mine = |address: &Address<1>| owns::<1, T>(context, address, tables);
         // An address probe has no sender yet and asks for the address it is about to take (RFC 5227).
         let probe = operation == 1 && sender == v4([0; 4]);
         let asserted = if probe { target } else { sender };

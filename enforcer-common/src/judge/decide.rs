@@ -2,7 +2,7 @@
 
 use super::flow::Why;
 use super::silence::silence;
-use super::{Context, Sight, apply_mode, failsafe, quarantine, settle};
+use super::{Context, Sight, apply_mode, failsafe, lease, quarantine, settle};
 use crate::Reason;
 use crate::address::{Address, is_loopback, is_martian, is_multicast};
 use crate::answer::{Answer, Decision, PortSet};
@@ -45,6 +45,8 @@ pub(super) fn decide<'a, const N: usize, T: Tables + FamilyTables<N>>(
         if reason as u8 == Reason::Multicast as u8 { apply_mode(context, outcome) } else { outcome };
     sight.decided = Decided { outcome, deadline: u64::MAX, peer: 0, resident: sight.decided.resident };
     let sight = settle(sight);
+    lease::settle_classes(context, sight, tables);
+    let sight = settle(sight);
     if sight.refused {
         return sight;
     }
@@ -61,19 +63,18 @@ fn endpoints<const N: usize, T: Tables + FamilyTables<N>>(
     sight: &mut Sight<N>,
     tables: &T,
 ) -> Result<(), Reason> {
-    let own = own(context, &sight.target().local, sight.ask.opened, tables)?;
-    sight.own = own;
+    own(context, sight, tables)?;
     let sight = settle(sight);
-    let remote = &sight.target().remote;
-    let to_group = is_multicast(remote);
-    if never_on_wire::<N, T>(context, remote) || to_group && sight.ask.opened == Direction::Ingress {
+    let opened = sight.ask.opened;
+    let (target, _, peer) = sight.ends();
+    let to_group = is_multicast(&target.remote);
+    if never_on_wire::<N, T>(context, &target.remote) || to_group && opened == Direction::Ingress {
         return Err(Reason::Martian);
     }
-    let peer = endpoint(context.control.bank(), remote, tables);
+    endpoint(context.control.bank(), &target.remote, tables, peer);
     if to_group && peer.kind != kind::MULTICAST {
         return Err(Reason::Multicast);
     }
-    sight.peer = peer;
     if peer.local != 0 {
         resident(context, settle(sight), tables);
     }
@@ -98,7 +99,8 @@ fn resident<const N: usize, T: Tables + FamilyTables<N>>(
     let sight = settle(sight);
     let number = sight.decided.resident;
     if number != 0 {
-        sight.peer = at_home::<N, T>(bank, number, sight.peer.place, tables);
+        let place = sight.peer.place;
+        at_home::<N, T>(bank, number, place, tables, &mut sight.peer);
     }
 }
 
@@ -110,12 +112,14 @@ fn never_on_wire<const N: usize, T: Tables>(context: &Context, address: &Address
 
 /// Somebody known by its cgroup, at the machine's addresses of a place. Whom the tables don't know is nobody to the rules.
 #[inline(never)]
-fn at_home<const N: usize, T: Tables>(bank: u32, number: u32, place: u8, tables: &T) -> Endpoint {
-    let Some(subject) = tables.subject(bank, Subject::at(number, place)) else { return Endpoint::NONE };
-    let (_, class, coarse) = inline::<N>(&subject);
+fn at_home<const N: usize, T: Tables>(bank: u32, number: u32, place: u8, tables: &T, into: &mut Endpoint) {
+    let Some(subject) = tables.subject_entry(bank, Subject::at(number, place)) else {
+        *into = Endpoint::NONE;
+        return;
+    };
     let kind = if subject.flags & Subject::IS_HOST != 0 { kind::HOST } else { kind::WORKLOAD };
     let held = if subject.flags & Subject::QUARANTINED != 0 { kind::QUARANTINED } else { 0 };
-    Endpoint::new(subject.identity, class, coarse, kind | held)
+    inline::<N>(subject, kind | held, into);
 }
 
 /// Asks the pair table for the classes the two ends have, narrow and broad, and lets the first answer decide.
@@ -146,7 +150,8 @@ fn by_rules<'a, const N: usize, T: Tables + FamilyTables<N>>(
     let sight = settle(sight);
     sight.decided = Decided {
         outcome: weigh(context, &sight.best, || unanswered(sight)),
-        deadline: sight.best.deadline,
+        // Whose labels have a time to live is looked at anew when it is over.
+        deadline: lease::earlier(sight.best.deadline, sight.decided.deadline),
         peer: sight.peer.identity,
         resident: sight.decided.resident,
     };
@@ -157,96 +162,143 @@ fn by_rules<'a, const N: usize, T: Tables + FamilyTables<N>>(
 #[inline(always)]
 fn own<const N: usize, T: Tables + FamilyTables<N>>(
     context: &Context,
-    local: &Address<N>,
-    direction: Direction,
+    sight: &mut Sight<N>,
     tables: &T,
-) -> Result<Endpoint, Reason> {
+) -> Result<(), Reason> {
+    let opened = sight.ask.opened;
+    let (target, own, _) = sight.ends();
+    let local = &target.local;
     if never_on_wire::<N, T>(context, local) {
         return Err(Reason::Martian);
     }
     if is_multicast(local) {
-        if direction == Direction::Egress {
+        if opened == Direction::Egress {
             return Err(Reason::Martian);
         }
-        let group = endpoint(context.control.bank(), local, tables);
-        return if group.kind == kind::MULTICAST { Ok(group) } else { Err(Reason::Multicast) };
+        endpoint(context.control.bank(), local, tables, own);
+        return if own.kind == kind::MULTICAST { Ok(()) } else { Err(Reason::Multicast) };
     }
-    match (owned(context, local, tables), direction) {
-        (Some(own), _) => Ok(own),
-        (None, Direction::Ingress) => Err(Reason::ForeignDestination),
-        (None, Direction::Egress) => Err(Reason::SpoofedSource),
+    match (owned(context, local, tables, own), opened) {
+        (true, _) => Ok(()),
+        (false, Direction::Ingress) => Err(Reason::ForeignDestination),
+        (false, Direction::Egress) => Err(Reason::SpoofedSource),
     }
 }
 
-/// The subject's endpoint at one of its own addresses.
+/// The subject's endpoint at one of its own addresses; whether it is one. What an entry says is copied from the map to where it is
+/// kept: on the way through variables it would take room on the stack, and more of it with each field.
 #[inline(always)]
-pub(super) fn owned<const N: usize, T: Tables + FamilyTables<N>>(
+fn owned<const N: usize, T: Tables + FamilyTables<N>>(
     context: &Context,
     address: &Address<N>,
     tables: &T,
-) -> Option<Endpoint> {
-    let bank = context.control.bank();
-    let subject = tables.subject(bank, context.hook.subject)?;
-    let (first, class, coarse) = inline::<N>(&subject);
-    if subject.flags & Subject::HOSTED != 0 {
-        let found = endpoint(bank, address, tables);
-        return match found.kind {
-            kind::WORKLOAD => (found.identity == subject.identity).then_some(found),
-            kind::HOST if found.place == 0 => {
-                Some(Endpoint::new(subject.identity, class, coarse, found.kind))
+    into: &mut Endpoint,
+) -> bool {
+    let (bank, number) = (context.control.bank(), context.hook.subject);
+    let Some(subject) = tables.subject_entry(bank, number) else { return false };
+    if T::HOSTED.unwrap_or(subject.flags & Subject::HOSTED != 0) {
+        endpoint(bank, address, tables, into);
+        return match (into.kind, into.place) {
+            (kind::WORKLOAD, _) => into.identity == subject.identity,
+            (kind::HOST, 0) => {
+                inline::<N>(subject, kind::HOST, into);
+                true
             }
-            kind::HOST => Some(at_home::<N, T>(bank, context.hook.subject, found.place, tables)),
-            _ => None,
+            (kind::HOST, place) => {
+                at_home::<N, T>(bank, number, place, tables, into);
+                true
+            }
+            _ => false,
         };
     }
-    if first == *address {
-        return Some(Endpoint::new(subject.identity, class, coarse, kind::WORKLOAD));
+    if is_first(subject, address) {
+        inline::<N>(subject, kind::WORKLOAD, into);
+        return true;
     }
     if subject.flags & Subject::MORE_ADDRESSES == 0 {
-        return None;
+        return false;
     }
-    FamilyTables::<N>::address(tables, bank, address).filter(|found| found.identity == subject.identity)
+    match FamilyTables::<N>::address(tables, bank, address) {
+        Some(found) if found.identity == subject.identity => {
+            *into = *found;
+            true
+        }
+        _ => false,
+    }
 }
 
-/// The address that stands in the subject itself, and its classes.
+/// Whether an address is one of those of the subject behind a device.
 #[inline(always)]
-fn inline<const N: usize>(subject: &Subject) -> (Address<N>, u32, u32) {
-    let mut address = [0; N];
+pub(super) fn owns<const N: usize, T: Tables + FamilyTables<N>>(
+    context: &Context,
+    address: &Address<N>,
+    tables: &T,
+) -> bool {
+    let bank = context.control.bank();
+    let Some(subject) = tables.subject_entry(bank, context.hook.subject) else { return false };
+    is_first(subject, address)
+        || subject.flags & Subject::MORE_ADDRESSES != 0
+            && FamilyTables::<N>::address(tables, bank, address)
+                .is_some_and(|found| found.identity == subject.identity)
+}
+
+/// Whether this address stands in the subject itself.
+#[inline(always)]
+fn is_first<const N: usize>(subject: &Subject, address: &Address<N>) -> bool {
+    let mut same = true;
     let mut i = 0;
     while i < N {
-        address[i] = if N == 1 { subject.address4[0] } else { subject.address6[i % 4] };
+        same &= address[i] == if N == 1 { subject.address4[0] } else { subject.address6[i % 4] };
         i += 1;
     }
+    same
+}
+
+/// The subject at that address.
+#[inline(always)]
+fn inline<const N: usize>(subject: &Subject, kind: u8, into: &mut Endpoint) {
+    (into.identity, into.kind, into.local, into.place) = (subject.identity, kind, 0, 0);
+    into.lease.until = subject.until;
     if N == 1 {
-        (address, subject.class4, subject.coarse4)
+        (into.class, into.coarse) = (subject.class4, subject.coarse4);
+        (into.lease.class, into.lease.coarse) = (subject.after4, subject.coarse_after4);
     } else {
-        (address, subject.class6, subject.coarse6)
+        (into.class, into.coarse) = (subject.class6, subject.coarse6);
+        (into.lease.class, into.lease.coarse) = (subject.after6, subject.coarse_after6);
     }
 }
 
-/// Whose address it is: exactly, else by the longest prefix, else the world's.
-#[inline(always)]
+/// Whose address it is: exactly, else by the longest prefix, else the world's. A function of its own, so that the verifier doesn't carry each
+/// of its ways on into what follows.
+#[inline(never)]
 fn endpoint<const N: usize, T: Tables + FamilyTables<N>>(
     bank: u32,
     address: &Address<N>,
     tables: &T,
-) -> Endpoint {
+    into: &mut Endpoint,
+) {
     if let Some(found) = FamilyTables::<N>::address(tables, bank, address) {
-        return found;
+        *into = *found;
+        return;
     }
-    let Some(generation) = tables.generation(bank) else { return Endpoint::default() };
+    let Some(generation) = tables.generation(bank) else {
+        *into = Endpoint::NONE;
+        return;
+    };
     let prefixes = if N == 1 { Generation::PREFIXES4 } else { Generation::PREFIXES6 };
     let to_itself = is_loopback(address);
     if generation.flags & prefixes != 0
         && let Some(found) = FamilyTables::<N>::prefix(tables, bank, address)
         && (!to_itself || found.kind == kind::HOST)
     {
-        return found;
+        *into = *found;
+        return;
     }
     if to_itself {
-        return if N == 1 { generation.loopback4 } else { generation.loopback6 };
+        *into = if N == 1 { generation.loopback4 } else { generation.loopback6 };
+        return;
     }
-    if N == 1 { generation.world4 } else { generation.world6 }
+    *into = if N == 1 { generation.world4 } else { generation.world6 };
 }
 
 /// The decision of a port set for `key`, as of now.

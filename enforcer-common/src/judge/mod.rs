@@ -14,6 +14,7 @@ mod decide;
 mod failsafe;
 mod flow;
 mod fragment;
+mod lease;
 mod neighbour;
 mod quarantine;
 mod quota;
@@ -174,6 +175,13 @@ impl<const N: usize> Sight<N> {
     fn target(&self) -> &FlowKey<N> {
         if self.quotes { &self.about } else { &self.key }
     }
+
+    /// The same, and both its ends: the subject, and the peer.
+    #[inline(always)]
+    fn ends(&mut self) -> (&FlowKey<N>, &mut Endpoint, &mut Endpoint) {
+        let target = if self.quotes { &self.about } else { &self.key };
+        (target, &mut self.own, &mut self.peer)
+    }
 }
 
 /// Ends a stage: what follows reads everything anew.
@@ -204,6 +212,8 @@ pub fn judge_in<P: Packet, T: Tables>(
     let Some(subject) = known.filter(|subject| subject.identity != 0 && control.epoch() != 0) else {
         return nobody(control, hook, len, tables);
     };
+    let subject =
+        if subject.until == 0 { subject } else { lease::now(control.bank(), hook, subject, tables) };
     let (held, flags) = quarantine::held(control.bank(), &subject, tables);
     if held == mode::OFF {
         let outcome = Outcome::pass(Reason::SegmentOff);
@@ -268,7 +278,7 @@ pub fn in_force<T: Tables>(tables: &T) -> Control {
 }
 
 #[inline(always)]
-fn until(generation: Option<Generation>) -> u64 {
+fn until(generation: Option<&Generation>) -> u64 {
     generation.map_or(0, |generation| generation.until)
 }
 

@@ -1,6 +1,6 @@
 //! IPv6 neighbour discovery (RFC 4861): the same rule as ARP, and no routers among workloads (RFC 6105).
 
-use super::decide::owned;
+use super::decide::owns;
 use super::{Context, Ruling, Sight};
 use crate::Reason;
 use crate::address::{Address, is_link_local};
@@ -131,5 +131,5 @@ fn claims<const N: usize, T: Tables + FamilyTables<N>>(
         same &= address[i] == made[i % 4];
         i += 1;
     }
-    same || *address != [0; N] && owned(context, address, tables).is_some()
+    same || *address != [0; N] && owns(context, address, tables)
 }

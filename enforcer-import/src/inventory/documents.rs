@@ -93,7 +93,7 @@ impl Entry {
             let text = format!("inventory/{name}");
             matches.push(WorkloadMatch::Interface(InterfacePattern { text, glob: false }));
         }
-        set.workloads.push(Workload { name, origin, labels, matches, addresses });
+        set.workloads.push(Workload { name, origin, labels, matches, addresses, lease: None });
     }
 }
 

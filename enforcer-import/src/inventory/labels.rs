@@ -17,7 +17,7 @@
 //! of the lower part that stands among the labels or tags themselves is left out, and that is said.
 
 use enforcer_policy::diagnostic::shown;
-use enforcer_policy::model::Labels;
+use enforcer_policy::model::{Labels, POSTURE};
 
 /// The pod's namespace.
 pub const NAMESPACE: &str = "k8s.namespace";
@@ -93,6 +93,8 @@ pub(crate) fn check(key: &str, value: &str) -> Result<(), &'static str> {
         Err("its value has more than 63 bytes")
     } else if value.chars().any(char::is_control) {
         Err("its value has control characters")
+    } else if key.starts_with(POSTURE) {
+        Err("only who attests it gives it")
     } else {
         Ok(())
     }
@@ -127,6 +129,7 @@ mod tests {
             assert!(admit(&mut labels, key, "x").is_err() && labels.is_empty(), "{key}");
             assert!(insert(&mut labels, key, "x").is_ok(), "{key}");
         }
+        assert!(insert(&mut Labels::new(), "posture.disk", "x").is_err(), "nobody may");
         for key in ["k8s.namespaces", "app", "k8s.io/app", "sg", "docker.names/x"] {
             assert!(admit(&mut Labels::new(), key, "x").is_ok(), "{key}");
         }

@@ -3,7 +3,7 @@
 use super::Placed;
 use crate::diagnostic::{Diagnostic, did_you_mean, shown};
 use crate::document::{Document, Mention, Side};
-use crate::model::{Endpoint, LabelSelector, Labels, Operator, Selector};
+use crate::model::{Endpoint, LabelSelector, Labels, Operator, POSTURE, Selector};
 use crate::source::Span;
 use jiff::Timestamp;
 use std::collections::{HashMap, HashSet};
@@ -104,9 +104,12 @@ impl<'a> Identities<'a> {
         Self { all, by_label }
     }
 
-    /// Whether no identity fits. `false` where there are none at all: then they come from elsewhere.
+    /// Whether no identity fits. `false` where there are none at all, or where labels are wanted that no document gives: then they
+    /// come from elsewhere.
     fn selects_none(&self, selector: &LabelSelector, budget: &mut usize) -> bool {
-        if self.all.is_empty() {
+        let expressions = selector.expressions.iter().map(|expression| &expression.key);
+        let attested = selector.labels.keys().chain(expressions).any(|key| key.starts_with(POSTURE));
+        if self.all.is_empty() || attested {
             return false;
         }
         let candidates = self.candidates(selector);

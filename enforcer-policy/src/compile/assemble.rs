@@ -75,7 +75,7 @@ impl Found {
             }
         }
         for place in 0..cells.places.len() as u8 {
-            bare.push(cells.hosted(host_identity, kind::HOST, cells.host_base(), place));
+            bare.push(cells.hosted(host_identity, kind::HOST, cells.host_base().into(), place));
         }
         let mut seen = HashSet::new();
         for address in host {
@@ -100,7 +100,9 @@ impl Found {
             .chain(&self.bare)
             .chain(&self.loopback)
             .chain([&self.world]);
-        let mut all: Vec<u32> = others.chain(regions).map(|cell| cell.signature).collect();
+        let cells = others.chain(regions);
+        let mut all: Vec<u32> =
+            cells.flat_map(|cell| [Some(cell.signature), cell.after()]).flatten().collect();
         all.sort_unstable();
         all.dedup();
         all

@@ -16,6 +16,7 @@ use crate::model::{Action, Entity, FlowEntry, FlowPolicy, PolicyMode, PolicySet,
 use enforcer_common::Answer;
 use enforcer_common::maps::{Subject, limits};
 use rustc_hash::FxHashMap;
+use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap};
 use std::net::IpAddr;
 
@@ -82,8 +83,8 @@ fn whole(inputs: &Inputs<'_>, numbers: &mut Numbers, narrow: u32) -> Result<Comp
     cells.places = cells.places_of(inputs.host);
     fits("kinds of own addresses", cells.places.len(), Subject::PLACES)?;
 
-    let (identities, host_identity) = identities(set, &mut cells, numbers)?;
-    let (workloads, owners) = workloads(set, &mut cells, numbers)?;
+    let (identities, host_identity) = identities(inputs, &mut cells, numbers)?;
+    let (workloads, owners) = workloads(inputs, &mut cells, numbers)?;
     let found = Found::new(set, inputs.host, &workloads, &owners, host_identity, &mut cells)?;
 
     let tables = tables(&found, &mut cells, narrow, &links, &rule_table, &rules)?;
@@ -199,10 +200,7 @@ fn tier_code(tier: Tier) -> u8 {
 }
 
 fn deadline(rule: &RuleInfo, clock: Clock) -> u64 {
-    let Some(expires) = rule.expires else { return u64::MAX };
-    let left = expires.as_nanosecond() - clock.now.as_nanosecond();
-    // Past the end of the clock is never; its last value itself means that.
-    u64::try_from(left).unwrap_or(u64::MAX).saturating_add(clock.boot_ns)
+    rule.expires.map_or(u64::MAX, |expires| clock.boot_of(expires))
 }
 
 /// Rules with the same sides together, in order of their first rule.
@@ -234,25 +232,28 @@ fn regions(set: &PolicySet, sides: &Sides, lists: &mut Lists, v4: bool) -> Resul
 }
 
 fn identities(
-    set: &PolicySet,
+    Inputs { set, clock, .. }: &Inputs<'_>,
     cells: &mut Cells,
     numbers: &mut Numbers,
 ) -> Result<(BTreeMap<u32, IdentityInfo>, u32), CompileError> {
     let mut identities = BTreeMap::new();
+    let documents = set
+        .workloads
+        .iter()
+        .map(|workload| (IdentityKind::Workload, &workload.name, workload.labels_at(clock.now)));
+    let groups = set.groups.iter();
     let documents =
-        set.workloads.iter().map(|workload| (IdentityKind::Workload, &workload.name, &workload.labels));
-    let documents =
-        documents.chain(set.groups.iter().map(|group| (IdentityKind::Group, &group.name, &group.labels)));
+        documents.chain(groups.map(|group| (IdentityKind::Group, &group.name, Cow::Borrowed(&group.labels))));
     for (kind, name, labels) in documents {
         let number = numbers.identity(identity_key(kind, name))?;
-        let info = IdentityInfo { number, kind, name: name.clone(), labels: labels.clone() };
+        if kind == IdentityKind::Group {
+            let base = cells.base(&labels);
+            cells.groups.push((number, base));
+        }
+        let info = IdentityInfo { number, kind, name: name.clone(), labels: labels.into_owned() };
         if identities.insert(number, info).is_some() {
             let kind = if kind == IdentityKind::Workload { "Workload" } else { "AddressGroup" };
             return Err(CompileError::Name { kind, name: name.clone() });
-        }
-        if kind == IdentityKind::Group {
-            let base = cells.base(labels);
-            cells.groups.push((number, base));
         }
     }
     let (kind, name) = (IdentityKind::Host, "host".to_owned());
@@ -263,12 +264,16 @@ fn identities(
 
 type Workloads = (HashMap<String, Known>, HashMap<IpAddr, String>);
 
-fn workloads(set: &PolicySet, cells: &mut Cells, numbers: &mut Numbers) -> Result<Workloads, CompileError> {
+fn workloads(
+    Inputs { set, clock, .. }: &Inputs<'_>,
+    cells: &mut Cells,
+    numbers: &mut Numbers,
+) -> Result<Workloads, CompileError> {
     let mut known = HashMap::with_capacity(set.workloads.len());
     let mut owners: HashMap<IpAddr, String> = HashMap::with_capacity(set.workloads.len());
     for workload in &set.workloads {
         let identity = numbers.identity(identity_key(IdentityKind::Workload, &workload.name))?;
-        let one = Known::new(identity, cells.base(&workload.labels), workload);
+        let one = Known::new(identity, cells.base_of(workload, *clock), workload);
         for address in &one.addresses {
             if let Some(first) = owners.insert(*address, workload.name.clone()) {
                 return Err(CompileError::Address {

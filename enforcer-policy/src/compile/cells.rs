@@ -1,13 +1,14 @@
 //! What an address or a labelled identity is to the rules: the sides that match it, and its endpoint in the tables.
 
+use super::Clock;
 use super::classes::{Classes, used};
 use super::labels::Reduced;
 use super::lists::Lists;
 use super::names::IdentityKind;
 use super::regions::{Region, Regions, number};
 use super::sides::Sides;
-use crate::model::{Labels, OnDeny, SegmentMode};
-use enforcer_common::maps::{Endpoint, kind};
+use crate::model::{Labels, OnDeny, SegmentMode, Workload};
+use enforcer_common::maps::{Endpoint, Lease, kind};
 use ipnet::IpNet;
 use rustc_hash::FxHashMap;
 use std::collections::HashMap;
@@ -34,12 +35,30 @@ pub(super) struct Cells {
     pub(super) places: Vec<u32>,
 }
 
+/// The sides that match an identity, whatever its address.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Base {
+    /// List of them.
+    pub(super) sides: u32,
+    /// Until when, boot-time clock, and the list from then on.
+    pub(super) lease: Option<(u64, u32)>,
+}
+
+impl From<u32> for Base {
+    /// For good.
+    fn from(sides: u32) -> Self {
+        Self { sides, lease: None }
+    }
+}
+
 /// An endpoint before it has classes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Cell {
     pub(super) identity: u32,
     pub(super) kind: u8,
     pub(super) signature: u32,
+    /// Until when, boot-time clock, and the signature from then on.
+    lease: Option<(u64, u32)>,
     /// [`used`].
     pub(super) uses: u8,
     /// The place of an address of this machine's, see [`enforcer_common::maps::Subject::at`].
@@ -104,6 +123,17 @@ impl Cells {
         base
     }
 
+    /// The sides that match a workload by its labels, those that it has for a time among them.
+    pub(super) fn base_of(&mut self, workload: &Workload, clock: Clock) -> Base {
+        let sides = self.base(&workload.labels_at(clock.now));
+        let Some(lease) = workload.lease.as_ref().filter(|lease| lease.until > clock.now) else {
+            return sides.into();
+        };
+        let after = self.base(&workload.labels_after());
+        // Labels that nothing selects by need no deadline.
+        Base { sides, lease: (after != sides).then(|| (clock.boot_of(lease.until), after)) }
+    }
+
     /// The smallest region that holds `address`.
     pub(super) fn region(&self, address: IpAddr) -> Option<&Region> {
         let regions = if address.is_ipv4() { &self.regions4 } else { &self.regions6 };
@@ -119,21 +149,21 @@ impl Cells {
     pub(super) fn workload(
         &mut self,
         identity: u32,
-        base: u32,
+        base: Base,
         hooked: bool,
         address: Option<IpAddr>,
     ) -> Cell {
         let by_address = address.map_or(0, |address| self.by_address(address));
         let hook = if hooked { used::HOOKED } else { 0 };
-        let signature = self.signature(base, by_address);
-        Cell { identity, kind: kind::WORKLOAD, signature, uses: used::UNICAST | hook, place: None }
+        let (signature, lease) = self.signatures_of(base, by_address);
+        Cell { identity, kind: kind::WORKLOAD, signature, lease, uses: used::UNICAST | hook, place: None }
     }
 
     /// Somebody known by its cgroup at the machine's addresses of a place.
-    pub(super) fn hosted(&mut self, identity: u32, kind: u8, base: u32, place: u8) -> Cell {
+    pub(super) fn hosted(&mut self, identity: u32, kind: u8, base: Base, place: u8) -> Cell {
         let by_address = self.places.get(usize::from(place)).copied().unwrap_or_default();
-        let signature = self.signature(base, by_address);
-        Cell { identity, kind, signature, uses: used::UNICAST | used::HOOKED, place: Some(place) }
+        let (signature, lease) = self.signatures_of(base, by_address);
+        Cell { identity, kind, signature, lease, uses: used::UNICAST | used::HOOKED, place: Some(place) }
     }
 
     /// The host at one of its addresses.
@@ -141,13 +171,13 @@ impl Cells {
         let by_address = self.by_address(address);
         let signature = self.signature(self.host_base, by_address);
         let (kind, place) = (IdentityKind::Host.code(), self.place_of(by_address));
-        Cell { identity, kind, signature, uses: used::UNICAST | used::HOOKED, place }
+        Cell { identity, kind, signature, lease: None, uses: used::UNICAST | used::HOOKED, place }
     }
 
     /// Addresses that nothing names and no block selects.
     pub(super) fn world(&mut self) -> Cell {
         let signature = self.signature(self.world_base, 0);
-        Cell { identity: 0, kind: kind::WORLD, signature, uses: used::UNICAST, place: None }
+        Cell { identity: 0, kind: kind::WORLD, signature, lease: None, uses: used::UNICAST, place: None }
     }
 
     /// What lies in a region, where no workload and no host has the address.
@@ -158,6 +188,7 @@ impl Cells {
                 identity: 0,
                 kind: kind::MULTICAST,
                 signature,
+                lease: None,
                 uses: used::MULTICAST,
                 place: None,
             };
@@ -169,7 +200,8 @@ impl Cells {
             }
             None => (0, kind::WORLD, self.world_base),
         };
-        Cell { identity, kind, signature: self.signature(base, sides), uses: used::UNICAST, place: None }
+        let signature = self.signature(base, sides);
+        Cell { identity, kind, signature, lease: None, uses: used::UNICAST, place: None }
     }
 
     /// The signature of an endpoint that was there when the tables were made.
@@ -190,6 +222,12 @@ impl Cells {
     pub(super) fn around_block(&self, block: &IpNet) -> Option<&Region> {
         let regions = if block.addr().is_ipv4() { &self.regions4 } else { &self.regions6 };
         regions.around(block)
+    }
+
+    /// The rules' sides among those of an identity and those of an address, now and once its lease is over.
+    fn signatures_of(&mut self, base: Base, by_address: u32) -> (u32, Option<(u64, u32)>) {
+        let signature = self.signature(base.sides, by_address);
+        (signature, base.lease.map(|(until, after)| (until, self.signature(after, by_address))))
     }
 
     /// The rules' sides among two lists of sides.
@@ -253,6 +291,11 @@ pub(super) fn is_loopback_block(block: &IpNet) -> bool {
 }
 
 impl Cell {
+    /// The signature once its lease is over.
+    pub(super) fn after(&self) -> Option<u32> {
+        self.lease.map(|(_, signature)| signature)
+    }
+
     /// The endpoint as the kernel has it.
     pub(super) fn endpoint(
         self,
@@ -261,7 +304,11 @@ impl Cell {
         changed: &mut Vec<(u32, u8)>,
     ) -> Endpoint {
         let (class, coarse) = classes.class(self.signature, self.uses, lists, changed);
-        let endpoint = Endpoint::new(self.identity, class, coarse, self.kind);
+        let mut endpoint = Endpoint::new(self.identity, class, coarse, self.kind);
+        if let Some((until, after)) = self.lease {
+            let (class, coarse) = classes.class(after, self.uses, lists, changed);
+            endpoint.lease = Lease { until, class, coarse };
+        }
         match self.place {
             Some(place) => Endpoint { local: 1, place, ..endpoint },
             None => endpoint,

@@ -1,10 +1,10 @@
 //! Changes in place: one workload, or the host's addresses, without compiling the rest again.
 
-use super::cells::Cell;
+use super::cells::{Base, Cell};
 use super::image::{Delta, HostPlan, SubjectPlan};
 use super::names::{IdentityInfo, IdentityKind, identity_key};
 use super::rows::flag;
-use super::{CompileError, Compiled, Known, Numbers, State};
+use super::{Clock, CompileError, Compiled, Known, Numbers, State};
 use crate::model::{OnDeny, SegmentMode, Workload};
 use enforcer_common::address;
 use enforcer_common::maps::{Endpoint, Subject, kind, limits, mode};
@@ -28,13 +28,14 @@ impl State {
         }
         let (identity, base, addresses) = (known.identity, known.base, known.addresses.clone());
         let hosted = known.hosted;
-        let (strictness, on_deny, segment) = match self.cells.segment(base, &addresses) {
-            Some((segment, on_deny)) => (segment.mode, on_deny, Some(segment.name.clone())),
-            None => (self.default_mode, OnDeny::Drop, None),
-        };
-        let mut subject = Subject { identity, mode: mode_code(strictness), ..Subject::default() };
-        if on_deny == OnDeny::Reset {
-            subject.flags |= Subject::ANSWERS_DENIED;
+        let (strictness, on_deny, segment) = self.held(base.sides, &addresses);
+        let segment = segment.map(str::to_owned);
+        let (mode, flags) = (mode_code(strictness), answers(on_deny));
+        let mut subject = Subject { identity, mode, flags, ..Subject::default() };
+        if let Some((until, after)) = base.lease {
+            let (strictness, on_deny, _) = self.held(after, &addresses);
+            (subject.mode_after, subject.flags_after) = (mode_code(strictness), answers(on_deny));
+            subject.until = until;
         }
         if self.quarantined.contains(&identity) {
             subject.flags |= Subject::QUARANTINED;
@@ -47,6 +48,8 @@ impl State {
                     if v4 == 0 {
                         subject.address4 = address::v4(at.octets());
                         (subject.class4, subject.coarse4) = (endpoint.class, endpoint.coarse);
+                        (subject.after4, subject.coarse_after4) =
+                            (endpoint.lease.class, endpoint.lease.coarse);
                     }
                     v4 += 1;
                 }
@@ -54,6 +57,8 @@ impl State {
                     if v6 == 0 {
                         subject.address6 = address::v6(at.octets());
                         (subject.class6, subject.coarse6) = (endpoint.class, endpoint.coarse);
+                        (subject.after6, subject.coarse_after6) =
+                            (endpoint.lease.class, endpoint.lease.coarse);
                     }
                     v6 += 1;
                 }
@@ -78,6 +83,14 @@ impl State {
         })
     }
 
+    /// How strictly an identity with these sides is held, what its denied packets become, and by which Segment's word.
+    fn held(&self, base: u32, addresses: &[IpAddr]) -> (SegmentMode, OnDeny, Option<&str>) {
+        match self.cells.segment(base, addresses) {
+            Some((segment, on_deny)) => (segment.mode, on_deny, Some(&segment.name)),
+            None => (self.default_mode, OnDeny::Drop, None),
+        }
+    }
+
     /// The machine itself, and who isn't known yet.
     pub(super) fn host_plan(&mut self) -> HostPlan {
         let (identity, base) = (self.host_identity, self.cells.host_base());
@@ -86,7 +99,7 @@ impl State {
         let flags = Subject::IS_HOST;
         let subject = Subject { identity, mode: mode_code(mode), flags, ..Subject::default() };
         // The classes were made with the tables.
-        let mut hosted = self.hosted(identity, kind::HOST, base, subject, &mut Vec::new());
+        let mut hosted = self.hosted(identity, kind::HOST, base.into(), subject, &mut Vec::new());
         let (mode_of_unknown, flags) =
             (mode_code(self.default_mode), Subject::HOSTED | Subject::NO_LINK_HEADER);
         let unknown = Subject { mode: mode_of_unknown, flags, ..Subject::default() };
@@ -99,7 +112,7 @@ impl State {
         &mut self,
         identity: u32,
         kind: u8,
-        base: u32,
+        base: Base,
         subject: Subject,
         changed: &mut Changed,
     ) -> Vec<(u32, Subject)> {
@@ -107,9 +120,15 @@ impl State {
         let (number, places) = (Subject::hosted(identity), 0..self.cells.places.len() as u8);
         let at = |place: u8| {
             let cell = self.cells.hosted(identity, kind, base, place);
-            let Endpoint { class, coarse, .. } = self.endpoint(cell, changed);
-            let classes =
-                Subject { class4: class, coarse4: coarse, class6: class, coarse6: coarse, ..subject };
+            let Endpoint { class, coarse, lease, .. } = self.endpoint(cell, changed);
+            let now = Subject { class4: class, coarse4: coarse, class6: class, coarse6: coarse, ..subject };
+            let classes = Subject {
+                after4: lease.class,
+                coarse_after4: lease.coarse,
+                after6: lease.class,
+                coarse_after6: lease.coarse,
+                ..now
+            };
             (Subject::at(number, place), Subject { flags, address4: [0], address6: [0; 4], ..classes })
         };
         places.map(at).collect()
@@ -118,7 +137,7 @@ impl State {
     fn workload_at(
         &mut self,
         identity: u32,
-        base: u32,
+        base: Base,
         hooked: bool,
         at: Option<IpAddr>,
         changed: &mut Changed,
@@ -152,6 +171,7 @@ impl Compiled {
         &mut self,
         workload: &Workload,
         numbers: &mut Numbers,
+        clock: Clock,
     ) -> Result<Option<Delta>, CompileError> {
         if self.state.stale {
             return Ok(None);
@@ -164,7 +184,7 @@ impl Compiled {
         }
         let kind = IdentityKind::Workload;
         let identity = numbers.identity(identity_key(kind, &workload.name))?;
-        let base = self.state.cells.base(&workload.labels);
+        let base = self.state.cells.base_of(workload, clock);
         let known = Known::new(identity, base, workload);
         if known.hosted && self.state.places_stale {
             return Ok(None);
@@ -205,7 +225,7 @@ impl Compiled {
             number: identity,
             kind,
             name: workload.name.clone(),
-            labels: workload.labels.clone(),
+            labels: workload.labels_at(clock.now).into_owned(),
         };
         self.identities.insert(identity, info);
         match (plan, at) {
@@ -350,6 +370,13 @@ impl Compiled {
 /// What `now` has behind what `before` has, with indexes.
 fn behind<T: Copy>(before: &[T], now: &[T]) -> Vec<(u32, T)> {
     (before.len() as u32..).zip(now[before.len()..].iter().copied()).collect()
+}
+
+fn answers(on_deny: OnDeny) -> u8 {
+    match on_deny {
+        OnDeny::Drop => 0,
+        OnDeny::Reset => Subject::ANSWERS_DENIED,
+    }
 }
 
 fn mode_code(mode: SegmentMode) -> u8 {

@@ -31,7 +31,7 @@ mod survey;
 
 use crate::model::{PolicySet, SegmentMode, Workload, WorkloadMatch};
 use answers::Answers;
-use cells::Cells;
+use cells::{Base, Cells};
 use classes::Classes;
 use enforcer_common::maps::Endpoint;
 use jiff::Timestamp;
@@ -56,6 +56,14 @@ pub struct Clock {
     pub now: Timestamp,
     /// Boot-time clock at the same instant, nanoseconds.
     pub boot_ns: u64,
+}
+
+impl Clock {
+    /// An instant yet to come, on the boot-time clock; `u64::MAX` past its end.
+    fn boot_of(self, instant: Timestamp) -> u64 {
+        let left = instant.as_nanosecond() - self.now.as_nanosecond();
+        u64::try_from(left).unwrap_or(u64::MAX).saturating_add(self.boot_ns)
+    }
 }
 
 /// What is compiled.
@@ -115,8 +123,8 @@ struct State {
 #[derive(Clone, Debug)]
 struct Known {
     identity: u32,
-    /// List of the sides that match its labels.
-    base: u32,
+    /// The sides that match its labels.
+    base: Base,
     hooked: bool,
     /// Whether a match names a cgroup, so that it lives on the machine's own addresses.
     hosted: bool,
@@ -124,7 +132,7 @@ struct Known {
 }
 
 impl Known {
-    fn new(identity: u32, base: u32, workload: &Workload) -> Self {
+    fn new(identity: u32, base: Base, workload: &Workload) -> Self {
         let mut addresses = Vec::with_capacity(workload.addresses.len());
         for address in &workload.addresses {
             if !addresses.contains(address) {

@@ -43,7 +43,7 @@ impl State {
     fn known(&self, known: &Known, mode: Option<SegmentMode>) -> Places {
         let at = |address: Option<IpAddr>| {
             let by_address = address.map_or(0, |address| self.cells.by_address(address));
-            Some((address, self.standing(known.base, by_address, mode)?))
+            Some((address, self.standing(known.base.sides, by_address, mode)?))
         };
         if known.addresses.is_empty() {
             return at(None).into_iter().collect();

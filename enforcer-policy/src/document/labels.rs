@@ -2,13 +2,30 @@
 
 use super::reader::Reader;
 use crate::diagnostic::shown;
-use crate::model::Labels;
-use crate::yaml::Node;
+use crate::model::{Labels, POSTURE};
+use crate::yaml::{Node, Value};
 
 /// Lengths as Kubernetes has them, in bytes.
 const PREFIX: usize = 253;
 const NAME: usize = 63;
 const VALUE: usize = 63;
+
+/// The labels of a Workload or an AddressGroup.
+pub(super) fn identity(reader: &mut Reader<'_>, node: &Node<'_>, help_if_empty: &str) -> Option<Labels> {
+    let mut own = true;
+    let entries = if let Value::Mapping(entries) = &node.value { entries.as_slice() } else { &[] };
+    for entry in entries {
+        let key = entry.key.text().unwrap_or_default();
+        if key.starts_with(POSTURE) {
+            let message = format!("`{}` is a label that no document gives: it is attested", shown(key));
+            let help =
+                "whoever attests it says so to the daemon (`enforcer posture`); policies may select by it";
+            reader.error_help(entry.key.span, message, help);
+            own = false;
+        }
+    }
+    labels(reader, node, help_if_empty).filter(|_| own)
+}
 
 /// A `labels` mapping with at least one entry.
 pub(super) fn labels(reader: &mut Reader<'_>, node: &Node<'_>, help_if_empty: &str) -> Option<Labels> {
@@ -58,7 +75,16 @@ pub(super) fn value(reader: &mut Reader<'_>, node: &Node<'_>, of: &str) -> Optio
 
 /// Whether a document can carry this label. Labels from elsewhere may be anything.
 pub fn is_label(key: &str, value: &str) -> bool {
-    key != "<<" && check_key(key).is_ok() && check_value(value).is_ok()
+    key != "<<" && !key.starts_with(POSTURE) && check_key(key).is_ok() && check_value(value).is_ok()
+}
+
+/// Why this is no label that can be attested.
+pub fn check_posture(key: &str, value: &str) -> Result<(), String> {
+    if key.strip_prefix(POSTURE).is_none_or(str::is_empty) {
+        return Err(format!("`{}` isn't below `{POSTURE}`", shown(key)));
+    }
+    check_key(key).map_err(|reason| format!("`{}` is not a label key: {reason}", shown(key)))?;
+    check_value(value).map_err(|reason| format!("`{}` is not a label value: {reason}", shown(value)))
 }
 
 fn check_key(key: &str) -> Result<(), &'static str> {

@@ -23,7 +23,7 @@ use crate::yaml::{self, Node};
 use reader::Reader;
 use std::fmt;
 
-pub use labels::is_label;
+pub use labels::{check_posture, is_label};
 pub use ports::PortError;
 pub(crate) use reader::{Mention, Side};
 

@@ -25,7 +25,7 @@ pub(super) fn workload(
 ) -> Option<Workload> {
     let fields = reader.fields(node, "a Workload's `spec`", &["labels", "match", "addresses"])?;
     let labels = reader.required(&fields, "labels", NEEDS_LABEL);
-    let labels = labels.and_then(|node| labels::labels(reader, node, NEEDS_LABEL));
+    let labels = labels.and_then(|node| labels::identity(reader, node, NEEDS_LABEL));
     let matches = match fields.get("match") {
         Some(node) => workload_match::matches(reader, node),
         None => Some(Vec::new()),
@@ -52,7 +52,7 @@ pub(super) fn workload(
             "list what it may send from: `addresses: [10.20.0.7]`",
         );
     }
-    Some(Workload { name, origin, labels: labels?, matches: matches?, addresses: addresses? })
+    Some(Workload { name, origin, labels: labels?, matches: matches?, addresses: addresses?, lease: None })
 }
 
 fn addresses(reader: &mut Reader<'_>, node: &Node<'_>, by_interface: bool) -> Option<Vec<IpAddr>> {
@@ -88,7 +88,7 @@ pub(super) fn address_group(
 ) -> Option<AddressGroup> {
     let fields = reader.fields(node, "an AddressGroup's `spec`", &["labels", "cidrs"])?;
     let labels = reader.required(&fields, "labels", NEEDS_LABEL);
-    let labels = labels.and_then(|node| labels::labels(reader, node, NEEDS_LABEL));
+    let labels = labels.and_then(|node| labels::identity(reader, node, NEEDS_LABEL));
     let cidrs = reader.required(&fields, "cidrs", "for example `cidrs: [192.0.2.0/24]`");
     let items =
         cidrs.and_then(|node| reader.list(node, "cidrs", "name at least one block, such as `192.0.2.0/24`"));

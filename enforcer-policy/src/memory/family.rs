@@ -167,12 +167,12 @@ impl<const N: usize> Family<N> {
         };
     }
 
-    pub(super) fn address(&self, bank: usize, address: &Address<N>) -> Option<Endpoint> {
-        self.addresses.get(bank)?.get(address).copied()
+    pub(super) fn address(&self, bank: usize, address: &Address<N>) -> Option<&Endpoint> {
+        self.addresses.get(bank)?.get(address)
     }
 
-    pub(super) fn prefix(&self, bank: usize, address: &Address<N>) -> Option<Endpoint> {
-        self.prefixes.get(bank)?.get(address).copied()
+    pub(super) fn prefix(&self, bank: usize, address: &Address<N>) -> Option<&Endpoint> {
+        self.prefixes.get(bank)?.get(address)
     }
 
     pub(super) fn keep_open(&mut self, blocks: impl Iterator<Item = ((u8, Address<N>), Failsafe)>) {

@@ -282,12 +282,12 @@ impl Tables for MemoryTables {
         self.control
     }
 
-    fn generation(&self, bank: u32) -> Option<Generation> {
-        self.banks.get(bank as usize).map(|bank| bank.generation)
+    fn generation(&self, bank: u32) -> Option<&Generation> {
+        self.banks.get(bank as usize).map(|bank| &bank.generation)
     }
 
-    fn subject(&self, bank: u32, number: u32) -> Option<Subject> {
-        self.banks.get(bank as usize)?.subjects.get(&number).copied()
+    fn subject_entry(&self, bank: u32, number: u32) -> Option<&Subject> {
+        self.banks.get(bank as usize)?.subjects.get(&number)
     }
 
     fn quarantine(&self, bank: u32, identity: u32) -> Option<&Quarantine> {
@@ -379,7 +379,7 @@ macro_rules! family_tables {
                 self.$field.remove_flow(tier, key);
             }
 
-            fn address(&self, bank: u32, address: &[u32; $words]) -> Option<Endpoint> {
+            fn address(&self, bank: u32, address: &[u32; $words]) -> Option<&Endpoint> {
                 self.$field.address(bank as usize, address)
             }
 
@@ -387,7 +387,7 @@ macro_rules! family_tables {
                 self.$field.resident(key)
             }
 
-            fn prefix(&self, bank: u32, address: &[u32; $words]) -> Option<Endpoint> {
+            fn prefix(&self, bank: u32, address: &[u32; $words]) -> Option<&Endpoint> {
                 self.$field.prefix(bank as usize, address)
             }
 

@@ -17,7 +17,7 @@ pub use flow_policy::{Action, FlowEntry, FlowPolicy, PolicyMode, PortSpec, Tier}
 pub use flow_test::{Claim, Endpoint, Expectation, FlowCase, FlowProperty, FlowTest};
 pub use selector::{Entity, Expression, LabelSelector, Operator, Selector, selects};
 pub use workload::{
-    AddressGroup, InterfacePattern, OnDeny, OnStaleIdentity, Segment, SegmentMode, Threshold,
+    AddressGroup, InterfacePattern, Lease, OnDeny, OnStaleIdentity, POSTURE, Segment, SegmentMode, Threshold,
     ThresholdAction, Workload, WorkloadMatch,
 };
 

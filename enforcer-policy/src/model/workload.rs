@@ -2,6 +2,8 @@
 
 use super::{Labels, Origin, Selector};
 use ipnet::IpNet;
+use jiff::Timestamp;
+use std::borrow::Cow;
 use std::net::IpAddr;
 
 /// Something that runs on a host, or (with addresses only) a peer that runs elsewhere.
@@ -17,7 +19,45 @@ pub struct Workload {
     pub matches: Vec<WorkloadMatch>,
     /// What it may send from, and how its peers recognise it.
     pub addresses: Vec<IpAddr>,
+    /// Those of `labels` that have a time to live. No document says any: whoever attests them does, while the set is in force.
+    pub lease: Option<Lease>,
 }
+
+impl Workload {
+    /// The labels that it has at this instant.
+    pub fn labels_at(&self, now: Timestamp) -> Cow<'_, Labels> {
+        match &self.lease {
+            Some(lease) if lease.until <= now => Cow::Owned(self.labels_after()),
+            _ => Cow::Borrowed(&self.labels),
+        }
+    }
+
+    /// The labels that it has without its lease.
+    pub fn labels_after(&self) -> Labels {
+        let leased = |key: &str| self.lease.as_ref().is_some_and(|lease| lease.labels.contains_key(key));
+        let stay = self.labels.iter().filter(|(key, _)| !leased(key));
+        stay.map(|(key, value)| (key.clone(), value.clone())).collect()
+    }
+
+    /// Gives it labels that have a time to live, for those that it had before.
+    pub fn set_lease(&mut self, lease: Option<Lease>) {
+        self.labels = self.labels_after();
+        self.labels.extend(lease.iter().flat_map(|lease| lease.labels.clone()));
+        self.lease = lease;
+    }
+}
+
+/// Labels that a workload has until an instant. Their keys are none of those that it has otherwise.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Lease {
+    /// What is leased.
+    pub labels: Labels,
+    /// From when on it doesn't have them.
+    pub until: Timestamp,
+}
+
+/// Labels under this are leased alone: documents and container engines don't bring any.
+pub const POSTURE: &str = "posture.";
 
 /// One entry of `Workload.spec.match`.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]

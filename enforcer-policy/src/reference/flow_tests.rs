@@ -97,7 +97,9 @@ fn add_named<'a>(
     wanted: impl Fn(&str, &crate::model::Labels) -> bool,
 ) {
     for workload in &world.set.workloads {
-        if wanted(&workload.name, &workload.labels) {
+        let mut labels = workload.labels.clone();
+        labels.retain(|key, _| Identity::Workload(workload).label(key, world.now).is_some());
+        if wanted(&workload.name, &labels) {
             add(ends, Identity::Workload(workload), workload.addresses.clone());
         }
     }

@@ -2,6 +2,7 @@
 
 use super::World;
 use crate::model::{AddressGroup, Labels, Workload};
+use jiff::Timestamp;
 use std::net::IpAddr;
 
 /// What an endpoint is.
@@ -22,7 +23,18 @@ pub enum Identity<'a> {
 }
 
 impl<'a> Identity<'a> {
-    /// The labels of an identity that has some.
+    /// The value it has for this label key at an instant. Leased labels end with their lease.
+    pub fn label(&self, key: &str, now: Timestamp) -> Option<&'a String> {
+        if let Identity::Workload(Workload { lease: Some(lease), .. }) = self
+            && now >= lease.until
+            && lease.labels.contains_key(key)
+        {
+            return None;
+        }
+        self.labels()?.get(key)
+    }
+
+    /// All labels of an identity that has some, whether their time is over or not.
     pub fn labels(&self) -> Option<&'a Labels> {
         match self {
             Identity::Workload(workload) => Some(&workload.labels),

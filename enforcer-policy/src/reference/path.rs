@@ -32,7 +32,9 @@ impl<'a> World<'a> {
         }
         let mut strictest = None;
         for segment in &self.set.segments {
-            if ends.iter().any(|end| selects(&segment.select, end)) && Some(segment.mode) > strictest {
+            if ends.iter().any(|end| selects(&segment.select, end, self.now))
+                && Some(segment.mode) > strictest
+            {
                 strictest = Some(segment.mode);
             }
         }

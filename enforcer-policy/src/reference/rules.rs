@@ -140,8 +140,8 @@ impl<'a> World<'a> {
                     }
                     for (index, entry) in policy.flows.iter().enumerate() {
                         if entry.action == action
-                            && selects(&entry.from, from)
-                            && selects(&entry.to, to)
+                            && selects(&entry.from, from, self.now)
+                            && selects(&entry.to, to, self.now)
                             && entry.ports.iter().any(|spec| port_matches(spec, protocol, port))
                         {
                             return Some(RuleRef { policy, index });

@@ -1,23 +1,26 @@
 //! Whether a selector means an endpoint.
 
 use super::{End, Family, Identity, Place, is_multicast};
-use crate::model::{Entity, LabelSelector, Labels, Operator, Selector};
+use crate::model::{Entity, LabelSelector, Operator, Selector};
 use ipnet::IpNet;
+use jiff::Timestamp;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-/// Whether any entry of a `from`, `to` or `select` list means `end`.
-pub fn selects(list: &[Selector], end: &End<'_>) -> bool {
+/// Whether any entry of a `from`, `to` or `select` list means `end` at an instant.
+pub fn selects(list: &[Selector], end: &End<'_>, now: Timestamp) -> bool {
     list.iter().any(|selector| match selector {
-        Selector::Labels(wanted) => end.identity.labels().is_some_and(|labels| labels_match(wanted, labels)),
+        Selector::Labels(wanted) => {
+            end.identity.labels().is_some() && labels_match(wanted, |key| end.identity.label(key, now))
+        }
         Selector::Cidr { cidrs, except } => cidr_matches(cidrs, except, end.place),
         Selector::Entity(entity) => entity_matches(*entity, &end.identity),
     })
 }
 
-fn labels_match(wanted: &LabelSelector, labels: &Labels) -> bool {
-    let pairs = wanted.labels.iter().all(|(key, value)| labels.get(key) == Some(value));
+fn labels_match<'a>(wanted: &LabelSelector, label: impl Fn(&str) -> Option<&'a String>) -> bool {
+    let pairs = wanted.labels.iter().all(|(key, value)| label(key) == Some(value));
     let expressions = wanted.expressions.iter().all(|expression| {
-        let value = labels.get(&expression.key);
+        let value = label(&expression.key);
         match &expression.operator {
             Operator::In(values) => value.is_some_and(|value| values.contains(value)),
             Operator::NotIn(values) => value.is_none_or(|value| !values.contains(value)),

@@ -1,8 +1,8 @@
 //! Random changes of a policy set that is in force. Workloads stay, with their names and hooks.
 
 use super::documents::{groups, policy, segments};
-use super::selectors::labels;
-use crate::model::{AddressGroup, FlowPolicy, Labels, PolicyMode, PolicySet, Segment};
+use super::selectors::{labels, lease};
+use crate::model::{AddressGroup, FlowPolicy, Labels, Lease, PolicyMode, PolicySet, Segment};
 use proptest::prelude::*;
 use proptest::sample::Index;
 
@@ -13,6 +13,7 @@ pub(super) enum Change {
     AddPolicy(FlowPolicy),
     FlipMode(Index),
     Relabel(Index, Labels),
+    Lease(Index, Option<Lease>),
     DropAddress(Index),
     Groups(Vec<AddressGroup>),
     Segments(Vec<Segment>),
@@ -24,6 +25,7 @@ pub(super) fn change() -> impl Strategy<Value = Change> {
         3 => policy().prop_map(Change::AddPolicy),
         1 => any::<Index>().prop_map(Change::FlipMode),
         1 => (any::<Index>(), labels()).prop_map(|(index, labels)| Change::Relabel(index, labels)),
+        2 => (any::<Index>(), lease()).prop_map(|(index, lease)| Change::Lease(index, lease)),
         1 => any::<Index>().prop_map(Change::DropAddress),
         1 => groups().prop_map(Change::Groups),
         1 => segments().prop_map(Change::Segments),
@@ -55,7 +57,15 @@ impl Change {
             Change::Relabel(index, labels) => {
                 if !set.workloads.is_empty() {
                     let number = index.index(set.workloads.len());
+                    let lease = set.workloads[number].lease.take();
                     set.workloads[number].labels = labels;
+                    set.workloads[number].set_lease(lease);
+                }
+            }
+            Change::Lease(index, lease) => {
+                if !set.workloads.is_empty() {
+                    let number = index.index(set.workloads.len());
+                    set.workloads[number].set_lease(lease);
                 }
             }
             Change::DropAddress(index) => {

@@ -1,7 +1,7 @@
 //! Random documents: workloads, groups, policies, segments.
 
 use super::pools::{EXPIRIES, NOW, addresses, group_blocks, origin};
-use super::selectors::{labels, port_spec, selector};
+use super::selectors::{labels, lease, port_spec, selector};
 use crate::model::{
     Action, AddressGroup, FlowEntry, FlowPolicy, InterfacePattern, Labels, OnDeny, OnStaleIdentity,
     PolicyMode, Segment, SegmentMode, Tier, Workload, WorkloadMatch,
@@ -52,18 +52,20 @@ pub(super) fn workloads() -> impl Strategy<Value = Vec<Workload>> {
         1 => Just(Found::Cgroup),
         1 => Just(Found::Container),
     ];
-    let raw = (found, labels(), subsequence(addresses(), 1..=3));
+    let raw = (found, labels(), lease(), subsequence(addresses(), 1..=3));
     vec(raw, 1..=4).prop_map(|raw| {
         let mut taken = BTreeSet::new();
         let mut workloads = Vec::new();
-        for (number, (found, labels, mut addresses)) in raw.into_iter().enumerate() {
+        for (number, (found, labels, lease, mut addresses)) in raw.into_iter().enumerate() {
             addresses.retain(|address| taken.insert(*address));
             if addresses.is_empty() {
                 continue;
             }
             let name = format!("w{number}");
             let matches = found.matches(&name);
-            workloads.push(Workload { name, origin: origin(), labels, matches, addresses });
+            let mut workload = Workload { name, origin: origin(), labels, matches, addresses, lease: None };
+            workload.set_lease(lease);
+            workloads.push(workload);
         }
         workloads
     })

@@ -111,7 +111,7 @@ impl<'a> Ground<'a> {
         let meant = |list: &[Selector], wanted: &dyn Fn(IpAddr) -> bool| -> Vec<IpAddr> {
             let all =
                 self.ends.iter().filter(|(address, _)| Family::of(*address) == family && wanted(*address));
-            all.filter(|(_, end)| selects(list, end)).map(|(address, _)| *address).collect()
+            all.filter(|(_, end)| selects(list, end, NOW)).map(|(address, _)| *address).collect()
         };
         let sources = meant(&rule.from, &|address| !is_multicast(address) && from(address));
         let from = *pick(aim.from, &sources)?;

@@ -14,6 +14,8 @@ pub const NOW: Timestamp = Timestamp::constant(1_767_225_600, 0);
 pub(super) const EXPIRIES: [i64; 7] = [-3600, -1, 0, 1, 60, 3600, 3601];
 
 pub(super) const KEYS: [&str; 3] = ["app", "env", "role"];
+/// A key that workloads have for a time only.
+pub(super) const LEASED: &str = "posture.ok";
 pub(super) const VALUES: [&str; 3] = ["a", "b", "c"];
 
 /// Addresses of workloads, of the host and of strangers.

@@ -1,7 +1,10 @@
 //! Random labels, selectors and ports.
 
-use super::pools::{ICMP_TYPES, ICMPV6_TYPES, KEYS, PORTS, PROTOCOLS, VALUES, selector_blocks};
-use crate::model::{Entity, Expression, LabelSelector, Labels, Operator, PortSpec, Selector};
+use super::pools::{
+    EXPIRIES, ICMP_TYPES, ICMPV6_TYPES, KEYS, LEASED, NOW, PORTS, PROTOCOLS, VALUES, selector_blocks,
+};
+use crate::model::{Entity, Expression, LabelSelector, Labels, Lease, Operator, PortSpec, Selector};
+use jiff::SignedDuration;
 use proptest::collection::{btree_map, vec};
 use proptest::option;
 use proptest::prelude::*;
@@ -10,6 +13,20 @@ use std::ops::RangeInclusive;
 
 fn key() -> impl Strategy<Value = String> {
     select(&KEYS[..]).prop_map(str::to_owned)
+}
+
+/// A key that a selector may name.
+fn wanted_key() -> impl Strategy<Value = String> {
+    prop_oneof![3 => key(), 1 => Just(LEASED.to_owned())]
+}
+
+/// Labels that hold for a time, past or yet to come.
+pub(super) fn lease() -> impl Strategy<Value = Option<Lease>> {
+    let lease = (value(), select(&EXPIRIES[..])).prop_map(|(value, seconds)| Lease {
+        labels: Labels::from([(LEASED.to_owned(), value)]),
+        until: NOW + SignedDuration::from_secs(seconds),
+    });
+    option::weighted(0.5, lease)
 }
 
 fn value() -> impl Strategy<Value = String> {
@@ -31,7 +48,7 @@ fn expression() -> impl Strategy<Value = Expression> {
         values().prop_map(Operator::NotIn),
         any::<bool>().prop_map(Operator::Exists),
     ];
-    (key(), operator).prop_map(|(key, operator)| Expression { key, operator })
+    (wanted_key(), operator).prop_map(|(key, operator)| Expression { key, operator })
 }
 
 fn by_labels() -> impl Strategy<Value = Selector> {
@@ -43,7 +60,7 @@ fn by_some_labels(
     labels: RangeInclusive<usize>,
     expressions: RangeInclusive<usize>,
 ) -> impl Strategy<Value = Selector> {
-    let both = (btree_map(key(), value(), labels), vec(expression(), expressions));
+    let both = (btree_map(wanted_key(), value(), labels), vec(expression(), expressions));
     both.prop_filter("an entry says something", |(labels, expressions)| {
         !labels.is_empty() || !expressions.is_empty()
     })

@@ -5,19 +5,23 @@ use crate::check;
 use crate::model::{AddressGroup, FlowPolicy, Origin, PolicySet, Segment, Workload};
 use crate::reference::{Reason, Verdict, Word};
 use crate::source::Source;
+use jiff::Timestamp;
 use proptest::prelude::*;
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 
 const SEED: u64 = 1;
 
-/// The set without places, which printing changes.
+/// The set without places, which printing changes, and without what no document says.
 type Placeless = (Vec<Workload>, Vec<AddressGroup>, Vec<FlowPolicy>, Vec<Segment>);
 
 fn without_places(set: &PolicySet) -> Placeless {
     let nowhere = || Origin { file: "".into(), line: 0, column: 0 };
     let PolicySet { mut workloads, mut groups, mut policies, mut segments, .. } = set.clone();
-    workloads.iter_mut().for_each(|workload| workload.origin = nowhere());
+    for workload in &mut workloads {
+        workload.origin = nowhere();
+        workload.set_lease(None);
+    }
     groups.iter_mut().for_each(|group| group.origin = nowhere());
     segments.iter_mut().for_each(|segment| segment.origin = nowhere());
     for policy in &mut policies {
@@ -37,6 +41,23 @@ fn random_sets_survive_being_printed_and_parsed() {
         prop_assert_eq!(without_places(&set), without_places(&scene.set));
         Ok(())
     });
+}
+
+#[test]
+fn random_sequences_go_on_past_the_end_of_leases() {
+    let crossed = Cell::new(0);
+    hold(SEED, 300, &scene_and_steps(40), |(scene, steps)| {
+        let times = steps.iter().filter_map(|step| match step {
+            Step::Packet(packet) => Some(packet.at),
+            Step::Replace(_) => None,
+        });
+        let times: Vec<_> = times.collect();
+        let ends = scene.set.workloads.iter().filter_map(|workload| Some(workload.lease.as_ref()?.until));
+        let within = |end: &Timestamp| times.iter().any(|at| at < end) && times.iter().any(|at| at >= end);
+        crossed.set(crossed.get() + ends.filter(within).count());
+        Ok(())
+    });
+    assert!(crossed.get() > 50, "only {} leases end within a sequence", crossed.get());
 }
 
 #[derive(Default)]

@@ -7,7 +7,7 @@ use crate::model::{
 use std::fmt::Display;
 
 /// All Workload, AddressGroup, FlowPolicy, Segment and FlowTest documents of `set` as YAML, in this order.
-/// `AgentConfig`s, which are a daemon's and not a set's, are left out.
+/// `AgentConfig`s, which are a daemon's and not a set's, are left out, and labels that are leased.
 pub fn to_yaml(set: &PolicySet) -> String {
     let mut documents = Vec::new();
     documents.extend(set.workloads.iter().map(workload));
@@ -52,7 +52,7 @@ fn labels(labels: &Labels) -> String {
 
 fn workload(workload: &Workload) -> String {
     let mut text = head("Workload", &workload.name);
-    text += &format!("  labels: {}\n", labels(&workload.labels));
+    text += &format!("  labels: {}\n", labels(&workload.labels_after()));
     if !workload.matches.is_empty() {
         text += "  match:\n";
     }

@@ -2,12 +2,13 @@
 
 use super::world::Variant;
 use enforcer_policy::check;
-use enforcer_policy::model::{PolicySet, SegmentMode};
+use enforcer_policy::model::{Labels, Lease, PolicySet, SegmentMode};
 use enforcer_policy::reference::{Direction, Packet, Payload, Quoted, TcpFlags};
 use enforcer_policy::source::Source;
 use enforcer_policy::testing::{Probe, Scene, Step, to_yaml};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 use std::fs;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
@@ -23,7 +24,18 @@ pub(crate) struct Case {
     probes: Vec<ProbeLine>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     steps: Vec<StepLine>,
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    leases: Leases,
     documents: String,
+}
+
+/// Labels that workloads have for a time, which no document says.
+type Leases = BTreeMap<String, LeaseLine>;
+
+#[derive(Serialize, Deserialize)]
+struct LeaseLine {
+    labels: Labels,
+    until: Timestamp,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -39,6 +51,8 @@ struct ProbeLine {
 struct StepLine {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     replace: Option<String>,
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    leases: Leases,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     packet: Option<PacketLine>,
 }
@@ -110,6 +124,7 @@ impl Case {
             default_mode: default_mode.to_owned(),
             probes: vec![],
             steps: vec![],
+            leases: leases(&scene.set),
             documents: to_yaml(&scene.set),
         }
     }
@@ -122,8 +137,10 @@ impl Case {
 
     pub(crate) fn of_steps(scene: &Scene, steps: &[Step], variant: Variant, note: &str) -> Self {
         let line = |step: &Step| match step {
-            Step::Replace(set) => StepLine { replace: Some(to_yaml(set)), packet: None },
-            Step::Packet(packet) => StepLine { replace: None, packet: Some(packet.into()) },
+            Step::Replace(set) => StepLine { replace: Some(to_yaml(set)), leases: leases(set), packet: None },
+            Step::Packet(packet) => {
+                StepLine { replace: None, leases: Leases::new(), packet: Some(packet.into()) }
+            }
         };
         Self { steps: steps.iter().map(line).collect(), ..Self::new(scene, variant, note) }
     }
@@ -153,7 +170,8 @@ impl Case {
             "audit" => SegmentMode::Audit,
             _ => SegmentMode::Enforce,
         };
-        let scene = Scene { set: parse(&self.documents)?, hosts: self.hosts.clone(), default_mode };
+        let scene =
+            Scene { set: parse(&self.documents, &self.leases)?, hosts: self.hosts.clone(), default_mode };
         let probe =
             |p: &ProbeLine| Probe { from: p.from, to: p.to, protocol: p.protocol, port: p.port, at: p.at };
         let probes: Vec<Probe> = self.probes.iter().map(probe).collect();
@@ -161,7 +179,9 @@ impl Case {
         let mut steps = Vec::new();
         for line in &self.steps {
             match (&line.replace, &line.packet) {
-                (Some(documents), None) => steps.push(Step::Replace(Box::new(parse(documents)?))),
+                (Some(documents), None) => {
+                    steps.push(Step::Replace(Box::new(parse(documents, &line.leases)?)))
+                }
                 (None, Some(packet)) => steps.push(Step::Packet(packet.into())),
                 _ => return Err("a step is one of `replace` and `packet`".to_owned()),
             }
@@ -170,9 +190,22 @@ impl Case {
     }
 }
 
-fn parse(documents: &str) -> Result<PolicySet, String> {
+fn leases(set: &PolicySet) -> Leases {
+    let line = |lease: &Lease| LeaseLine { labels: lease.labels.clone(), until: lease.until };
+    let all = set.workloads.iter();
+    all.filter_map(|workload| Some((workload.name.clone(), line(workload.lease.as_ref()?)))).collect()
+}
+
+fn parse(documents: &str, leases: &Leases) -> Result<PolicySet, String> {
     let checked = check::parse(&[Source::new("case.yaml", documents)], enforcer_policy::testing::NOW);
-    checked.into_result().map(|(set, _)| set).map_err(|invalid| format!("{invalid}: {:?}", invalid.0))
+    let parsed = checked.into_result().map(|(set, _)| set);
+    let mut set = parsed.map_err(|invalid| format!("{invalid}: {:?}", invalid.0))?;
+    for workload in &mut set.workloads {
+        let lease = leases.get(&workload.name);
+        let lease = lease.map(|line| Lease { labels: line.labels.clone(), until: line.until });
+        workload.set_lease(lease);
+    }
+    Ok(set)
 }
 
 impl From<&Packet> for PacketLine {

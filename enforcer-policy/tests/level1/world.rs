@@ -47,7 +47,7 @@ impl Compiled1 {
         let mut this = Self { variant, numbers, compiled, tables, hooks, started: now };
         this.bind_all();
         this.tables.set_clock(BOOT, BOOT);
-        this.change(scene)?;
+        this.change(scene, Clock { now, boot_ns: BOOT })?;
         Ok(this)
     }
 
@@ -60,7 +60,7 @@ impl Compiled1 {
             .map(|plan| (self.hook(&plan.workload), plan.subject))
             .collect();
         self.tables.switch(&self.compiled.image, &subjects);
-        self.change(scene)
+        self.change(scene, Clock { now, boot_ns: self.boot(now) })
     }
 
     /// The reference's form of the verdict, and whether the packet passes; `None` where the subject has no hook.
@@ -117,11 +117,11 @@ impl Compiled1 {
     }
 
     /// What the variant does after a compile: in the end the tables mean `scene` again.
-    fn change(&mut self, scene: &Scene) -> Result<(), String> {
+    fn change(&mut self, scene: &Scene, clock: Clock) -> Result<(), String> {
         let workloads = &scene.set.workloads;
         if self.variant.late {
             for workload in workloads {
-                self.upsert(workload)?;
+                self.upsert(workload, clock)?;
             }
             let delta = self.compiled.set_host_addresses(&scene.hosts).map_err(|error| error.to_string())?;
             self.tables.apply(&delta.ok_or("the host's addresses don't fit")?);
@@ -132,23 +132,26 @@ impl Compiled1 {
                 let other = &workloads[(index + 1) % workloads.len()];
                 let changed = enforcer_policy::model::Workload {
                     labels: other.labels.clone(),
+                    lease: other.lease.clone(),
                     addresses: workload.addresses.iter().skip(1).copied().collect(),
                     matches: vec![],
                     ..workload.clone()
                 };
-                self.upsert(&changed)?;
+                self.upsert(&changed, clock)?;
             } else {
                 let delta = self.compiled.remove_workload(&workload.name, &mut self.numbers);
                 self.tables.apply(&delta.map_err(|error| error.to_string())?.ok_or("a removal doesn't fit")?);
             }
-            self.upsert(workload)?;
+            self.upsert(workload, clock)?;
         }
         Ok(())
     }
 
-    fn upsert(&mut self, workload: &enforcer_policy::model::Workload) -> Result<(), String> {
-        let delta =
-            self.compiled.upsert_workload(workload, &mut self.numbers).map_err(|error| error.to_string())?;
+    fn upsert(&mut self, workload: &enforcer_policy::model::Workload, clock: Clock) -> Result<(), String> {
+        let delta = self
+            .compiled
+            .upsert_workload(workload, &mut self.numbers, clock)
+            .map_err(|error| error.to_string())?;
         let delta = delta.ok_or("a workload doesn't fit")?;
         self.tables.apply(&delta);
         for name in &delta.removed_subjects {

@@ -6,13 +6,15 @@ use enforcer_agent::datapath::Datapath;
 use enforcer_agent::kernel::Kernel;
 use enforcer_common::maps::{Direction, Subject};
 use enforcer_common::packet::Frame;
+use enforcer_common::tables::{Clock as _, Tables as _};
 use enforcer_common::{Hook, Reason, judge};
 use enforcer_policy::check;
 use enforcer_policy::compile::{Clock, Compiled, Image, Inputs, Numbers, Quarantine, compile};
 use enforcer_policy::memory::MemoryTables;
-use enforcer_policy::model::SegmentMode;
+use enforcer_policy::model::{Lease, SegmentMode};
 use enforcer_policy::source::Source;
 use jiff::Timestamp;
+use rustix::time::{ClockId, clock_gettime};
 
 use super::scene::{HOST, Place, Seen};
 use crate::World;
@@ -32,6 +34,10 @@ pub(super) trait Judge: Send {
     fn install(&mut self, text: &str);
     /// Cuts these workloads off, and no others.
     fn hold(&mut self, held: &[Quarantine]);
+    /// Has these labels attested of workloads, and no others.
+    fn attest(&mut self, attested: &[Attested]);
+    /// Lets time pass by the clock of deadlines.
+    fn wait(&mut self, time: Duration);
     /// Lets time pass without a packet.
     fn idle(&mut self, time: Duration);
     /// Gives every hook this hardware address to check.
@@ -46,12 +52,38 @@ fn direction(place: Place) -> Direction {
     if place.sends { Direction::Egress } else { Direction::Ingress }
 }
 
+/// A label that a workload has until an instant of the boot-time clock, nanoseconds.
+#[derive(Clone, Debug)]
+pub(super) struct Attested {
+    pub(super) workload: String,
+    pub(super) label: (String, String),
+    /// From now.
+    pub(super) term: Duration,
+    until: u64,
+}
+
+impl Attested {
+    pub(super) fn new(workload: &str, (key, value): (&str, &str), term: Duration) -> Self {
+        let label = (key.to_owned(), value.to_owned());
+        Self { workload: workload.to_owned(), label, term, until: 0 }
+    }
+
+    fn from(self, boot_ns: u64) -> Self {
+        Self { until: boot_ns + self.term.as_nanos() as u64, ..self }
+    }
+}
+
 /// Documents as tables; what they mean doesn't depend on when this is.
-fn compiled(text: &str, numbers: &mut Numbers, boot_ns: u64) -> Compiled {
+fn compiled(text: &str, attested: &[Attested], numbers: &mut Numbers, boot_ns: u64) -> Compiled {
     let now = Timestamp::UNIX_EPOCH;
     let checked = check::parse(&[Source::new("case.yaml", text.to_owned())], now);
     let faults = checked.render(enforcer_policy::diagnostic::Colour::Never);
-    let (set, _) = checked.into_result().unwrap_or_else(|_| panic!("{faults}"));
+    let (mut set, _) = checked.into_result().unwrap_or_else(|_| panic!("{faults}"));
+    for Attested { workload, label, until, .. } in attested.iter().filter(|one| one.until > boot_ns) {
+        let known = set.workloads.iter_mut().find(|one| one.name == *workload).expect("it is there");
+        let until = now + Duration::from_nanos(until - boot_ns);
+        known.set_lease(Some(Lease { labels: [label.clone()].into(), until }));
+    }
     let host = HOST.map(|address| address.parse().expect("an address"));
     let inputs =
         Inputs { set: &set, host: &host, default_mode: SegmentMode::Enforce, clock: Clock { now, boot_ns } };
@@ -78,6 +110,7 @@ pub(super) struct Memory {
     text: String,
     mac: Option<[u8; 6]>,
     held: Vec<Quarantine>,
+    attested: Vec<Attested>,
 }
 
 impl Memory {
@@ -88,6 +121,7 @@ impl Memory {
             text: String::new(),
             mac: None,
             held: Vec::new(),
+            attested: Vec::new(),
         }
     }
 }
@@ -103,7 +137,8 @@ impl Judge for Memory {
     }
 
     fn install(&mut self, text: &str) {
-        let mut compiled = compiled(text, &mut self.numbers, START);
+        let now = self.tables.clock().boot();
+        let mut compiled = compiled(text, &self.attested, &mut self.numbers, now);
         let _ = compiled.set_quarantines(&self.held);
         self.tables.switch(&compiled.image, &subjects(&compiled, &[1, 2, 3], self.mac));
         self.text = text.to_owned();
@@ -112,6 +147,17 @@ impl Judge for Memory {
     fn hold(&mut self, held: &[Quarantine]) {
         self.held = held.to_vec();
         self.install(&self.text.clone());
+    }
+
+    fn attest(&mut self, attested: &[Attested]) {
+        let now = self.tables.clock().boot();
+        self.attested = attested.iter().cloned().map(|one| one.from(now)).collect();
+        self.install(&self.text.clone());
+    }
+
+    fn wait(&mut self, time: Duration) {
+        let clock = self.tables.clock();
+        self.tables.set_clock(clock.boot() + time.as_nanos() as u64, clock.coarse());
     }
 
     fn idle(&mut self, time: Duration) {
@@ -134,6 +180,12 @@ impl Judge for Memory {
     }
 }
 
+/// The kernel's clock of deadlines.
+fn boot() -> u64 {
+    let time = clock_gettime(ClockId::Boottime);
+    time.tv_sec as u64 * 1_000_000_000 + time.tv_nsec as u64
+}
+
 /// Level 2. Each scene has devices that no scene had before, so that nothing is remembered from those.
 pub(super) struct Programs {
     kernel: Kernel,
@@ -144,6 +196,7 @@ pub(super) struct Programs {
     text: String,
     mac: Option<[u8; 6]>,
     held: Vec<Quarantine>,
+    attested: Vec<Attested>,
 }
 
 impl Programs {
@@ -158,6 +211,7 @@ impl Programs {
             text: String::new(),
             mac: None,
             held: Vec::new(),
+            attested: Vec::new(),
         }
     }
 
@@ -183,6 +237,7 @@ impl Judge for Programs {
         self.scene += 1;
         self.mac = None;
         self.held.clear();
+        self.attested.clear();
         // Those of earlier scenes go with the world: taking them away one by one would wait for the kernel each time.
         let fresh = [0, 2]
             .map(|hook| format!("link add {} type veth peer name {}", self.name(hook), self.name(hook + 1)));
@@ -192,7 +247,7 @@ impl Judge for Programs {
     }
 
     fn install(&mut self, text: &str) {
-        let mut compiled = compiled(text, &mut Numbers::default(), 0);
+        let mut compiled = compiled(text, &self.attested, &mut Numbers::default(), boot());
         let _ = compiled.set_quarantines(&self.held);
         self.rules = compiled.rules.iter().map(|rule| rule.number + 1).max().unwrap_or(0);
         let subjects = subjects(&compiled, &self.devices, self.mac);
@@ -203,6 +258,15 @@ impl Judge for Programs {
     fn hold(&mut self, held: &[Quarantine]) {
         self.held = held.to_vec();
         self.install(&self.text.clone());
+    }
+
+    fn attest(&mut self, attested: &[Attested]) {
+        self.attested = attested.iter().cloned().map(|one| one.from(boot())).collect();
+        self.install(&self.text.clone());
+    }
+
+    fn wait(&mut self, time: Duration) {
+        std::thread::sleep(time);
     }
 
     fn idle(&mut self, time: Duration) {

@@ -7,7 +7,7 @@ use std::time::Duration;
 use enforcer_policy::compile::{Except, Quarantine};
 use serde::{Deserialize, Serialize};
 
-use super::judges::Judge;
+use super::judges::{Attested, Judge};
 use crate::policy;
 
 /// Addresses of both families.
@@ -145,6 +145,16 @@ impl<'a> Scene<'a> {
             })
             .collect();
         self.judge.hold(&held);
+    }
+
+    /// Has one label attested of web for as long, and nothing else of anybody.
+    pub(super) fn attests(&mut self, label: (&str, &str), term: Duration) {
+        self.judge.attest(&[Attested::new("web", label, term)]);
+    }
+
+    /// Lets time pass by the clock of deadlines; to flows it is none.
+    pub(super) fn waits(&mut self, time: Duration) {
+        self.judge.wait(time);
     }
 
     /// Lets as much time pass without a packet.

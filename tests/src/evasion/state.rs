@@ -54,12 +54,14 @@ pub(super) fn attacks() -> Vec<Attack> {
             "the server's packets are denied too; under `onDeny: reset` both ends get a RST, which ends their sockets",
         )
         .cases(cases![e53_a_revoked_flow_stops_in_both_directions]),
-        Attack::new("E54", "Revocation by a label change, an expiry, a quarantine", "as E52 and E53")
+        Attack::new("E54", "Revocation by a label change, an expiry, the end of an attested label, a quarantine", "as E52 and E53")
             .cases(cases![
                 e54_other_labels_are_another_identity,
                 e54_a_quarantine_cuts_both_directions,
                 e54_a_quarantine_holds_in_every_mode,
                 e54_a_quarantine_leaves_one_path,
+                e54_labels_with_a_time_to_live_end_by_it,
+                e54_a_mode_ends_with_the_labels_that_it_is_for,
             ]),
         Attack::new("E55", "Rule A is revoked while rule B still allows the flow", "the flow goes on")
             .cases(cases![e55_another_rule_keeps_a_flow]),
@@ -323,6 +325,59 @@ fn e54_a_quarantine_leaves_one_path(scene: &mut Scene<'_>) {
             scene.checkout_gets("once the path is gone", &tcp(ledger, checkout, (port, 22), ACK), cut);
         }
         scene.quarantines(&[]);
+    }
+}
+
+/// Longer than it takes to send what has to pass, on the slowest machine.
+const TERM: Duration = Duration::from_secs(3);
+const OK: (&str, &str) = ("posture.ok", "yes");
+
+fn e54_labels_with_a_time_to_live_end_by_it(scene: &mut Scene<'_>) {
+    let denied = Denied("no-rule");
+    let ok = "{labels: {posture.ok: \"yes\"}}";
+    scene.rules(&[&format!("{ok} -> checkout tcp/443"), &format!("checkout -> {ok} udp/53")]);
+    for family in [0, 1] {
+        let [web, checkout] = [WEB[family], CHECKOUT[family]];
+        let (forward, back) = (tcp(web, checkout, FLOW, PSH | ACK), tcp(checkout, web, BACK, PSH | ACK));
+        let query = udp(checkout, web, (40_000, 53), b"x");
+        let new = tcp(web, checkout, (40_001, 443), SYN);
+        scene.sends("before anything is attested", &new, denied);
+        scene.attests(OK, TERM);
+        scene.connects(family, FLOW);
+        scene.checkout_sends("a flow to it", &query, Allowed);
+        scene.gets("at its own hook", &query, Allowed);
+        scene.waits(TERM);
+        scene.sends("past its time, forward", &forward, denied);
+        scene.checkout_gets("at the server's hook", &forward, denied);
+        scene.checkout_sends("back", &back, denied);
+        scene.gets("at the client's hook", &back, denied);
+        scene.checkout_sends("the flow to it", &query, denied);
+        scene.gets("at its own hook", &query, denied);
+        scene.sends("a new flow", &new, denied);
+        scene.checkout_gets("at the server's hook", &new, denied);
+        scene.attests(OK, TERM);
+        scene.sends("once it is attested again, forward", &forward, Allowed);
+        scene.gets("back", &back, Allowed);
+        scene.attests(("posture.ok", "no"), TERM);
+        scene.sends("once something else is", &forward, denied);
+        scene.gets("back", &back, denied);
+    }
+}
+
+fn e54_a_mode_ends_with_the_labels_that_it_is_for(scene: &mut Scene<'_>) {
+    let segment = "---\napiVersion: enforcer.dev/v1alpha1\nkind: Segment\nmetadata: {name: trusted}\n\
+                   spec: {select: [{labels: {posture.ok: \"yes\"}}], mode: audit}\n";
+    scene.documents(&workloads(), segment);
+    for family in [0, 1] {
+        let [web, checkout] = [WEB[family], CHECKOUT[family]];
+        let packet = udp(web, checkout, (40_000, 8125), b"x");
+        let answer = udp(checkout, web, (8125, 40_000), b"x");
+        scene.attests(OK, TERM);
+        scene.sends("while denials are told only", &packet, Passes("no-rule"));
+        scene.gets("back", &answer, Passes("no-rule"));
+        scene.waits(TERM);
+        scene.sends("past its time", &packet, Denied("no-rule"));
+        scene.gets("back", &answer, Denied("no-rule"));
     }
 }
 

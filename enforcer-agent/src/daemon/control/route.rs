@@ -5,10 +5,12 @@ use super::{Context, observe};
 use crate::daemon::engine::{Message, Refused};
 use crate::daemon::session::{self, Session};
 use crate::protocol::{
-    ApplyRequest, ExplainRequest, QuarantineRequest, ReleaseRequest, RollbackRequest, StopRequest,
+    ApplyRequest, ExplainRequest, PostureRequest, QuarantineRequest, ReleaseRequest, RollbackRequest,
+    StopRequest,
 };
 use hyper::body::Incoming;
 use hyper::{Method, Request, StatusCode};
+use percent_encoding::percent_decode_str;
 use std::convert::Infallible;
 use std::path::Path;
 use std::sync::Arc;
@@ -61,6 +63,15 @@ async fn dispatch(
             let done = ask(context, |reply| Message::Release { request, reply }).await?;
             done.map(|reply| document(&reply)).map_err(refused)
         }
+        (method @ (&Method::PUT | &Method::DELETE), path) if path.starts_with(POSTURE) => {
+            let workload = workload(&path[POSTURE.len()..])?;
+            let request: PostureRequest = match *method {
+                Method::PUT => read(body, bounds.small, bounds.body).await?,
+                _ => PostureRequest::default(),
+            };
+            let done = ask(context, |reply| Message::Posture { workload, request, reply }).await?;
+            done.map(|reply| document(&reply)).map_err(refused)
+        }
         (&Method::POST, "/v1/explain") => {
             let request: ExplainRequest = read(body, bounds.small, bounds.body).await?;
             let explained = ask(context, |reply| Message::Explain { request, reply }).await?;
@@ -86,8 +97,21 @@ async fn dispatch(
             "/v1/status" | "/v1/apply" | "/v1/rollback" | "/v1/confirm" | "/v1/quarantine" | "/v1/release"
             | "/v1/explain" | "/v1/policies" | "/v1/stop" | "/v1/observe",
         ) => Err(Denied::new(StatusCode::METHOD_NOT_ALLOWED, "this is asked for in another way")),
+        (_, path) if path.starts_with(POSTURE) => {
+            Err(Denied::new(StatusCode::METHOD_NOT_ALLOWED, "this is asked for with `PUT` or `DELETE`"))
+        }
         _ => Err(Denied::new(StatusCode::NOT_FOUND, "there is nothing of this name")),
     }
+}
+
+/// What of a workload is attested: its name follows.
+const POSTURE: &str = "/v1/posture/";
+
+/// A workload's name as the end of a path has it.
+fn workload(text: &str) -> Result<String, Denied> {
+    let name = percent_decode_str(text).decode_utf8();
+    let name = name.ok().filter(|name| !name.is_empty());
+    name.map(String::from).ok_or_else(|| Denied::new(StatusCode::BAD_REQUEST, "the path names no workload"))
 }
 
 /// The sessions behind the process that asks.

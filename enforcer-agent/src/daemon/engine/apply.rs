@@ -11,6 +11,7 @@ use crate::protocol::{ApplyReply, ApplyRequest, Finding, Outcome, Plan, Rollback
 use crate::verdicts;
 use enforcer_policy::compile::{Compiled, Numbers};
 use enforcer_policy::document::ParsedFile;
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -250,9 +251,19 @@ fn plan(
     old: Option<&Compiled>,
 ) -> Result<(Ready, Plan), Not> {
     let now = Instants::now();
-    let prepared = prepare(files.iter().map(Arc::as_ref), around, now, numbers);
-    let ready = prepared.map_err(|findings| Not::new(Outcome::Invalid, findings))?;
-    let mut tests = verdicts::run_tests(&ready, around, now);
+    let prepare = |around: &Surroundings, numbers| {
+        let prepared = prepare(files.iter().map(Arc::as_ref), around, now, numbers);
+        prepared.map_err(|findings| Not::new(Outcome::Invalid, findings))
+    };
+    let ready = prepare(around, numbers.clone())?;
+    let mut tests = match ready.set.workloads.iter().any(|workload| workload.lease.is_some()) {
+        false => verdicts::run_tests(&ready, around, now),
+        // Whether they hold is no matter of what is attested at the moment.
+        true => {
+            let bare = Surroundings { postures: BTreeMap::new(), ..around.clone() };
+            verdicts::run_tests(&prepare(&bare, numbers)?, &bare, now)
+        }
+    };
     tests.keep_failed();
     if tests.failed > 0 {
         let tests = Some(tests);

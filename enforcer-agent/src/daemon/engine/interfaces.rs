@@ -41,18 +41,7 @@ pub(super) struct Interface {
 }
 
 /// What nobody claims any more: it passes.
-const LET_GO: Subject = Subject {
-    identity: u32::MAX,
-    mode: mode::OFF,
-    flags: 0,
-    mac: [0; 6],
-    address4: [0; 1],
-    class4: 0,
-    coarse4: 0,
-    class6: 0,
-    coarse6: 0,
-    address6: [0; 4],
-};
+const LET_GO: Subject = Subject { identity: u32::MAX, mode: mode::OFF, ..Subject::NONE };
 
 impl Interface {
     /// What the tables say of a hooked device that nobody claims any more. Without it, its hook would deny everything for as long as it is

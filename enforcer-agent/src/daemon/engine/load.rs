@@ -71,6 +71,7 @@ impl Engine {
             host: self.host.clone(),
             default_mode: self.settings.default_mode,
             containers: self.containers.around.clone(),
+            postures: self.postures.all.clone(),
         }
     }
 
@@ -236,7 +237,8 @@ impl Engine {
         self.names.learn(ready.compiled.identities.values(), &ready.compiled.rules);
         self.names.locate(&ready.set, &self.host, &ready.compiled.identities);
         let end = live::next_expiry(&ready.set, Instants::now().wall);
-        let ends = end.into_iter().chain(self.quarantines.next_end()).chain(until.map(|until| until.wall));
+        let ends = end.into_iter().chain(self.quarantines.next_end()).chain(self.postures.next_end());
+        let ends = ends.chain(until.map(|until| until.wall));
         self.announce(ends.min());
         let image = &ready.compiled.image;
         self.take_up_ahead(&ready.compiled, &cgroups);
@@ -259,6 +261,7 @@ impl Engine {
             (Some(until), Some(before)) => self.begin_trial(until, before, numbers),
             _ => self.unkept = Some(Instant::now() + super::KEPT_AFTER),
         }
+        self.forget_absent_postures();
         self.settle();
         self.watch_thresholds();
         self.tell_applied();

@@ -14,6 +14,7 @@ mod live;
 mod load;
 mod lockout;
 mod metrics;
+pub(crate) mod posture;
 mod quarantine;
 mod report;
 mod restore;
@@ -41,7 +42,8 @@ use crate::datapath::{Datapath, Epoch};
 use crate::files::Cache;
 use crate::protocol::{
     ApplyReply, ApplyRequest, ConfirmReply, ExplainReply, ExplainRequest, Finding, LiveSet, Plan,
-    QuarantineReply, QuarantineRequest, ReleaseRequest, RollbackRequest, Status, StopReply,
+    PostureReply, PostureRequest, QuarantineReply, QuarantineRequest, ReleaseRequest, RollbackRequest,
+    Status, StopReply,
 };
 use crate::sources::Report;
 use cgroups::Cgroups;
@@ -50,6 +52,7 @@ use enforcer_policy::compile::Numbers;
 use enforcer_policy::document::ParsedFile;
 use interfaces::Interfaces;
 use live::Live;
+use posture::Postures;
 use quarantine::Quarantines;
 use std::collections::VecDeque;
 use std::net::IpAddr;
@@ -134,6 +137,15 @@ pub enum Message {
         request: QuarantineRequest,
         /// What came of it.
         reply: oneshot::Sender<Result<QuarantineReply, Refused>>,
+    },
+    /// Something is attested of a workload, or isn't any more.
+    Posture {
+        /// Its name.
+        workload: String,
+        /// What, and for how long.
+        request: PostureRequest,
+        /// What came of it.
+        reply: oneshot::Sender<Result<PostureReply, Refused>>,
     },
     /// A workload has exceeded what a Segment allows it.
     Exceeded(Exceeded),
@@ -250,6 +262,7 @@ pub struct Engine {
     /// What became of the last trial, where it wasn't confirmed.
     rolled_back: Option<String>,
     quarantines: Quarantines,
+    postures: Postures,
     /// Where a change was asked for from last.
     operator: Vec<Session>,
     /// What the watched files have done to that.
@@ -287,6 +300,7 @@ impl Engine {
         };
         let applied_files = load::parse(&applied.files);
         let quarantines = Quarantines::new(state.quarantines());
+        let postures = Postures::new(state.postures());
         let containers = Containers::new(&settings, &state);
         Self {
             messages,
@@ -313,6 +327,7 @@ impl Engine {
             trial: None,
             rolled_back: None,
             quarantines,
+            postures,
             operator: Vec::new(),
             locked_out: Vec::new(),
             degraded: None,
@@ -412,12 +427,18 @@ impl Engine {
             // Whoever asked may have gone; that is no matter.
             Message::Status(reply) => drop(reply.send(self.status())),
             Message::Metrics(reply) => drop(reply.send(self.snapshot())),
-            Message::Explain { request, reply } => drop(reply.send(self.explain(&request))),
+            Message::Explain { request, reply } => {
+                self.end_postures(Instants::now());
+                drop(reply.send(self.explain(&request)));
+            }
             Message::Policies(reply) => drop(reply.send(self.live_set())),
             Message::Apply { request, sessions, replies } => self.apply(request, sessions, &replies),
             Message::Rollback { request, sessions, replies } => self.rollback(request, sessions, &replies),
             Message::Confirm(reply) => drop(reply.send(self.confirm())),
             Message::Quarantine { request, reply } => drop(reply.send(self.quarantine(&request))),
+            Message::Posture { workload, request, reply } => {
+                drop(reply.send(self.attest(&workload, &request)));
+            }
             Message::Exceeded(exceeded) => self.exceeded(exceeded),
             Message::Release { request, reply } => drop(reply.send(self.release(&request))),
             Message::Stop { detach, reply } => return self.stop(detach, reply),
@@ -434,6 +455,7 @@ impl Engine {
         let now = Instants::now();
         self.end_trial_in_time();
         self.end_quarantines(now);
+        self.end_postures(now);
         if let Some(expiry) = self.next_expiry().filter(|expiry| *expiry <= now.wall) {
             self.noticed = now.boot_of(expiry);
             self.refresh("a policy has expired");
@@ -479,10 +501,11 @@ impl Engine {
         self.feed.changes().note(Change { epoch, noticed, expiry });
     }
 
-    /// When the next thing in force ends by itself: a policy, a quarantine, a trial.
+    /// When the next thing in force ends by itself: a policy, a quarantine, what is attested, a trial.
     fn next_end(&self) -> Option<jiff::Timestamp> {
         let trial = self.trial.as_ref().map(|trial| trial.until().wall);
-        self.next_expiry().into_iter().chain(self.quarantines.next_end()).chain(trial).min()
+        let ends = self.quarantines.next_end().into_iter().chain(self.postures.next_end());
+        self.next_expiry().into_iter().chain(ends).chain(trial).min()
     }
 
     /// When the next of the policies in force expires.

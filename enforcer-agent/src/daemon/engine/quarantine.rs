@@ -290,7 +290,7 @@ impl Engine {
     }
 
     /// Where a workload has neither a hook here nor an address, nothing of it is known that could be cut.
-    fn nowhere(&self, workload: &str) -> Option<String> {
+    pub(super) fn nowhere(&self, workload: &str) -> Option<String> {
         let known = self.live.as_ref()?.workload(workload)?;
         let nowhere = known.addresses.is_empty() && known.matches.is_empty();
         nowhere.then(|| {
@@ -313,7 +313,7 @@ fn no_path(text: &str, error: &ExceptError) -> Refused {
     Refused { message, help: Some("name one workload or address, and one port".to_owned()) }
 }
 
-fn unknown(name: &str, compiled: &Compiled) -> Refused {
+pub(super) fn unknown(name: &str, compiled: &Compiled) -> Refused {
     let message = format!("there is no workload `{}`", shown(name));
     let known: Vec<&str> = compiled.workloads().collect();
     let near: Vec<String> =

@@ -28,6 +28,11 @@ impl Engine {
                 format!("nobody is quarantined, for who was can't be read: {damage}"),
             )
         }));
+        warnings.extend(self.postures.damage().map(|damage| {
+            let message =
+                format!("nothing is attested of any workload, for what was can't be read: {damage}");
+            Finding::placeless("warning", message)
+        }));
         warnings.extend(self.locked_out.iter().cloned());
         warnings.extend(self.rolled_back.iter().map(|told| Finding::placeless("warning", told.clone())));
         if self.trial.as_ref().is_some_and(super::Trial::is_waited_for) {
@@ -102,6 +107,7 @@ impl Engine {
             tamper: self.tampering.status(),
             quarantines: self.quarantines.all().to_vec(),
             failsafe: self.settings.failsafe.iter().map(crate::daemon::failsafe::told).collect(),
+            postures: self.postures.status(),
             trial: self.trial.as_ref().map(super::Trial::status),
             tables,
             not_yet_enforced: live.map_or_else(Vec::new, |live| live.not_yet_enforced.clone()),

@@ -2,6 +2,7 @@
 
 mod containers;
 mod lockout;
+mod posture;
 mod quarantine;
 mod trial;
 

@@ -5,6 +5,7 @@
 //! says what is wrong. Warnings are found again only there.
 
 use super::Engine;
+use crate::daemon::clock::Instants;
 use enforcer_common::maps::kind;
 use enforcer_policy::compile::{CompileError, Compiled, Delta, IdentityInfo, IdentityKind, Numbers};
 use enforcer_policy::document::{Document, ParsedFile};
@@ -147,12 +148,27 @@ impl Engine {
     }
 
     pub(super) fn upsert(&mut self, workload: &Workload) -> bool {
-        if !self.in_place_behind(|compiled, numbers| compiled.upsert_workload(workload, numbers)) {
+        let now = Instants::now();
+        let (workload, clock) = (&self.leased(workload, now), now.clock());
+        if !self.in_place_behind(|compiled, numbers| compiled.upsert_workload(workload, numbers, clock)) {
             return false;
         }
+        self.upsert_live(workload, now)
+    }
+
+    /// A workload with what is attested of it.
+    fn leased(&self, workload: &Workload, now: Instants) -> Workload {
+        let mut workload = workload.clone();
+        workload.set_lease(self.postures.lease(&workload.name, now));
+        workload
+    }
+
+    /// The same, in the set in force alone.
+    pub(super) fn upsert_live(&mut self, workload: &Workload, now: Instants) -> bool {
+        let workload = &self.leased(workload, now);
         let Some(live) = &mut self.live else { return false };
-        let Ok(Some(delta)) = Arc::make_mut(&mut live.compiled).upsert_workload(workload, &mut self.numbers)
-        else {
+        let compiled = Arc::make_mut(&mut live.compiled);
+        let Ok(Some(delta)) = compiled.upsert_workload(workload, &mut self.numbers, now.clock()) else {
             return false;
         };
         let hooked = || live.compiled.subjects.iter().find(|plan| plan.workload == workload.name);
@@ -188,6 +204,7 @@ impl Engine {
         };
         let before = live.take(name).map_or(Vec::new(), |before| before.addresses);
         self.names.relocate(&before, &[], None);
+        self.forget_posture(name);
         // Its cgroups are somebody else's before it is gone.
         self.reclaim_cgroups();
         let gone: Vec<u32> = hosted.iter().map(|(number, _)| *number).collect();

@@ -47,6 +47,7 @@ pub(super) fn remote(name: &str, labels_text: &str, addresses: &str) -> Workload
         labels: labels(labels_text),
         matches: vec![],
         addresses: addresses.split_whitespace().map(ip).collect(),
+        lease: None,
     }
 }
 

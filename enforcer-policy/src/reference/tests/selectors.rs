@@ -1,8 +1,9 @@
 //! Who an address is, and which selectors mean it.
 
 use super::build::*;
-use crate::model::{Entity, Operator, PolicySet, SegmentMode, Selector};
+use crate::model::{Entity, Labels, Lease, Operator, PolicySet, SegmentMode, Selector};
 use crate::reference::{End, Family, Identity, Place, World, selects};
+use jiff::SignedDuration;
 use std::net::IpAddr;
 
 const WEB: &str = "10.0.0.1";
@@ -104,7 +105,7 @@ fn a_selector_means_what_its_form_says() {
     let world = world(&set, &hosts);
     for (row, selector, expected) in rows {
         for address in everything {
-            let got = selects(std::slice::from_ref(&selector), &world.end(ip(address)));
+            let got = selects(std::slice::from_ref(&selector), &world.end(ip(address)), now());
             assert_eq!(got, expected.contains(&address), "{row}: {address}");
         }
     }
@@ -126,7 +127,7 @@ fn broadcast_and_ipv6_multicast_are_named_by_their_own_blocks_only() {
     ];
     for (row, block, address, expected) in rows {
         let end = world(&set, &[]).end(ip(address));
-        assert_eq!(selects(&[by_cidr(block, "")], &end), expected, "{row}");
+        assert_eq!(selects(&[by_cidr(block, "")], &end, now()), expected, "{row}");
     }
 }
 
@@ -134,9 +135,9 @@ fn broadcast_and_ipv6_multicast_are_named_by_their_own_blocks_only() {
 fn any_entry_of_a_list_is_enough_and_none_of_an_empty_one() {
     let set = shop(vec![]);
     let end = world(&set, &[]).end(ip("10.0.0.1"));
-    assert!(selects(&[by_label("app=db"), by_label("app=web")], &end));
-    assert!(!selects(&[by_label("app=db"), by_label("app=peer")], &end));
-    assert!(!selects(&[], &end));
+    assert!(selects(&[by_label("app=db"), by_label("app=web")], &end, now()));
+    assert!(!selects(&[by_label("app=db"), by_label("app=peer")], &end, now()));
+    assert!(!selects(&[], &end, now()));
 }
 
 #[test]
@@ -152,6 +153,21 @@ fn only_whole_families_hold_an_end_without_an_address() {
         ("whole exception", None, "0.0.0.0/0", "0.0.0.0/0", false),
     ];
     for (row, family, block, except, expected) in rows {
-        assert_eq!(selects(&[by_cidr(block, except)], &somewhere(family)), expected, "{row}");
+        assert_eq!(selects(&[by_cidr(block, except)], &somewhere(family), now()), expected, "{row}");
+    }
+}
+
+#[test]
+fn leased_labels_end_with_their_lease() {
+    let mut set = shop(vec![]);
+    let lease = Lease { labels: Labels::from([("posture.ok".to_owned(), "yes".to_owned())]), until: now() };
+    set.workloads[0].set_lease(Some(lease));
+    let address = set.workloads[0].addresses[0];
+    let (own, leased) = (Selector::Entity(Entity::Workloads), by_label("posture.ok=yes"));
+    for (before, expected) in [(true, true), (false, false)] {
+        let now = if before { now() - SignedDuration::from_nanos(1) } else { now() };
+        let world = World { now, ..world(&set, &[]) };
+        assert_eq!(selects(std::slice::from_ref(&leased), &world.end(address), now), expected);
+        assert!(selects(std::slice::from_ref(&own), &world.end(address), now));
     }
 }
