@@ -15,12 +15,14 @@ use serde_json::json;
 
 /// What was measured: its name, its value, its unit.
 type Figures = Vec<(String, f64, &'static str)>;
+/// A part by its name.
+type Part = (&'static str, fn() -> Result<Figures>);
 
 fn main() -> Result<()> {
     let mut arguments = std::env::args().skip(1);
     let directory = arguments.next().map(PathBuf::from);
     let only = arguments.next();
-    let parts: [(&str, fn() -> Result<Figures>); 3] =
+    let parts: [Part; 3] =
         [("restart", restart::measure), ("units", units::measure), ("memory", memory::measure)];
     let mut lines = String::from("| figure | value |\n| --- | --- |\n");
     let mut rows = Vec::new();
