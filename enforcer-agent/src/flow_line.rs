@@ -20,13 +20,29 @@ pub fn flow_line(record: &FlowRecord, colour: bool) -> String {
         _ => "",
     };
     let (source, destination) = (end(&record.source), end(&record.destination));
+    // Two hooks of one host tell of the same flow: whose this is.
+    let hook = match record.peer_hooked {
+        true => format!("  {} of {}", shown(&record.direction), name(subject(record)).unwrap_or_default()),
+        false => String::new(),
+    };
     let cut = record.cut.as_ref().map(|cut| format!("  {cut}")).unwrap_or_default();
-    format!("{time} {source} -> {destination}{protocol}{message}  {word}{passed}  {}{cut}", record.cause)
+    format!(
+        "{time} {source} -> {destination}{protocol}{message}  {word}{passed}  {}{hook}{cut}",
+        record.cause
+    )
+}
+
+/// The end whose hook it is.
+fn subject(record: &FlowRecord) -> &End {
+    if record.direction == "egress" { &record.source } else { &record.destination }
+}
+
+fn name(end: &End) -> Option<String> {
+    end.workload.as_ref().or(end.group.as_ref()).or(end.entity.as_ref()).map(|name| shown(name))
 }
 
 fn end(end: &End) -> String {
-    let name = end.workload.as_ref().or(end.group.as_ref()).or(end.entity.as_ref());
-    let mut pieces: Vec<String> = name.map(|name| shown(name)).into_iter().collect();
+    let mut pieces: Vec<String> = name(end).into_iter().collect();
     if !end.labels.is_empty() {
         pieces.push(format!("({})", selection::labels(&end.labels)));
     }
@@ -72,6 +88,15 @@ mod tests {
             "checkout (app=checkout,env=prod) 10.20.0.3:41822 -> ledger-db (app=ledger,env=prod) 10.20.0.7:5432/tcp  \
              ALLOWED  checkout-to-ledger#0  policies/shop.yaml:14"
         );
+    }
+
+    #[test]
+    fn where_both_ends_are_here_the_hook_is_named() {
+        let mut both = record(ALLOWED);
+        both.peer_hooked = true;
+        assert!(flow_line(&both, false).ends_with("  policies/shop.yaml:14  egress of checkout"));
+        both.direction = "ingress".to_owned();
+        assert!(flow_line(&both, false).ends_with("  policies/shop.yaml:14  ingress of ledger-db"));
     }
 
     #[test]

@@ -28,6 +28,7 @@ mod status;
 mod stop;
 mod suggest;
 mod test;
+mod top;
 
 use crate::exit::Exit;
 use crate::output::{Closed, note};
@@ -75,6 +76,7 @@ enum Command {
     Import(import::Args),
     Suggest(suggest::Args),
     Observe(observe::Args),
+    Top(top::Args),
     Completions(completions::Args),
     Man(man::Args),
 }
@@ -113,6 +115,7 @@ impl Cli {
             Command::Import(args) => import::run(args),
             Command::Suggest(args) => suggest::run(args),
             Command::Observe(args) => observe::run(args),
+            Command::Top(args) => top::run(args),
             Command::Completions(args) => completions::run(args),
             Command::Man(args) => man::run(args),
         }

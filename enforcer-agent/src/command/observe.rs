@@ -4,12 +4,13 @@ use super::{Failure, SocketArgs, daemon};
 use crate::action_line::action_line;
 use crate::client::Lines;
 use crate::exit::Exit;
+use crate::filter::FilterArgs;
 use crate::flow_line::flow_line;
 use crate::output::{Format, OutputArgs, Printer, note};
 use crate::protocol::{ActionRecord, FlowRecord, Missed, ObserveLine, TamperRecord};
 use crate::tamper_line::tamper_line;
 use anyhow::Context;
-use clap::ValueEnum;
+use form_urlencoded::Serializer;
 use hyper::Method;
 use serde::Serialize;
 
@@ -19,28 +20,18 @@ use serde::Serialize;
 /// them, what others did to what is enforced. What was left out is counted and said at the end.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:\n  enforcer observe\n  enforcer observe -f --verdict denied\n  \
-                        enforcer observe -f -o jsonl --workload ledger")]
+                        enforcer observe -f -o jsonl --workload ledger\n  \
+                        enforcer observe -f --not --verdict allowed --not --port udp/53 --identity env=prod")]
 pub(super) struct Args {
     /// Go on with verdicts to come, until interrupted
     #[arg(short, long)]
     follow: bool,
-    /// Only this verdict
-    #[arg(long, value_enum)]
-    verdict: Option<Verdict>,
-    /// Only flows from or to this workload
-    #[arg(long, value_name = "NAME")]
-    workload: Option<String>,
+    #[command(flatten)]
+    filter: FilterArgs,
     #[command(flatten)]
     output: OutputArgs,
     #[command(flatten)]
     socket: SocketArgs,
-}
-
-#[derive(Debug, Clone, Copy, ValueEnum)]
-enum Verdict {
-    Allowed,
-    Denied,
-    Audited,
 }
 
 #[derive(Serialize)]
@@ -53,18 +44,10 @@ struct Report {
 }
 
 pub(super) fn run(args: Args) -> Result<Exit, Failure> {
-    let mut path = format!("/v1/observe?follow={}", args.follow);
-    if let Some(verdict) = args.verdict.and_then(|verdict| verdict.to_possible_value()) {
-        path = format!("{path}&verdict={}", verdict.get_name());
-    }
-    if let Some(workload) = &args.workload {
-        if !workload.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-._".contains(&byte)) {
-            let failure =
-                Failure::from(anyhow::anyhow!("`{}` is no workload's name", workload.escape_debug()));
-            return Err(failure);
-        }
-        path = format!("{path}&workload={workload}");
-    }
+    let mut query = Serializer::new(String::new());
+    query.append_pair("follow", if args.follow { "true" } else { "false" });
+    args.filter.filter.write(&mut query);
+    let path = format!("/v1/observe?{}", query.finish());
     let socket = args.socket.path();
     let mut out = Printer::new(args.output.format);
     let mut report = Report {

@@ -8,7 +8,7 @@ use enforcer_common::Cause;
 use enforcer_policy::compile::{IdentityInfo, IdentityKind, RuleInfo};
 use enforcer_policy::model::PolicySet;
 use ipnet::IpNet;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::{Arc, PoisonError, RwLock};
 
@@ -17,6 +17,8 @@ struct Tables {
     identities: HashMap<u32, Arc<IdentityInfo>>,
     rules: HashMap<u32, Arc<RuleInfo>>,
     places: Places,
+    /// Identities that have a hook on this host.
+    hooked: HashSet<u32>,
 }
 
 /// Who is where, for records of flows whose peer the kernel no longer names.
@@ -99,6 +101,20 @@ impl Names {
         if let Some(identity) = identity {
             tables.places.addresses.extend(after.iter().map(|address| (*address, identity)));
         }
+    }
+
+    /// These workloads have a hook on this host, and no others.
+    pub(crate) fn hooked(&self, identities: HashSet<u32>) {
+        self.tables.write().unwrap_or_else(PoisonError::into_inner).hooked = identities;
+    }
+
+    /// Whether an end has a hook on this host, which makes records of its own.
+    #[must_use]
+    pub fn has_hook(&self, identity: u32, ip: Option<IpAddr>) -> bool {
+        let tables = self.tables.read().unwrap_or_else(PoisonError::into_inner);
+        let placed = || ip.and_then(|ip| tables.places.identity(ip));
+        let number = Some(identity).filter(|identity| *identity != 0).or_else(placed);
+        number.is_some_and(|number| tables.hooked.contains(&number))
     }
 
     /// One end of a flow.

@@ -21,6 +21,9 @@ pub(super) fn record(event: &FlowEvent, at: Timestamp, since: Option<u64>, names
         let [kind, code] = event.destination_port.to_be_bytes();
         Icmp { kind, code }
     });
+    let (source, destination) =
+        (address(event.family, event.source), address(event.family, event.destination));
+    let peer_hooked = names.has_hook(event.peer, if egress { destination } else { source });
     let now = Instants { wall: at, boot: event.time };
     let cut = (event.flags & FlowEvent::CUT != 0).then(|| Cut {
         since: since.map(|since| shown(now.wall_of(since))),
@@ -37,16 +40,13 @@ pub(super) fn record(event: &FlowEvent, at: Timestamp, since: Option<u64>, names
         cause: names.cause(Cause(event.cause)),
         protocol: (event.family != 0).then(|| PortSpec::Protocol(event.protocol).to_string()),
         icmp,
-        source: names.end(sender, address(event.family, event.source), port(event.source_port)),
-        destination: names.end(
-            receiver,
-            address(event.family, event.destination),
-            port(event.destination_port),
-        ),
+        source: names.end(sender, source, port(event.source_port)),
+        destination: names.end(receiver, destination, port(event.destination_port)),
         packets: 1,
         bytes: u64::from(event.bytes),
         epoch: event.epoch,
         ifindex: event.subject,
+        peer_hooked,
         new: event.flags & FlowEvent::NEW != 0,
         changed: event.flags & FlowEvent::CHANGED != 0,
         cut,

@@ -42,6 +42,9 @@ pub struct FlowRecord {
     pub epoch: u32,
     /// Interface index of the hook.
     pub ifindex: u32,
+    /// Whether the other end has a hook on this host as well: then the flow has records of both.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub peer_hooked: bool,
     /// Whether it opened a flow.
     pub new: bool,
     /// Whether the verdict of an open flow changed with it.

@@ -4,7 +4,8 @@ use super::Context;
 use super::body::{Answer, Denied, line, stream};
 use crate::daemon::events::{Item, Observed, Subscription};
 use crate::daemon::telemetry::Tallies;
-use crate::protocol::{ActionRecord, FlowRecord, Missed, ObserveLine, TamperRecord};
+use crate::filter::Filter;
+use crate::protocol::{ActionRecord, Missed, ObserveLine, TamperRecord};
 use http_body_util::channel::Sender;
 use hyper::StatusCode;
 use hyper::body::Bytes;
@@ -21,46 +22,28 @@ const NUDGE: Duration = Duration::from_secs(1);
 const UNDER_WAY: Duration = Duration::from_millis(60);
 
 /// What an observer wants to see.
-#[derive(Debug, Default, PartialEq, Eq)]
+#[derive(Debug, Default, PartialEq)]
 pub(super) struct Query {
     follow: bool,
-    verdict: Option<String>,
-    workload: Option<String>,
+    filter: Filter,
 }
 
 impl Query {
     pub(super) fn parse(query: &str) -> Result<Self, Denied> {
-        let mut parsed = Self::default();
-        for pair in query.split('&').filter(|pair| !pair.is_empty()) {
-            match pair.split_once('=') {
-                Some(("follow", "true")) => parsed.follow = true,
-                Some(("follow", "false")) => parsed.follow = false,
-                Some(("verdict", word @ ("allowed" | "denied" | "audited"))) => {
-                    parsed.verdict = Some(word.to_owned())
-                }
-                // Names of documents need no escapes.
-                Some(("workload", name)) => parsed.workload = Some(name.to_owned()),
-                _ => return Err(Denied::new(StatusCode::BAD_REQUEST, "the query isn't what is asked for")),
-            }
+        let bad = |message: String| Denied::new(StatusCode::BAD_REQUEST, message);
+        let pairs: Vec<_> = form_urlencoded::parse(query.as_bytes()).collect();
+        let (own, tests): (Vec<_>, Vec<_>) = pairs.iter().partition(|(name, _)| name == "follow");
+        let mut follow = false;
+        for (_, value) in own {
+            follow = match &**value {
+                "true" => true,
+                "false" => false,
+                _ => return Err(bad("the query isn't what is asked for".to_owned())),
+            };
         }
-        Ok(parsed)
-    }
-
-    fn wants(&self, record: &FlowRecord) -> bool {
-        let is = |end: &crate::protocol::End, name: &str| end.workload.as_deref() == Some(name);
-        self.verdict.as_ref().is_none_or(|word| *word == record.verdict)
-            && self
-                .workload
-                .as_ref()
-                .is_none_or(|name| is(&record.source, name) || is(&record.destination, name))
-    }
-}
-
-impl Query {
-    /// Tampering concerns whoever observes verdicts, whatever the verdicts; with a workload asked for, not that of
-    /// others' interfaces.
-    fn wants_tamper(&self, record: &TamperRecord) -> bool {
-        self.workload.is_none() || record.workload.is_none() || self.workload == record.workload
+        let filter = Filter::read(tests.into_iter().map(|(name, value)| (&**name, &**value)));
+        let filter = filter.map_err(|error| bad(error.to_string()).help(Some(error.help().to_owned())))?;
+        Ok(Self { follow, filter })
     }
 
     /// The line for what was observed, if it is wanted.
@@ -68,15 +51,16 @@ impl Query {
         match observed {
             Observed::Judged(judged) => {
                 let record = subscription.resolve(judged);
-                self.wants(&record).then(|| ObserveLine::Flow(Box::new(record)))
+                self.filter.wants(&record).then(|| ObserveLine::Flow(Box::new(record)))
             }
-            Observed::Acted(record) => {
-                let wanted = self.workload.is_none() || self.workload == record.workload;
-                wanted.then(|| ObserveLine::Action(Box::new(ActionRecord::clone(record))))
-            }
-            Observed::Tampered(record) => {
-                self.wants_tamper(record).then(|| ObserveLine::Tamper(Box::new(TamperRecord::clone(record))))
-            }
+            Observed::Acted(record) => self
+                .filter
+                .names(record.workload.as_deref())
+                .then(|| ObserveLine::Action(Box::new(ActionRecord::clone(record)))),
+            Observed::Tampered(record) => self
+                .filter
+                .wants_tamper(record)
+                .then(|| ObserveLine::Tamper(Box::new(TamperRecord::clone(record)))),
             Observed::Counted(_) | Observed::End => None,
         }
     }
@@ -155,12 +139,12 @@ mod tests {
 
     #[test]
     fn queries() {
-        let parsed = Query::parse("follow=true&verdict=denied&workload=web").ok().unwrap();
-        assert_eq!(
-            parsed,
-            Query { follow: true, verdict: Some("denied".to_owned()), workload: Some("web".to_owned()) }
-        );
-        assert!(Query::parse("verdict=maybe").is_err());
-        assert!(Query::parse("else=1").is_err());
+        let parsed = Query::parse("follow=true&verdict=denied&not.port=udp%2F53").ok().unwrap();
+        let filter = Filter::typed("verdict=denied not port=udp/53").unwrap();
+        assert_eq!(parsed, Query { follow: true, filter });
+        assert_eq!(Query::parse("").ok().unwrap(), Query::default());
+        for wrong in ["verdict=maybe", "else=1", "follow=perhaps", "not.follow=true", "not.not.port=1"] {
+            assert!(Query::parse(wrong).is_err(), "{wrong}");
+        }
     }
 }

@@ -6,7 +6,7 @@ use enforcer_common::maps::{Subject, mode};
 use enforcer_policy::compile::SubjectPlan;
 use enforcer_policy::diagnostic::shown;
 use enforcer_policy::model::WorkloadMatch;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::time::Instant;
 use tracing::{info, warn};
 
@@ -132,6 +132,12 @@ impl Interfaces {
         self.all().filter_map(whose).collect()
     }
 
+    /// Identities that have a hooked device.
+    pub(super) fn hooked(&self) -> HashSet<u32> {
+        let hooked = self.all().filter(|interface| interface.hook.is_some());
+        hooked.filter_map(|interface| interface.subject.map(|subject| subject.identity)).collect()
+    }
+
     /// How many devices are hooked.
     pub(super) fn attached(&self) -> usize {
         self.by_index.values().filter(|interface| interface.hook.is_some()).count()
@@ -208,6 +214,7 @@ impl Engine {
                 warn!(ifindex, %error, "could not let go of an interface that has gone");
             }
         }
+        self.names.hooked(self.interfaces.hooked());
     }
 
     /// Brings one device's hook in line with who claims it. Its subject stands in the tables already.
@@ -317,6 +324,7 @@ impl Engine {
             if !told && let Some(interface) = self.interfaces.by_index.get_mut(&ifindex) {
                 interface.error = error;
             }
+            self.names.hooked(self.interfaces.hooked());
         }
     }
 
@@ -326,6 +334,7 @@ impl Engine {
         if gone.workload.is_none() && gone.hook.is_none() {
             return;
         }
+        self.names.hooked(self.interfaces.hooked());
         info!(interface = shown(&gone.link.name), ifindex, "an interface has gone");
         self.forget_subject(ifindex);
         if let Err(error) = self.datapath.detach(ifindex) {

@@ -1,0 +1,107 @@
+//! Filters on the command line. `--not` turns the test behind it around, so their order counts.
+
+use super::{Filter, Kind, Test};
+use clap::{Arg, ArgAction, ArgMatches, Args, Command, FromArgMatches};
+
+/// The flags of a filter.
+#[derive(Debug, Clone, Default)]
+pub struct FilterArgs {
+    /// What they say together.
+    pub filter: Filter,
+}
+
+const NOT: &str = "not";
+
+const fn value(kind: Kind) -> &'static str {
+    match kind {
+        Kind::Verdict => "VERDICT",
+        Kind::Identity | Kind::From | Kind::To => "SEL",
+        Kind::Workload => "NAME",
+        Kind::Rule => "RULE",
+        Kind::Reason => "REASON",
+        Kind::Port => "PORT",
+        Kind::Direction => "DIRECTION",
+        Kind::Cidr => "CIDR",
+    }
+}
+
+const fn help(kind: Kind) -> &'static str {
+    match kind {
+        Kind::Verdict => "Only this verdict: allowed, denied or audited",
+        Kind::Identity => {
+            "Only flows of which one end is this: labels such as app=web that it carries, an address, world, host or workload/NAME"
+        }
+        Kind::From => "Only packets from this",
+        Kind::To => "Only packets to this",
+        Kind::Workload => "Only flows from or to this workload",
+        Kind::Rule => "Only what this rule decided, such as shop#0; or any rule of the policy shop",
+        Kind::Reason => "Only what was decided for this reason, such as no-rule",
+        Kind::Port => {
+            "Only this port of either end: tcp/5432, udp/8000-8100, icmp/echo-request, tcp, or 5432 of any protocol"
+        }
+        Kind::Direction => "Only this direction as the subject sees it: egress or ingress",
+        Kind::Cidr => "Only flows of which one end's address is in this block",
+    }
+}
+
+impl Args for FilterArgs {
+    fn augment_args(command: Command) -> Command {
+        let flag = |kind: Kind| {
+            Arg::new(kind.word())
+                .long(kind.word())
+                .value_name(value(kind))
+                .help(help(kind))
+                .action(ArgAction::Append)
+                .help_heading("Filters (several of one are any of them; different ones all have to hold)")
+        };
+        let not = Arg::new(NOT)
+            .long(NOT)
+            .num_args(0)
+            .default_missing_value("true")
+            .action(ArgAction::Append)
+            .help("Leave out what the next filter matches: --not --port udp/53")
+            .help_heading("Filters (several of one are any of them; different ones all have to hold)");
+        command.args(Kind::ALL.map(flag)).arg(not)
+    }
+
+    fn augment_args_for_update(command: Command) -> Command {
+        Self::augment_args(command)
+    }
+}
+
+impl FromArgMatches for FilterArgs {
+    fn from_arg_matches(matches: &ArgMatches) -> Result<Self, clap::Error> {
+        let usage = |message: String| clap::Error::raw(clap::error::ErrorKind::ValueValidation, message);
+        let mut found: Vec<(usize, Kind, &String)> = Vec::new();
+        for kind in Kind::ALL {
+            let (Some(places), Some(values)) =
+                (matches.indices_of(kind.word()), matches.get_many::<String>(kind.word()))
+            else {
+                continue;
+            };
+            found.extend(places.zip(values).map(|(place, value)| (place, kind, value)));
+        }
+        found.sort_unstable();
+        let nots: Vec<usize> = matches.indices_of(NOT).into_iter().flatten().collect();
+        let mut tests = Vec::new();
+        let mut before = 0;
+        for (place, kind, value) in found {
+            let not = nots.iter().any(|not| (before..place).contains(not));
+            let test = Test::parse(kind, not, value);
+            tests.push(test.map_err(|error| usage(format!("{error}\n  help: {}\n", error.help())))?);
+            before = place;
+        }
+        if nots.iter().any(|not| *not > before) {
+            return Err(usage(
+                "`--not` is followed by no filter\n  help: for example `--not --port udp/53`\n".to_owned(),
+            ));
+        }
+        let filter = Filter::new(tests).map_err(|error| usage(format!("{error}\n")))?;
+        Ok(Self { filter })
+    }
+
+    fn update_from_arg_matches(&mut self, matches: &ArgMatches) -> Result<(), clap::Error> {
+        *self = Self::from_arg_matches(matches)?;
+        Ok(())
+    }
+}
