@@ -10,7 +10,6 @@ use crate::output::{Format, OutputArgs, Printer, note};
 use crate::protocol::{ActionRecord, FlowRecord, Missed, ObserveLine, TamperRecord};
 use crate::tamper_line::tamper_line;
 use anyhow::Context;
-use form_urlencoded::Serializer;
 use hyper::Method;
 use serde::Serialize;
 
@@ -44,10 +43,7 @@ struct Report {
 }
 
 pub(super) fn run(args: Args) -> Result<Exit, Failure> {
-    let mut query = Serializer::new(String::new());
-    query.append_pair("follow", if args.follow { "true" } else { "false" });
-    args.filter.filter.write(&mut query);
-    let path = format!("/v1/observe?{}", query.finish());
+    let path = args.filter.filter.request(args.follow);
     let socket = args.socket.path();
     let mut out = Printer::new(args.output.format);
     let mut report = Report {

@@ -1,6 +1,7 @@
 //! Filters on the command line. `--not` turns the test behind it around, so their order counts.
 
 use super::{Filter, Kind, Test};
+use clap::builder::PossibleValuesParser;
 use clap::{Arg, ArgAction, ArgMatches, Args, Command, FromArgMatches};
 
 /// The flags of a filter.
@@ -11,6 +12,7 @@ pub struct FilterArgs {
 }
 
 const NOT: &str = "not";
+const HEADING: &str = "Filters (several of one are any of them; different ones all have to hold)";
 
 const fn value(kind: Kind) -> &'static str {
     match kind {
@@ -27,7 +29,7 @@ const fn value(kind: Kind) -> &'static str {
 
 const fn help(kind: Kind) -> &'static str {
     match kind {
-        Kind::Verdict => "Only this verdict: allowed, denied or audited",
+        Kind::Verdict => "Only this verdict",
         Kind::Identity => {
             "Only flows of which one end is this: labels such as app=web that it carries, an address, world, host or workload/NAME"
         }
@@ -39,7 +41,7 @@ const fn help(kind: Kind) -> &'static str {
         Kind::Port => {
             "Only this port of either end: tcp/5432, udp/8000-8100, icmp/echo-request, tcp, or 5432 of any protocol"
         }
-        Kind::Direction => "Only this direction as the subject sees it: egress or ingress",
+        Kind::Direction => "Only this direction, as the workload sees it whose hook it is",
         Kind::Cidr => "Only flows of which one end's address is in this block",
     }
 }
@@ -47,12 +49,16 @@ const fn help(kind: Kind) -> &'static str {
 impl Args for FilterArgs {
     fn augment_args(command: Command) -> Command {
         let flag = |kind: Kind| {
-            Arg::new(kind.word())
+            let arg = Arg::new(kind.word())
                 .long(kind.word())
                 .value_name(value(kind))
                 .help(help(kind))
                 .action(ArgAction::Append)
-                .help_heading("Filters (several of one are any of them; different ones all have to hold)")
+                .help_heading(HEADING);
+            match kind.words() {
+                [] => arg,
+                words => arg.value_parser(PossibleValuesParser::new(words)),
+            }
         };
         let not = Arg::new(NOT)
             .long(NOT)
@@ -60,7 +66,7 @@ impl Args for FilterArgs {
             .default_missing_value("true")
             .action(ArgAction::Append)
             .help("Leave out what the next filter matches: --not --port udp/53")
-            .help_heading("Filters (several of one are any of them; different ones all have to hold)");
+            .help_heading(HEADING);
         command.args(Kind::ALL.map(flag)).arg(not)
     }
 
@@ -71,32 +77,35 @@ impl Args for FilterArgs {
 
 impl FromArgMatches for FilterArgs {
     fn from_arg_matches(matches: &ArgMatches) -> Result<Self, clap::Error> {
-        let usage = |message: String| clap::Error::raw(clap::error::ErrorKind::ValueValidation, message);
-        let mut found: Vec<(usize, Kind, &String)> = Vec::new();
+        let usage = |message: &str, help: &str| {
+            let told = format!("{message}\n\nhelp: {help}\n");
+            clap::Error::raw(clap::error::ErrorKind::ValueValidation, told)
+        };
+        // Flags and `--not`s as they were typed.
+        let mut found: Vec<(usize, Option<(Kind, &String)>)> = Vec::new();
         for kind in Kind::ALL {
-            let (Some(places), Some(values)) =
-                (matches.indices_of(kind.word()), matches.get_many::<String>(kind.word()))
-            else {
-                continue;
-            };
-            found.extend(places.zip(values).map(|(place, value)| (place, kind, value)));
+            let places = matches.indices_of(kind.word()).into_iter().flatten();
+            let values = matches.get_many::<String>(kind.word()).into_iter().flatten();
+            found.extend(places.zip(values).map(|(place, value)| (place, Some((kind, value)))));
         }
+        found.extend(matches.indices_of(NOT).into_iter().flatten().map(|place| (place, None)));
         found.sort_unstable();
-        let nots: Vec<usize> = matches.indices_of(NOT).into_iter().flatten().collect();
-        let mut tests = Vec::new();
-        let mut before = 0;
-        for (place, kind, value) in found {
-            let not = nots.iter().any(|not| (before..place).contains(not));
-            let test = Test::parse(kind, not, value);
-            tests.push(test.map_err(|error| usage(format!("{error}\n  help: {}\n", error.help())))?);
-            before = place;
+        let (mut tests, mut not) = (Vec::new(), false);
+        let alone = || usage("`--not` is followed by no filter", "for example `--not --port udp/53`");
+        for (_, flag) in found {
+            match flag {
+                None if not => return Err(alone()),
+                None => not = true,
+                Some((kind, value)) => {
+                    let test = Test::parse(kind, std::mem::take(&mut not), value);
+                    tests.push(test.map_err(|error| usage(&error.to_string(), error.help()))?);
+                }
+            }
         }
-        if nots.iter().any(|not| *not > before) {
-            return Err(usage(
-                "`--not` is followed by no filter\n  help: for example `--not --port udp/53`\n".to_owned(),
-            ));
+        if not {
+            return Err(alone());
         }
-        let filter = Filter::new(tests).map_err(|error| usage(format!("{error}\n")))?;
+        let filter = Filter::new(tests).map_err(|error| usage(&error.to_string(), error.help()))?;
         Ok(Self { filter })
     }
 

@@ -81,7 +81,7 @@ impl fmt::Display for Cut {
 }
 
 /// Why a packet met its verdict: a rule or a reason.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct CauseRecord {
     /// `policy#index`.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -6,72 +6,70 @@ use ratatui::crossterm::event::{KeyCode, KeyEvent, KeyEventKind, KeyModifiers};
 
 /// Characters of a filter that is typed.
 const LONGEST: usize = 1_000;
-/// Rows that a page moves by.
-const PAGE: usize = 10;
 
-/// Does what a key says; whether to go on.
-pub(super) fn press(state: &mut State, key: KeyEvent) -> bool {
+/// What comes of a key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Then {
+    /// It goes on.
+    Go,
+    /// The whole screen is to be drawn: something else may have written to it.
+    Redraw,
+    /// It ends.
+    End,
+}
+
+/// Does what a key says.
+pub(super) fn press(state: &mut State, key: KeyEvent) -> Then {
     if key.kind == KeyEventKind::Release {
-        return true;
+        return Then::Go;
     }
     if key.modifiers.contains(KeyModifiers::CONTROL) {
-        return key.code != KeyCode::Char('c');
+        return match key.code {
+            KeyCode::Char('c') => Then::End,
+            KeyCode::Char('l') => Then::Redraw,
+            _ => Then::Go,
+        };
     }
     match state.typing.take() {
         Some(text) => typed(state, text, key.code),
-        None => return command(state, key.code),
+        None if key.code == KeyCode::Char('q') => return Then::End,
+        None => command(state, key.code),
     }
-    true
+    Then::Go
 }
 
-fn command(state: &mut State, key: KeyCode) -> bool {
-    state.error = None;
-    let last = state.len().saturating_sub(1);
+fn command(state: &mut State, key: KeyCode) {
+    let page = state.room.max(1);
     match key {
-        KeyCode::Char('q') => return false,
-        KeyCode::Char('1') => show(state, View::Flows),
-        KeyCode::Char('2') => show(state, View::Rules),
-        KeyCode::Char('3') => show(state, View::Denies),
-        KeyCode::Tab => {
-            let place = View::ALL.iter().position(|view| *view == state.view).unwrap_or(0);
-            show(state, View::ALL[(place + 1) % View::ALL.len()]);
-        }
+        KeyCode::Char('1') => state.show(View::Flows),
+        KeyCode::Char('2') => state.show(View::Rules),
+        KeyCode::Char('3') => state.show(View::Denies),
+        KeyCode::Tab => state.show(state.view.next()),
         KeyCode::Char('s') => state.next_order(),
         KeyCode::Char('r') => state.reversed = !state.reversed,
-        KeyCode::Char('p' | ' ') => {
-            state.paused = !state.paused;
-            state.skipped = 0;
-        }
+        KeyCode::Char('p' | ' ') => state.pause(),
         KeyCode::Char('c') => state.forget(),
-        KeyCode::Char('/') => state.typing = Some(state.filter.to_string()),
-        KeyCode::Esc => (state.filter, state.first) = (Filter::default(), 0),
-        KeyCode::Down | KeyCode::Char('j') => state.first = (state.first + 1).min(last),
-        KeyCode::Up | KeyCode::Char('k') => state.first = state.first.saturating_sub(1),
-        KeyCode::PageDown => state.first = (state.first + PAGE).min(last),
-        KeyCode::PageUp => state.first = state.first.saturating_sub(PAGE),
+        KeyCode::Char('/') => state.typing = Some(state.filter().to_string()),
+        KeyCode::Esc => state.set_filter(Filter::default()),
+        KeyCode::Down | KeyCode::Char('j') => state.scroll_to(state.first + 1),
+        KeyCode::Up | KeyCode::Char('k') => state.scroll_to(state.first.saturating_sub(1)),
+        KeyCode::PageDown => state.scroll_to(state.first + page),
+        KeyCode::PageUp => state.scroll_to(state.first.saturating_sub(page)),
         KeyCode::Home => state.first = 0,
-        KeyCode::End => state.first = last,
+        KeyCode::End => state.first = state.last_page(),
         _ => {}
     }
-    true
 }
 
-fn show(state: &mut State, view: View) {
-    (state.view, state.first, state.reversed) = (view, 0, false);
-}
-
+/// A filter is being typed.
 fn typed(state: &mut State, mut text: String, key: KeyCode) {
+    // What was wrong is looked at again with the next enter.
+    state.error = None;
     match key {
-        KeyCode::Esc => {
-            state.error = None;
-            return;
-        }
+        KeyCode::Esc => return,
         KeyCode::Enter => match Filter::typed(&text) {
-            Ok(filter) => {
-                (state.filter, state.first, state.error) = (filter, 0, None);
-                return;
-            }
-            Err(error) => state.error = Some(format!("{error}; {}", error.help())),
+            Ok(filter) => return state.set_filter(filter),
+            Err(error) => state.error = Some(format!("{error}: {}", error.help())),
         },
         KeyCode::Backspace => drop(text.pop()),
         KeyCode::Char(character) if text.chars().count() < LONGEST => text.push(character),

@@ -1,7 +1,7 @@
-//! Records put together: one row for each pair of ends, port, verdict and cause.
+//! Records put together: one row for each hook, pair of ends, port, verdict and cause.
 
-use crate::protocol::{CauseRecord, End, FlowRecord, RuleStatus, Status};
-use enforcer_policy::diagnostic::shown;
+use crate::protocol::{CauseRecord, Counts, End, FlowRecord, Status};
+use enforcer_policy::diagnostic::{shown, shown_path};
 use serde::Serialize;
 use std::collections::HashMap;
 use std::time::Instant;
@@ -9,13 +9,28 @@ use std::time::Instant;
 /// Rows that are kept; beyond them, those go that were seen longest ago.
 const MOST: usize = 10_000;
 
-/// What makes one row of several records.
+/// What makes one row of several records, as it is shown.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-struct Key {
-    ends: [String; 2],
-    port: String,
-    verdict: String,
-    cause: String,
+pub(super) struct Key {
+    pub(super) source: String,
+    pub(super) destination: String,
+    pub(super) port: String,
+    pub(super) direction: String,
+    pub(super) verdict: String,
+    pub(super) cause: String,
+}
+
+impl Key {
+    fn of(record: &FlowRecord) -> Self {
+        Self {
+            source: end(&record.source),
+            destination: end(&record.destination),
+            port: port(record),
+            direction: shown(&record.direction),
+            verdict: shown(&record.verdict),
+            cause: cause(&record.cause),
+        }
+    }
 }
 
 /// Flows that are alike.
@@ -33,15 +48,15 @@ pub(super) struct Row {
 }
 
 /// Who an end is, in few words: its name and address.
-pub(super) fn end(end: &End) -> String {
+fn end(end: &End) -> String {
     let name = end.workload.as_ref().or(end.group.as_ref()).or(end.entity.as_ref()).map(|name| shown(name));
     let address = end.ip.map(|ip| ip.to_string());
     let pieces: Vec<String> = name.into_iter().chain(address).collect();
     if pieces.is_empty() { "-".to_owned() } else { pieces.join(" ") }
 }
 
-/// The port that tells what a flow is for: of the two, the destination's; where a reply's record came, the same flow has another row.
-pub(super) fn port(record: &FlowRecord) -> String {
+/// The port that tells what a flow is for: of the two, the destination's. A reply that is denied has a row of its own.
+fn port(record: &FlowRecord) -> String {
     let protocol = record.protocol.as_deref().map_or_else(|| "-".to_owned(), shown);
     match (record.icmp, record.destination.port) {
         (Some(icmp), _) => format!("{protocol}/{}/{}", icmp.kind, icmp.code),
@@ -50,40 +65,35 @@ pub(super) fn port(record: &FlowRecord) -> String {
     }
 }
 
-/// The rule, or the reason with its finer name.
-pub(super) fn cause(cause: &CauseRecord) -> String {
-    match (&cause.rule, &cause.reason, &cause.detail) {
-        (Some(rule), ..) => shown(rule),
-        (None, _, Some(detail)) => shown(detail),
-        (None, Some(reason), None) => shown(reason),
-        (None, None, None) => "unknown".to_owned(),
-    }
+/// The rule, or the reason by its finer name.
+fn cause(cause: &CauseRecord) -> String {
+    let CauseRecord { rule, reason, detail, .. } = cause;
+    rule.as_ref()
+        .or(detail.as_ref())
+        .or(reason.as_ref())
+        .map_or_else(|| "unknown".to_owned(), |name| shown(name))
 }
 
 /// Every row there is.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub(super) struct Rows {
     all: HashMap<Key, Row>,
-    clock: u64,
+    /// Records so far.
+    pub(super) taken: u64,
 }
 
 impl Rows {
     pub(super) fn add(&mut self, record: FlowRecord) {
-        self.clock += 1;
-        let key = Key {
-            ends: [end(&record.source), end(&record.destination)],
-            port: port(&record),
-            verdict: record.verdict.clone(),
-            cause: cause(&record.cause),
-        };
+        self.taken += 1;
+        let key = Key::of(&record);
         if self.all.len() >= MOST && !self.all.contains_key(&key) {
             self.thin();
         }
-        let (touched, bytes, packets) = (self.clock, record.bytes, record.packets);
+        let (touched, bytes, packets) = (self.taken, record.bytes, record.packets);
         match self.all.get_mut(&key) {
             Some(row) => {
-                row.records += packets;
-                row.bytes += bytes;
+                row.records = row.records.saturating_add(packets);
+                row.bytes = row.bytes.saturating_add(bytes);
                 (row.last, row.touched) = (record, touched);
             }
             None => {
@@ -92,12 +102,8 @@ impl Rows {
         }
     }
 
-    pub(super) fn iter(&self) -> impl Iterator<Item = &Row> {
-        self.all.values()
-    }
-
-    pub(super) fn clear(&mut self) {
-        self.all.clear();
+    pub(super) fn iter(&self) -> impl Iterator<Item = (&Key, &Row)> {
+        self.all.iter()
     }
 
     /// Lets the older half go.
@@ -109,26 +115,46 @@ impl Rows {
     }
 }
 
-/// A rule and how often it has decided of late.
+/// A rule, or a reason where none decided, and how often it has of late.
 #[derive(Debug, Clone)]
 pub(super) struct RuleRow {
-    pub(super) rule: RuleStatus,
+    /// As tests of filters see it.
+    pub(super) cause: CauseRecord,
+    /// As it is shown.
+    pub(super) name: String,
+    /// Where it is written.
+    pub(super) place: String,
+    pub(super) counts: Counts,
     /// Packets a second since the status before.
     pub(super) rate: f64,
 }
 
-/// The rules of two statuses.
-pub(super) fn rules(now: &Status, before: Option<(&Status, Instant)>, at: Instant) -> Vec<RuleRow> {
-    let known: HashMap<&str, u64> = before.map_or_else(HashMap::new, |(status, _)| {
-        status.rules.iter().map(|rule| (rule.rule.as_str(), rule.counts.packets)).collect()
-    });
-    let seconds = before.map_or(0.0, |(_, before)| at.saturating_duration_since(before).as_secs_f64());
-    let row = |rule: &RuleStatus| {
-        let more =
-            known.get(rule.rule.as_str()).map_or(0, |count| rule.counts.packets.saturating_sub(*count));
+/// What has decided: all rules, and the reasons that were met, with rates from the rows before.
+pub(super) fn rules(now: &Status, before: &[RuleRow], since: Option<Instant>, at: Instant) -> Vec<RuleRow> {
+    let known: HashMap<&CauseRecord, u64> =
+        before.iter().map(|row| (&row.cause, row.counts.packets)).collect();
+    let seconds = since.map_or(0.0, |since| at.saturating_duration_since(since).as_secs_f64());
+    let rate = |cause: &CauseRecord, packets: u64| {
+        // Without a count before there is no telling how much of it is new.
+        let more = known.get(cause).map_or(0, |count| packets.saturating_sub(*count));
         #[expect(clippy::cast_precision_loss, reason = "it is shown with few digits")]
         let rate = if seconds > 0.0 { more as f64 / seconds } else { 0.0 };
-        RuleRow { rule: rule.clone(), rate }
+        rate
     };
-    now.rules.iter().map(row).collect()
+    let row = |cause: CauseRecord, place: String, counts: Counts| RuleRow {
+        rate: rate(&cause, counts.packets),
+        name: self::cause(&cause),
+        cause,
+        place,
+        counts,
+    };
+    let rules = now.rules.iter().map(|one| {
+        let cause = CauseRecord { rule: Some(one.rule.clone()), ..CauseRecord::default() };
+        row(cause, format!("{}:{}", shown_path(&one.file), one.line), one.counts)
+    });
+    let reasons = now.reasons.iter().filter(|one| one.counts.packets > 0).map(|one| {
+        let (reason, detail) = (Some(one.reason.clone()), Some(one.detail.clone()));
+        row(CauseRecord { reason, detail, ..CauseRecord::default() }, "-".to_owned(), one.counts)
+    });
+    rules.chain(reasons).collect()
 }

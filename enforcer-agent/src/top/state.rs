@@ -1,6 +1,6 @@
 //! What is shown, and from what.
 
-use super::rows::{self, Row, Rows, RuleRow};
+use super::rows::{self, Key, Row, Rows, RuleRow};
 use crate::filter::Filter;
 use crate::protocol::{Missed, ObserveLine, State as Enforcing, Status};
 use std::cmp::Ordering;
@@ -25,8 +25,17 @@ impl View {
         }
     }
 
+    /// The view behind it.
+    pub(super) const fn next(self) -> Self {
+        match self {
+            Self::Flows => Self::Rules,
+            Self::Rules => Self::Denies,
+            Self::Denies => Self::Flows,
+        }
+    }
+
     /// What rows can be sorted by; the first is what they are at the start.
-    pub(super) const fn orders(self) -> &'static [Order] {
+    const fn orders(self) -> &'static [Order] {
         match self {
             Self::Flows => &[Order::Last, Order::Count, Order::Bytes, Order::Source, Order::Destination],
             Self::Rules => &[Order::Count, Order::Rate, Order::Bytes, Order::Name],
@@ -66,57 +75,70 @@ impl Order {
     }
 }
 
+/// What was heard.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Picture {
+    pub(super) rows: Rows,
+    rules: Vec<RuleRow>,
+    status: Option<(Status, Instant)>,
+    pub(super) missed: Missed,
+}
+
 /// Everything that is shown.
 #[derive(Debug)]
 pub(super) struct State {
     pub(super) view: View,
     /// Place in [`View::orders`], for each view.
-    orders: [usize; 3],
+    orders: [usize; View::ALL.len()],
     pub(super) reversed: bool,
-    pub(super) paused: bool,
-    pub(super) filter: Filter,
+    /// What the daemon is asked for.
+    filter: Filter,
     /// What is being typed.
     pub(super) typing: Option<String>,
     /// Why that can't be.
     pub(super) error: Option<String>,
     /// The first row that is shown.
     pub(super) first: usize,
-    rows: Rows,
-    rules: Vec<RuleRow>,
-    status: Option<(Status, Instant)>,
-    pub(super) missed: Missed,
-    /// Records while paused.
-    pub(super) skipped: u64,
+    /// Rows that there is room for.
+    pub(super) room: usize,
+    live: Picture,
+    /// What is shown in place of it during a pause.
+    held: Option<Picture>,
     /// Why the daemon isn't heard.
     pub(super) silent: Option<String>,
+    /// Why no records come, where it is.
+    pub(super) deaf: Option<String>,
 }
 
 impl State {
     pub(super) fn new(filter: Filter) -> Self {
         Self {
             view: View::Flows,
-            orders: [0; 3],
+            orders: [0; View::ALL.len()],
             reversed: false,
-            paused: false,
             filter,
             typing: None,
             error: None,
             first: 0,
-            rows: Rows::default(),
-            rules: Vec::new(),
-            status: None,
-            missed: Missed::default(),
-            skipped: 0,
+            room: 0,
+            live: Picture::default(),
+            held: None,
             silent: None,
+            deaf: None,
         }
+    }
+
+    /// Records come from here on, the daemon's past first: what came before would be in them twice.
+    pub(super) fn begins(&mut self) {
+        self.deaf = None;
+        (self.live.rows, self.live.missed) = (Rows::default(), Missed::default());
     }
 
     /// Takes what an observer gets.
     pub(super) fn observed(&mut self, line: ObserveLine) {
         match line {
-            ObserveLine::Missed { missed, .. } => self.missed.add(missed),
-            ObserveLine::Flow(_) if self.paused => self.skipped += 1,
-            ObserveLine::Flow(record) => self.rows.add(*record),
+            ObserveLine::Missed { missed, .. } => self.live.missed.add(missed),
+            ObserveLine::Flow(record) => self.live.rows.add(*record),
             // `status` counts them.
             ObserveLine::Tamper(_) | ObserveLine::Action(_) => {}
         }
@@ -124,16 +146,19 @@ impl State {
 
     /// Takes how things stand.
     pub(super) fn stands(&mut self, status: Status, at: Instant) {
-        if self.paused {
-            return;
-        }
-        let before = self.status.as_ref().map(|(status, at)| (status, *at));
-        self.rules = rows::rules(&status, before, at);
-        self.status = Some((status, at));
+        self.silent = None;
+        let since = self.live.status.as_ref().map(|(_, at)| *at);
+        self.live.rules = rows::rules(&status, &self.live.rules, since, at);
+        self.live.status = Some((status, at));
+    }
+
+    /// What is shown.
+    pub(super) fn picture(&self) -> &Picture {
+        self.held.as_ref().unwrap_or(&self.live)
     }
 
     pub(super) fn status(&self) -> Option<&Status> {
-        self.status.as_ref().map(|(status, _)| status)
+        self.picture().status.as_ref().map(|(status, _)| status)
     }
 
     /// Whether the live set is in force; `None` before anything was heard.
@@ -141,75 +166,117 @@ impl State {
         self.status().map(|status| status.state == Enforcing::Enforcing)
     }
 
-    fn place(&self) -> usize {
-        View::ALL.iter().position(|view| *view == self.view).unwrap_or(0)
+    /// Holds what is shown, or lets it go on. Counting goes on all the while.
+    pub(super) fn pause(&mut self) {
+        self.held = match self.held {
+            Some(_) => None,
+            None => Some(self.live.clone()),
+        };
+    }
+
+    /// Records since the pause began.
+    pub(super) fn paused(&self) -> Option<u64> {
+        let held = self.held.as_ref()?;
+        // The connection may have begun anew.
+        Some(self.live.rows.taken.saturating_sub(held.rows.taken))
+    }
+
+    /// Begins to count anew.
+    pub(super) fn forget(&mut self) {
+        (self.held, self.first) = (None, 0);
+        (self.live.rows, self.live.missed) = (Rows::default(), Missed::default());
+    }
+
+    pub(super) fn filter(&self) -> &Filter {
+        &self.filter
+    }
+
+    /// Asks for other records.
+    pub(super) fn set_filter(&mut self, filter: Filter) {
+        if self.filter != filter {
+            self.filter = filter;
+            self.forget();
+        }
+    }
+
+    pub(super) fn show(&mut self, view: View) {
+        (self.view, self.first, self.reversed) = (view, 0, false);
     }
 
     pub(super) fn order(&self) -> Order {
         let orders = self.view.orders();
-        orders[self.orders[self.place()] % orders.len()]
+        orders[self.orders[self.view as usize] % orders.len()]
     }
 
     pub(super) fn next_order(&mut self) {
-        let place = self.place();
-        self.orders[place] = (self.orders[place] + 1) % self.view.orders().len();
-        self.reversed = false;
-        self.first = 0;
-    }
-
-    pub(super) fn forget(&mut self) {
-        self.rows.clear();
-        (self.missed, self.skipped, self.first) = (Missed::default(), 0, 0);
+        self.orders[self.view as usize] += 1;
+        (self.reversed, self.first) = (false, 0);
     }
 
     /// How many rows the view has.
     pub(super) fn len(&self) -> usize {
         match self.view {
-            View::Rules => self.rules.len(),
-            View::Flows | View::Denies => self.rows.iter().filter(|row| self.shows(row)).count(),
+            View::Rules => {
+                self.picture().rules.iter().filter(|row| self.filter.wants_cause(&row.cause)).count()
+            }
+            View::Flows => self.picture().rows.iter().count(),
+            View::Denies => self.picture().rows.iter().filter(|(_, row)| is_denied(row)).count(),
         }
     }
 
-    fn shows(&self, row: &Row) -> bool {
-        (self.view != View::Denies || row.last.verdict != "allowed") && self.filter.wants(&row.last)
+    /// Shows other rows of the view: those from `first` on, or the last ones that fill the room.
+    pub(super) fn scroll_to(&mut self, first: usize) {
+        self.first = first.min(self.last_page());
+    }
+
+    /// The first row of the last page.
+    pub(super) fn last_page(&self) -> usize {
+        self.len().saturating_sub(self.room.max(1))
     }
 
     /// Rows of flows, in order.
-    pub(super) fn flows(&self) -> Vec<&Row> {
-        let mut rows: Vec<&Row> = self.rows.iter().filter(|row| self.shows(row)).collect();
+    pub(super) fn flows(&self) -> Vec<(&Key, &Row)> {
+        let rows = self.picture().rows.iter();
+        let mut rows: Vec<_> = rows.filter(|(_, row)| self.view != View::Denies || is_denied(row)).collect();
         let order = self.order();
-        let by = |a: &Row, b: &Row| match order {
-            Order::Count | Order::Rate => a.records.cmp(&b.records),
-            Order::Bytes => a.bytes.cmp(&b.bytes),
-            Order::Source => rows::end(&a.last.source).cmp(&rows::end(&b.last.source)),
-            Order::Destination => rows::end(&a.last.destination).cmp(&rows::end(&b.last.destination)),
-            Order::Last | Order::Name => a.touched.cmp(&b.touched),
+        let by = |(a, x): &(&Key, &Row), (b, y): &(&Key, &Row)| match order {
+            Order::Count | Order::Rate => x.records.cmp(&y.records),
+            Order::Bytes => x.bytes.cmp(&y.bytes),
+            Order::Source => a.source.cmp(&b.source),
+            Order::Destination => a.destination.cmp(&b.destination),
+            Order::Last | Order::Name => x.touched.cmp(&y.touched),
         };
-        // Rows that are alike in this are in the order in which they came.
-        rows.sort_by(|a, b| self.directed(by(a, b)).then(b.touched.cmp(&a.touched)));
+        // Of rows that are alike in this, the one seen last comes first.
+        rows.sort_unstable_by(|a, b| self.directed(by(a, b)).then(b.1.touched.cmp(&a.1.touched)));
         rows
     }
 
-    /// Rows of rules, in order.
+    /// Rows of rules and reasons, in order.
     pub(super) fn rules(&self) -> Vec<&RuleRow> {
-        let mut rules: Vec<&RuleRow> = self.rules.iter().collect();
+        let rules = self.picture().rules.iter();
+        let mut rules: Vec<&RuleRow> = rules.filter(|row| self.filter.wants_cause(&row.cause)).collect();
         let order = self.order();
         let by = |a: &RuleRow, b: &RuleRow| match order {
             Order::Rate => a.rate.total_cmp(&b.rate),
-            Order::Bytes => a.rule.counts.bytes.cmp(&b.rule.counts.bytes),
-            Order::Name => a.rule.rule.cmp(&b.rule.rule),
-            _ => a.rule.counts.packets.cmp(&b.rule.counts.packets),
+            Order::Bytes => a.counts.bytes.cmp(&b.counts.bytes),
+            Order::Name => a.name.cmp(&b.name),
+            _ => a.counts.packets.cmp(&b.counts.packets),
         };
-        rules.sort_by(|a, b| self.directed(by(a, b)).then_with(|| a.rule.rule.cmp(&b.rule.rule)));
+        rules.sort_by(|a, b| self.directed(by(a, b)).then_with(|| a.name.cmp(&b.name)));
         rules
     }
 
     fn directed(&self, rising: Ordering) -> Ordering {
-        if self.order().falls() != self.reversed { rising.reverse() } else { rising }
+        if self.falls() { rising.reverse() } else { rising }
     }
 
     /// Whether large or late comes first.
     pub(super) fn falls(&self) -> bool {
         self.order().falls() != self.reversed
     }
+}
+
+/// Denied, or audited: what would have been denied.
+fn is_denied(row: &Row) -> bool {
+    row.last.verdict != "allowed"
 }

@@ -95,20 +95,26 @@ async fn write(
     query: Query,
     tallies: &Tallies,
 ) -> Result<(), http_body_util::channel::SendError> {
-    let mut missed = subscription.missed_before();
     for observed in subscription.recent() {
         if let Some(told) = query.line(&observed, &subscription) {
             body.send_data(line(&told)).await?;
         }
     }
+    if !query.follow {
+        // Whatever the filter: nobody knows what it was.
+        let missed = subscription.missed_before();
+        return match missed == Missed::default() {
+            true => Ok(()),
+            false => body.send_data(line(&ObserveLine::missed(missed))).await,
+        };
+    }
+    // Runs whatever comes: of records that aren't wanted nothing is written, and who has gone would keep its place.
+    let mut nudge = tokio::time::interval(NUDGE);
     loop {
-        if !query.follow {
-            break;
-        }
         let item = tokio::select! {
             item = subscription.next() => item,
             // An observer that has gone is only noticed by writing to it; nothing is sent for this.
-            () = tokio::time::sleep(NUDGE) => {
+            _ = nudge.tick() => {
                 body.send_data(Bytes::new()).await?;
                 continue;
             }
@@ -120,17 +126,12 @@ async fn write(
                 }
             }
             Some(Item::Missed(more)) => {
-                missed = Missed::default();
                 tallies.observer_lost(subscription.take_lagged());
                 body.send_data(line(&ObserveLine::missed(more))).await?;
             }
-            None => break,
+            None => return Ok(()),
         }
     }
-    if missed != Missed::default() {
-        body.send_data(line(&ObserveLine::missed(missed))).await?;
-    }
-    Ok(())
 }
 
 #[cfg(test)]

@@ -71,6 +71,11 @@ impl Cgroups {
         }
     }
 
+    /// The hierarchy, if one was found.
+    pub(super) fn root(&self) -> Option<&Root> {
+        self.root.as_ref()
+    }
+
     /// Whether sockets are hooked, and below which directory.
     pub(super) fn hooked(&self) -> Option<&Root> {
         self.root.as_ref().filter(|_| self.hooked == Hooked::Yes)
@@ -197,6 +202,14 @@ impl Engine {
         }
         self.cgroups.hooked = hooked;
         self.take_up_connections();
+        self.tell_hooked();
+    }
+
+    /// Who is judged at sockets.
+    pub(super) fn residents(&self) -> impl Iterator<Item = Subject> {
+        let live = self.live.as_ref().filter(|_| self.cgroups.hooked().is_some());
+        let everybody = live.map_or_else(Vec::new, |live| subjects(&live.compiled));
+        everybody.into_iter().map(|(_, subject)| subject)
     }
 
     /// Tells the tables whose cgroups are, where they weren't told with the set.

@@ -6,7 +6,7 @@ use enforcer_common::maps::{Subject, mode};
 use enforcer_policy::compile::SubjectPlan;
 use enforcer_policy::diagnostic::shown;
 use enforcer_policy::model::WorkloadMatch;
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap};
 use std::time::Instant;
 use tracing::{info, warn};
 
@@ -132,10 +132,9 @@ impl Interfaces {
         self.all().filter_map(whose).collect()
     }
 
-    /// Identities that have a hooked device.
-    pub(super) fn hooked(&self) -> HashSet<u32> {
-        let hooked = self.all().filter(|interface| interface.hook.is_some());
-        hooked.filter_map(|interface| interface.subject.map(|subject| subject.identity)).collect()
+    /// What the tables say of hooked devices.
+    pub(super) fn hooked(&self) -> impl Iterator<Item = Subject> {
+        self.all().filter(|interface| interface.hook.is_some()).filter_map(|interface| interface.subject)
     }
 
     /// How many devices are hooked.
@@ -214,7 +213,7 @@ impl Engine {
                 warn!(ifindex, %error, "could not let go of an interface that has gone");
             }
         }
-        self.names.hooked(self.interfaces.hooked());
+        self.tell_hooked();
     }
 
     /// Brings one device's hook in line with who claims it. Its subject stands in the tables already.
@@ -324,7 +323,7 @@ impl Engine {
             if !told && let Some(interface) = self.interfaces.by_index.get_mut(&ifindex) {
                 interface.error = error;
             }
-            self.names.hooked(self.interfaces.hooked());
+            self.tell_hooked();
         }
     }
 
@@ -334,12 +333,19 @@ impl Engine {
         if gone.workload.is_none() && gone.hook.is_none() {
             return;
         }
-        self.names.hooked(self.interfaces.hooked());
+        self.tell_hooked();
         info!(interface = shown(&gone.link.name), ifindex, "an interface has gone");
         self.forget_subject(ifindex);
         if let Err(error) = self.datapath.detach(ifindex) {
             warn!(ifindex, %error, "could not let go of an interface that has gone");
         }
+    }
+
+    /// Says who has a hook here that makes records, at a device or at sockets.
+    pub(super) fn tell_hooked(&self) {
+        let is_judged = |one: &Subject| one.mode != mode::OFF || one.flags & Subject::QUARANTINED != 0;
+        let judged = self.interfaces.hooked().chain(self.residents()).filter(is_judged);
+        self.names.hooked(judged.map(|subject| subject.identity).collect());
     }
 
     /// The tables say nothing of a device any more.

@@ -2,14 +2,15 @@
 
 use super::Engine;
 use crate::daemon::clock::Instants;
-use crate::daemon::telemetry::metrics::{HookState, Snapshot};
-use crate::datapath::{DatapathError, Usage};
+use crate::daemon::telemetry::metrics::{HookState, HookedAt, Snapshot};
+use crate::datapath::{DatapathError, Place, Usage};
 use enforcer_common::maps::{Direction, RuleCounter};
 use std::time::{Duration, Instant};
 use tracing::debug;
 
 /// Counting entries takes longer than everything else here: not for each scrape.
 const COUNTED_EVERY: Duration = Duration::from_secs(15);
+const BOTH: [Direction; 2] = [Direction::Egress, Direction::Ingress];
 
 /// How full the tables were when they were looked at last.
 #[derive(Debug, Default)]
@@ -67,17 +68,27 @@ impl Engine {
 
     fn hooks(&self) -> Vec<HookState> {
         let concerned = self.interfaces.all().filter(|one| one.workload.is_some() || one.hook.is_some());
-        let states = concerned.flat_map(|one| {
+        let devices = concerned.flat_map(|one| {
             let ahead = self.tampering.ahead_of(one.link.ifindex);
-            [Direction::Egress, Direction::Ingress].map(|direction| HookState {
-                interface: one.link.name.clone(),
-                workload: one.workload.clone(),
+            BOTH.map(|direction| HookState {
+                at: HookedAt::Device { interface: one.link.name.clone(), workload: one.workload.clone() },
                 direction: direction.word(),
                 hook: one.hook.map(|hook| hook.word()),
+                attached: one.hook.is_some()
+                    && !self.tampering.is_broken(&Place::Hook { ifindex: one.link.ifindex, direction }),
                 reachable: ahead.iter().all(|one| one.direction != direction.word()),
             })
         });
-        states.collect()
+        let sockets = self.cgroups.hooked().map(|root| &*root.path);
+        let wanted = sockets.is_some() || self.cgroups.error().is_some();
+        let sockets = BOTH.into_iter().filter(|_| wanted).map(|direction| HookState {
+            at: HookedAt::Sockets { cgroup: self.cgroups.root().map(|root| root.path.clone()) },
+            direction: direction.word(),
+            hook: sockets.map(|_| "cgroup"),
+            attached: sockets.is_some() && !self.tampering.is_broken(&Place::Sockets { direction }),
+            reachable: true,
+        });
+        devices.chain(sockets).collect()
     }
 }
 

@@ -96,6 +96,11 @@ impl Tampering {
         told.collect()
     }
 
+    /// Whether a hook was tampered with and could not be put right.
+    pub(super) fn is_broken(&self, hook: &Place) -> bool {
+        self.unrepaired.iter().any(|(_, place)| place == hook)
+    }
+
     fn keep(&mut self, record: TamperRecord) {
         self.count += 1;
         if self.recent.len() == RECENT {

@@ -7,5 +7,5 @@ mod snapshot;
 mod verdicts;
 
 pub use server::{Bounds, serve};
-pub use snapshot::{HookState, Snapshot};
+pub use snapshot::{HookState, HookedAt, Snapshot};
 pub(in crate::daemon) use verdicts::{causes, mode_word};

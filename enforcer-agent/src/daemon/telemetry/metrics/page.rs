@@ -1,7 +1,7 @@
 //! The page of metrics: Prometheus' text format, from a snapshot of the engine's and the daemon's own tallies.
 
 use super::family::Family;
-use super::snapshot::Snapshot;
+use super::snapshot::{HookedAt, Snapshot};
 use super::verdicts;
 use crate::daemon::telemetry::Tallies;
 use prometheus::core::Collector;
@@ -156,22 +156,29 @@ fn tables(snapshot: &Snapshot, _: &Tallies) -> Vec<MetricFamily> {
 fn hooks(snapshot: &Snapshot, _: &Tallies) -> Vec<MetricFamily> {
     let mut attached = Family::gauge(
         "enforcer_hook_attached",
-        "1 where the device's packets of this direction meet the programs.",
+        "1 where packets of this direction meet the programs, at a device or at the sockets below a cgroup.",
     );
     let mut reachable = Family::gauge(
         "enforcer_hook_reachable",
-        "1 where nothing that runs before the attached hook may keep packets from it.",
+        "1 where nothing that runs before the device's attached hook may keep packets from it.",
     );
+    let level = |holds: bool| f64::from(u8::from(holds));
     for state in &snapshot.hooks {
-        let labels = [
-            ("interface", state.interface.as_str()),
-            ("workload", state.workload.as_deref().unwrap_or_default()),
-            ("direction", state.direction),
-            ("hook", state.hook.unwrap_or("none")),
-        ];
-        attached.level(&labels, f64::from(u8::from(state.hook.is_some())));
-        if state.hook.is_some() {
-            reachable.level(&labels, f64::from(u8::from(state.reachable)));
+        let (direction, hook) = (("direction", state.direction), ("hook", state.hook.unwrap_or("none")));
+        match &state.at {
+            HookedAt::Device { interface, workload } => {
+                let workload = workload.as_deref().unwrap_or_default();
+                let labels = [("interface", interface.as_str()), ("workload", workload), direction, hook];
+                attached.level(&labels, level(state.attached));
+                if state.attached {
+                    reachable.level(&labels, level(state.reachable));
+                }
+            }
+            // All programs of a cgroup are asked, whichever comes first: none can keep packets from ours.
+            HookedAt::Sockets { cgroup } => {
+                let cgroup = ("cgroup", cgroup.as_deref().unwrap_or_default());
+                attached.level(&[cgroup, direction, hook], level(state.attached));
+            }
         }
     }
     done([attached, reachable])

@@ -27,23 +27,40 @@ pub struct Snapshot {
     pub events: Option<EventCounter>,
     /// How full the tables are.
     pub usage: Vec<Usage>,
-    /// Every hook there should be, and those that are there for nobody.
+    /// Every hook there should be, and those that are there for nobody. Those of sockets only where somebody is known by a cgroup.
     pub hooks: Vec<HookState>,
     /// What was tampered with and could not be put right.
     pub unrepaired: usize,
 }
 
-/// One direction of one device.
+/// One direction of one device, or of all sockets.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct HookState {
-    /// Name of the device.
-    pub interface: String,
-    /// Whose it is; nobody's for a device that is about to be let go.
-    pub workload: Option<String>,
+    /// Where.
+    pub at: HookedAt,
     /// `egress` or `ingress`.
     pub direction: &'static str,
-    /// How it is attached, if it is.
+    /// How it is attached, if it is: `tcx`, `clsact` or `cgroup`.
     pub hook: Option<&'static str>,
+    /// Whether it is, as far as the last look found: others may have taken it off, and it couldn't be put back.
+    pub attached: bool,
     /// Whether nothing before it may end the chain.
     pub reachable: bool,
+}
+
+/// What a hook is on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum HookedAt {
+    /// A device.
+    Device {
+        /// Its name.
+        interface: String,
+        /// Whose it is; nobody's for one that is about to be let go.
+        workload: Option<String>,
+    },
+    /// The sockets below a cgroup.
+    Sockets {
+        /// Its path; unknown where no hierarchy was found.
+        cgroup: Option<String>,
+    },
 }

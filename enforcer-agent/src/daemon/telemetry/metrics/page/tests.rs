@@ -1,7 +1,7 @@
 //! The page as scrapers read it.
 
 use super::page;
-use crate::daemon::telemetry::metrics::{HookState, Snapshot};
+use crate::daemon::telemetry::metrics::{HookState, HookedAt, Snapshot};
 use crate::daemon::telemetry::{SinkCounts, Tallies};
 use crate::datapath::Usage;
 use enforcer_common::maps::{Direction, EventCounter, ReasonCounter, RuleCounter, Tally, mode};
@@ -11,6 +11,11 @@ use std::time::Duration;
 
 fn counted(packets: u64, bytes: u64) -> ReasonCounter {
     ReasonCounter { packets, bytes, ..ReasonCounter::default() }
+}
+
+fn sockets(direction: &'static str, hook: Option<&'static str>, attached: bool) -> HookState {
+    let at = HookedAt::Sockets { cgroup: Some("/".to_owned()) };
+    HookState { at, direction, hook, attached, reachable: true }
 }
 
 fn snapshot() -> Snapshot {
@@ -32,13 +37,21 @@ fn snapshot() -> Snapshot {
         rules: vec![("shop#0".to_owned(), RuleCounter { packets: 9, bytes: 900, audited: 1, flows: 2 })],
         events: Some(EventCounter { sent: 10, lost: 2, suppressed: 30, ..EventCounter::default() }),
         usage: vec![Usage { table: "flows4", used: 12, limit: 262_144 }],
-        hooks: vec![HookState {
-            interface: "veth\u{1b}\"\n".to_owned(),
-            workload: Some("web".to_owned()),
-            direction: "egress",
-            hook: Some("tcx"),
-            reachable: false,
-        }],
+        hooks: vec![
+            HookState {
+                at: HookedAt::Device {
+                    interface: "veth\u{1b}\"\n".to_owned(),
+                    workload: Some("web".to_owned()),
+                },
+                direction: "egress",
+                hook: Some("tcx"),
+                attached: true,
+                reachable: false,
+            },
+            sockets("egress", Some("cgroup"), true),
+            // Taken off by others, and not to be put back.
+            sockets("ingress", Some("cgroup"), false),
+        ],
         unrepaired: 1,
     }
 }
@@ -104,13 +117,27 @@ fn what_was_counted_is_on_the_page() {
         "enforcer_map_capacity{map=\"flows4\"} 262144",
         "enforcer_hook_attached{interface=\"veth\\\\u{1b}\\\"\\\\n\",workload=\"web\",direction=\"egress\",hook=\"tcx\"} 1",
         "enforcer_hook_reachable{interface=\"veth\\\\u{1b}\\\"\\\\n\",workload=\"web\",direction=\"egress\",hook=\"tcx\"} 0",
+        "enforcer_hook_attached{cgroup=\"/\",direction=\"egress\",hook=\"cgroup\"} 1",
+        "enforcer_hook_attached{cgroup=\"/\",direction=\"ingress\",hook=\"cgroup\"} 0",
     ] {
         assert!(series.contains(&line), "{line}\n{text}");
     }
+    assert_eq!(text.matches("\nenforcer_hook_reachable{").count(), 1, "sockets have none: {text}");
     assert!(text.chars().all(|character| character == '\n' || !character.is_control()));
     for of_the_process in ["process_resident_memory_bytes ", "process_start_time_seconds "] {
         assert!(series.iter().any(|line| line.starts_with(of_the_process)), "{text}");
     }
+}
+
+#[test]
+fn sockets_that_can_not_be_hooked_are_told_and_those_that_need_not_be_are_not() {
+    let hooks = vec![sockets("egress", None, false)];
+    let told = text(&Snapshot { hooks, ..Snapshot::default() }, &Tallies::default());
+    assert!(
+        told.contains("\nenforcer_hook_attached{cgroup=\"/\",direction=\"egress\",hook=\"none\"} 0\n"),
+        "{told}"
+    );
+    assert!(!text(&Snapshot::default(), &Tallies::default()).contains("enforcer_hook_attached"));
 }
 
 #[test]
