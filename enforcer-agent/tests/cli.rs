@@ -219,6 +219,32 @@ fn questions_that_make_no_sense_can_not_be_answered() {
 }
 
 #[test]
+fn filters_are_refused_before_the_daemon_is_asked_and_top_wants_a_terminal() {
+    for (args, told) in [
+        (&["observe", "--port", "tcp/http"][..], "error: `tcp/http` is not a port"),
+        (&["observe", "--cidr", "db"], "error: `db` is not a CIDR block\nhelp: for example `10.0.0.0/8`"),
+        (&["observe", "--identity", "db"], "error: `db` doesn't name an end of a flow\nhelp: for example"),
+        (&["observe", "--reason", "norule"], "error: `norule` is no reason\nhelp: near it: `no-rule`\n"),
+        (&["observe", "--verdict", "maybe"], "error: invalid value 'maybe' for '--verdict <VERDICT>'"),
+        (
+            &["observe", "--workload", "\u{1b}[2J", "--cidr", "\u{202e}"],
+            "error: `\\u{202e}` is not a CIDR block",
+        ),
+        (
+            &["observe", "--not"],
+            "error: `--not` is followed by no filter\nhelp: for example `--not --port udp/53`",
+        ),
+        (&["top", "-o", "json", "--not", "--not", "--port", "1"], "error: `--not` is followed by no filter"),
+        (&["top", "--port", "99999"], "error: `99999`"),
+        (&["top"], "error: there is no terminal to show it on\nhelp: `enforcer top -o json` prints one look"),
+    ] {
+        let ran = run(args);
+        assert_eq!((ran.code, ran.stdout.as_str()), (2, ""), "{args:?}: {}", ran.stderr);
+        assert!(ran.stderr.starts_with(told), "{args:?}: {}", ran.stderr);
+    }
+}
+
+#[test]
 fn an_empty_directory_is_no_answer_and_applies_nothing() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().display().to_string();
@@ -253,7 +279,7 @@ fn a_reader_that_goes_away_is_no_error() {
 fn completions_and_man_know_every_command() {
     let page = run(&["man"]).stdout;
     for command in
-        ["run", "stop", "status", "check", "test", "apply", "rollback", "explain", "import", "observe"]
+        ["run", "stop", "status", "check", "test", "apply", "rollback", "explain", "import", "observe", "top"]
     {
         assert!(page.contains(&format!("enforcer\\-{command}")), "{command}");
         assert!(run(&["man", command]).stdout.contains(".SH NAME"), "{command}");

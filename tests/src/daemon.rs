@@ -174,6 +174,14 @@ impl Daemon {
         command
     }
 
+    /// The same where the test is, without another program before it.
+    #[must_use]
+    pub fn command_here(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(&self.program);
+        command.args(arguments).env("ENFORCER_SOCKET", self.socket());
+        command
+    }
+
     /// Writes a file of documents; the daemon sees either the old one or the new one, whole.
     pub fn write_policy(&self, name: &str, text: &str) -> Result<()> {
         let aside = self.dir.join(format!("{name}.new"));

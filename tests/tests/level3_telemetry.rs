@@ -32,6 +32,20 @@ fn main() -> ExitCode {
             "a_full_disk_costs_records_and_nothing_else",
             telemetry::records::a_full_disk_costs_records_and_nothing_else,
         ),
+        test("observers_see_what_they_ask_for", telemetry::observe::observers_see_what_they_ask_for),
+        test("a_filter_hides_no_loss", telemetry::observe::a_filter_hides_no_loss),
+        test(
+            "observers_that_have_gone_leave_their_places",
+            telemetry::observe::observers_that_have_gone_leave_their_places,
+        ),
+        test("top_shows_what_happens", telemetry::top::top_shows_what_happens),
+        test("top_outlives_the_daemon", telemetry::top::top_outlives_the_daemon),
+        test("top_gives_the_terminal_back", telemetry::top::top_gives_the_terminal_back),
+        test("one_look_for_programs", telemetry::top::one_look_for_programs),
+        test(
+            "the_hooks_of_sockets_are_on_the_page",
+            telemetry::metrics::the_hooks_of_sockets_are_on_the_page,
+        ),
         test("the_page_says_what_happened", telemetry::metrics::the_page_says_what_happened),
     ];
     libtest_mimic::run(&Arguments::from_args(), trials).exit_code()

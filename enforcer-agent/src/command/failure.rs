@@ -2,6 +2,7 @@
 
 use crate::datapath::DatapathError;
 use crate::exit::Exit;
+use crate::filter::FilterError;
 use std::fmt;
 
 /// Ends a command.
@@ -27,6 +28,13 @@ impl Failure {
 impl From<anyhow::Error> for Failure {
     fn from(error: anyhow::Error) -> Self {
         Self { exit: Exit::Unanswered, error, help: None }
+    }
+}
+
+impl From<FilterError> for Failure {
+    fn from(error: FilterError) -> Self {
+        let help = error.help().to_owned();
+        Self::from(anyhow::Error::from(error)).help(help)
     }
 }
 

@@ -43,7 +43,7 @@ struct Report {
 }
 
 pub(super) fn run(args: Args) -> Result<Exit, Failure> {
-    let path = args.filter.filter.request(args.follow);
+    let path = args.filter.filter()?.request(args.follow);
     let socket = args.socket.path();
     let mut out = Printer::new(args.output.format);
     let mut report = Report {

@@ -9,8 +9,9 @@ use std::io::{self, IsTerminal};
 
 /// Show flows, rules by hits and denies as they happen
 ///
-/// On a terminal: 1, 2 and 3 or tab choose the view, s what it is sorted by, r turns that around, / filters as the flags do
-/// (`verdict=denied not port=udp/53`), p pauses, c begins anew, q quits. With -o json, one look at what happened lately.
+/// On a terminal: 1, 2 and 3 or tab choose the view, s what it is sorted by, r turns that around, arrows and pages move, / filters as the flags
+/// do (`verdict=denied not port=udp/53`), p pauses, c begins anew, q quits. Flows are what records tell; rules and reasons are counted exactly.
+/// With -o json, one look at what happened lately.
 #[derive(Debug, clap::Args)]
 #[command(
     after_help = "Examples:\n  enforcer top\n  enforcer top --workload ledger --not --verdict allowed\n  \
@@ -27,7 +28,7 @@ pub(super) struct Args {
 }
 
 pub(super) fn run(args: Args) -> Result<Exit, Failure> {
-    let (socket, filter) = (args.socket.path(), args.filter.filter);
+    let (socket, filter) = (args.socket.path(), args.filter.filter()?);
     if args.output.format != Format::Human {
         let snapshot = daemon::converse(top::snapshot(&socket, filter))?;
         let mut out = Printer::new(args.output.format);

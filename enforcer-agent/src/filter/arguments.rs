@@ -1,14 +1,34 @@
 //! Filters on the command line. `--not` turns the test behind it around, so their order counts.
 
-use super::{Filter, Kind, Test};
+use super::{Filter, FilterError, Kind, Test};
 use clap::builder::PossibleValuesParser;
 use clap::{Arg, ArgAction, ArgMatches, Args, Command, FromArgMatches};
 
-/// The flags of a filter.
+/// The flags of a filter, in the order in which they were typed.
 #[derive(Debug, Clone, Default)]
-pub struct FilterArgs {
+pub struct FilterArgs(Vec<Flag>);
+
+#[derive(Debug, Clone)]
+enum Flag {
+    Not,
+    Test(Kind, String),
+}
+
+impl FilterArgs {
     /// What they say together.
-    pub filter: Filter,
+    pub fn filter(&self) -> Result<Filter, FilterError> {
+        let (mut tests, mut not) = (Vec::new(), false);
+        let alone =
+            || FilterError::new("`--not` is followed by no filter", "for example `--not --port udp/53`");
+        for flag in &self.0 {
+            match flag {
+                Flag::Not if not => return Err(alone()),
+                Flag::Not => not = true,
+                Flag::Test(kind, text) => tests.push(Test::parse(*kind, std::mem::take(&mut not), text)?),
+            }
+        }
+        if not { Err(alone()) } else { Filter::new(tests) }
+    }
 }
 
 const NOT: &str = "not";
@@ -77,36 +97,15 @@ impl Args for FilterArgs {
 
 impl FromArgMatches for FilterArgs {
     fn from_arg_matches(matches: &ArgMatches) -> Result<Self, clap::Error> {
-        let usage = |message: &str, help: &str| {
-            let told = format!("{message}\n\nhelp: {help}\n");
-            clap::Error::raw(clap::error::ErrorKind::ValueValidation, told)
-        };
-        // Flags and `--not`s as they were typed.
-        let mut found: Vec<(usize, Option<(Kind, &String)>)> = Vec::new();
+        let mut found: Vec<(usize, Flag)> = Vec::new();
         for kind in Kind::ALL {
             let places = matches.indices_of(kind.word()).into_iter().flatten();
             let values = matches.get_many::<String>(kind.word()).into_iter().flatten();
-            found.extend(places.zip(values).map(|(place, value)| (place, Some((kind, value)))));
+            found.extend(places.zip(values).map(|(place, text)| (place, Flag::Test(kind, text.clone()))));
         }
-        found.extend(matches.indices_of(NOT).into_iter().flatten().map(|place| (place, None)));
-        found.sort_unstable();
-        let (mut tests, mut not) = (Vec::new(), false);
-        let alone = || usage("`--not` is followed by no filter", "for example `--not --port udp/53`");
-        for (_, flag) in found {
-            match flag {
-                None if not => return Err(alone()),
-                None => not = true,
-                Some((kind, value)) => {
-                    let test = Test::parse(kind, std::mem::take(&mut not), value);
-                    tests.push(test.map_err(|error| usage(&error.to_string(), error.help()))?);
-                }
-            }
-        }
-        if not {
-            return Err(alone());
-        }
-        let filter = Filter::new(tests).map_err(|error| usage(&error.to_string(), error.help()))?;
-        Ok(Self { filter })
+        found.extend(matches.indices_of(NOT).into_iter().flatten().map(|place| (place, Flag::Not)));
+        found.sort_unstable_by_key(|(place, _)| *place);
+        Ok(Self(found.into_iter().map(|(_, flag)| flag).collect()))
     }
 
     fn update_from_arg_matches(&mut self, matches: &ArgMatches) -> Result<(), clap::Error> {

@@ -105,7 +105,9 @@ fn reason(text: &str) -> Result<String, FilterError> {
     if known().any(|word| word == text) {
         return Ok(text.to_owned());
     }
-    let near: Vec<String> = nearest(text, known(), 3).into_iter().map(|word| format!("`{word}`")).collect();
+    let mut near: Vec<String> = nearest(text, known(), 6).iter().map(|word| format!("`{word}`")).collect();
+    // Most reasons have no finer name than their own.
+    near.dedup();
     let help = match near.as_slice() {
         [] => "for example `no-rule` or `spoofed-source`".to_owned(),
         near => format!("near it: {}", near.join(", ")),

@@ -171,7 +171,8 @@ fn arguments(words: &[&str]) -> Result<String, String> {
     let command = FilterArgs::augment_args(Command::new("observe"));
     let matches = command.try_get_matches_from([&["observe"], words].concat());
     let read = matches.and_then(|matches| FilterArgs::from_arg_matches(&matches));
-    read.map(|read| read.filter.to_string()).map_err(|error| error.to_string())
+    let read = read.map_err(|error| error.to_string())?.filter();
+    read.map(|filter| filter.to_string()).map_err(|error| format!("{error}; {}", error.help()))
 }
 
 #[test]
@@ -191,7 +192,7 @@ fn not_turns_the_next_flag_around_and_no_other() {
     let error = arguments(&["--verdict", "no"]).unwrap_err();
     assert!(error.contains("[possible values: allowed, denied, audited]"), "{error}");
     let error = arguments(&["--port", "1", "--cidr", "here"]).unwrap_err();
-    assert!(error.contains("`here` is not a CIDR block\n\nhelp: for example "), "{error}");
+    assert!(error.starts_with("`here` is not a CIDR block; for example "), "{error}");
 }
 
 #[test]

@@ -21,6 +21,8 @@ pub(super) fn read(tables: &Tables) -> Result<Vec<Usage>, DatapathError> {
                 key.data().bank == bank
             })?,
             usage("pairs", &tables.pairs, Some(limits::PAIRS), |key| key.table >> 1 == bank)?,
+            // Both banks share them.
+            usage("cgroups", &tables.cgroups, Some(limits::CGROUPS / 2), |key| key.bank() == bank)?,
             usage("quarantines", &tables.quarantines, Some(limits::QUARANTINES), |key| key.bank == bank)?,
             usage("flows4", &tables.v4.flows, None, |_| true)?,
             usage("flows6", &tables.v6.flows, None, |_| true)?,

@@ -101,8 +101,12 @@ impl Screen {
                         });
                         self.draw()?;
                     }
-                    // The terminal has other measures: the next frame has them too.
-                    Some(Ok(_)) => changed = true,
+                    // Also where it is as large as before by now: what was on it may be gone.
+                    Some(Ok(Event::Resize(..))) => {
+                        self.terminal.clear().context("could not draw")?;
+                        changed = true;
+                    }
+                    Some(Ok(_)) => {}
                     Some(Err(error)) => return Err(error).context("could not read from the terminal"),
                     None => return Ok(()),
                 },

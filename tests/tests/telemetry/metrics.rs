@@ -1,11 +1,13 @@
 //! Metrics.
 
 use std::io::Write;
-use std::net::TcpStream;
+use std::net::{SocketAddr, TcpStream};
 use std::process::{Command, Stdio};
 
-use enforcer_tests::world;
+use enforcer_tests::{Protocol, world};
+use serde_json::Value;
 
+use super::records::wait;
 use super::{ALLOWED, FORBIDDEN, METRICS, scrape, scraped_when, send, shop, sum};
 
 /// A datagram of 100 bytes with its headers.
@@ -80,4 +82,42 @@ pub(crate) fn scrapers_that_hang_delay_nothing() {
     world.daemon().write_policy("60-more.yaml", &policy).unwrap();
     scraped_when(world.host(), "another epoch", |page| sum(page, "enforcer_epoch", &[]) > before);
     drop(hanging);
+}
+
+pub(crate) fn the_hooks_of_sockets_are_on_the_page() {
+    let mut world = world!();
+    let mut service = world.resident("system.slice/a.service");
+    let (web, _db) = shop(&mut world, &[]);
+    let _echo = web.serve(&[Protocol::Udp(5000)]);
+    let at_sockets = |page: &str, with: &str| sum(page, "enforcer_hook_attached", &["hook=\"cgroup\"", with]);
+    let page = scrape(world.host());
+    assert!(!page.contains("cgroup=\""), "nobody is known by a cgroup: {page}");
+
+    let unit = "---\napiVersion: enforcer.dev/v1alpha1\nkind: Workload\nmetadata: {name: a}\n\
+                spec: {labels: {app: a}, match: [{unit: a.service}]}\n";
+    let policy = format!("{unit}{}", enforcer_tests::policy("out", "", &["a -> web udp/5000"]));
+    world.daemon().write_policy("70-a.yaml", &policy).unwrap();
+    let page = scraped_when(world.host(), "the hooks of sockets", |page| at_sockets(page, "") == 2);
+    let root = world.cgroup().file_name().unwrap().to_str().unwrap().to_owned();
+    for direction in ["direction=\"egress\"", "direction=\"ingress\""] {
+        assert_eq!(at_sockets(&page, direction), 1);
+    }
+    assert_eq!(at_sockets(&page, &format!("cgroup=\"/{root}\"")), 2, "{page}");
+    assert!(sum(&page, "enforcer_map_entries", &["map=\"cgroups\""]) > 0, "{page}");
+    assert_eq!(sum(&page, "enforcer_map_capacity", &["map=\"cgroups\""]), 65_536);
+
+    // A flow from a service to a workload behind a device: both hooks know that the other has one.
+    assert!(service.udp(SocketAddr::new(web.v4(), 5000)));
+    wait("a record of each hook", || {
+        let output = world.daemon().enforcer(&["observe", "-o", "jsonl", "--workload", "a"]).unwrap();
+        let records = output.stdout.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
+        let hooks: Vec<_> = records
+            .filter(|record| record["peer_hooked"] == true)
+            .map(|record| record["direction"].to_string())
+            .collect();
+        hooks == ["\"egress\"", "\"ingress\""]
+    });
+
+    world.daemon().remove_policy("70-a.yaml").unwrap();
+    scraped_when(world.host(), "no hooks of sockets", |page| !page.contains("cgroup=\""));
 }

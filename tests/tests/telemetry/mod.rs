@@ -1,7 +1,9 @@
 //! A shop whose daemon tells of its work.
 
 pub(crate) mod metrics;
+pub(crate) mod observe;
 pub(crate) mod records;
+pub(crate) mod top;
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream, UdpSocket};

@@ -18,12 +18,12 @@ const BURST: u64 = 200_000;
 
 /// What lines of records say together.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
-struct Told {
+pub(crate) struct Told {
     /// Records of denied packets without a rule.
-    denied: u64,
-    others: u64,
-    lost: u64,
-    suppressed: u64,
+    pub(crate) denied: u64,
+    pub(crate) others: u64,
+    pub(crate) lost: u64,
+    pub(crate) suppressed: u64,
     /// The highest count of such packets.
     counted: u64,
     /// And of records that there were to make.
@@ -57,7 +57,7 @@ impl Told {
     }
 
     /// Denied packets, seen or not. Nothing else is lost here.
-    fn told_of(&self) -> u64 {
+    pub(crate) fn told_of(&self) -> u64 {
         self.denied + self.lost + self.suppressed
     }
 }
@@ -72,7 +72,7 @@ fn in_files(paths: &[&Path]) -> Told {
 
 /// Waits until `holds`, and panics if it never does.
 #[track_caller]
-fn wait(what: &str, mut holds: impl FnMut() -> bool) {
+pub(crate) fn wait(what: &str, mut holds: impl FnMut() -> bool) {
     let deadline = Instant::now() + PATIENCE;
     while !holds() {
         assert!(Instant::now() < deadline, "never: {what}");
@@ -85,15 +85,15 @@ fn file_setting(path: &Path, more: &str) -> String {
 }
 
 /// An observer that follows, and what it was told.
-struct Observer {
+pub(crate) struct Observer {
     child: Child,
     told: Arc<Mutex<Told>>,
     reader: Option<JoinHandle<()>>,
 }
 
 impl Observer {
-    fn of(world: &mut World) -> Self {
-        let mut command = world.daemon().command(&["observe", "-f", "-o", "jsonl"]);
+    pub(crate) fn of(world: &mut World, filter: &[&str]) -> Self {
+        let mut command = world.daemon().command(&[&["observe", "-f", "-o", "jsonl"], filter].concat());
         let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn().unwrap();
         let lines = BufReader::new(child.stdout.take().unwrap()).lines();
         let told = Arc::<Mutex<Told>>::default();
@@ -104,7 +104,7 @@ impl Observer {
         Self { child, told, reader: Some(reader) }
     }
 
-    fn told(&self) -> Told {
+    pub(crate) fn told(&self) -> Told {
         self.told.lock().unwrap().clone()
     }
 }
@@ -122,7 +122,7 @@ pub(crate) fn a_burst_of_denied_packets_loses_no_count() {
     let path = world.dir().join("log/records.jsonl");
     let (web, db) = shop(&mut world, &[("records", &file_setting(&path, ""))]);
     send(&web, &db, ALLOWED, 10);
-    let observer = Observer::of(&mut world);
+    let observer = Observer::of(&mut world, &[]);
     wait("the observer sees the past", || observer.told().others > 0);
     let took = send(&web, &db, FORBIDDEN, BURST);
     println!("{BURST} denied packets in {took:?}");
