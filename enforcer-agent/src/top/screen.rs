@@ -11,6 +11,7 @@ use crossterm::event::{Event, EventStream};
 use futures_util::StreamExt;
 use hyper::Method;
 use ratatui::DefaultTerminal;
+use ratatui::layout::{Position, Rect};
 use std::path::Path;
 use std::time::{Duration, Instant};
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -89,7 +90,7 @@ impl Screen {
                     Some(Ok(Event::Key(key))) => {
                         match press(&mut self.state, key) {
                             Then::Go => {}
-                            Then::Redraw => self.terminal.clear().context("could not draw")?,
+                            Then::Redraw => self.begin_anew()?,
                             Then::End => return Ok(()),
                         }
                         self.ask.send_if_modified(|asked| {
@@ -103,7 +104,7 @@ impl Screen {
                     }
                     // Also where it is as large as before by now: what was on it may be gone.
                     Some(Ok(Event::Resize(..))) => {
-                        self.terminal.clear().context("could not draw")?;
+                        self.begin_anew()?;
                         changed = true;
                     }
                     Some(Ok(_)) => {}
@@ -122,6 +123,12 @@ impl Screen {
                 }
             }
         }
+    }
+
+    /// Has the next frame drawn as a whole. `Terminal::clear` would ask the terminal where its cursor is, and its answer would be taken for keys.
+    fn begin_anew(&mut self) -> Result<()> {
+        let size = self.terminal.size().context("could not draw")?;
+        self.terminal.resize(Rect::from((Position::ORIGIN, size))).context("could not draw")
     }
 
     fn draw(&mut self) -> Result<()> {

@@ -63,6 +63,7 @@ pub(crate) fn top_shows_what_happens() {
                 && first.chars().count() <= longest
         });
     }
+    terminal.press("\u{c}");
     terminal.shows("everything again", |screen| screen.contains("q quit  tab view"));
     terminal.press("q");
     assert_eq!(terminal.ends().code(), Some(0));
