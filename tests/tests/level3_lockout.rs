@@ -184,8 +184,11 @@ fn a_session_with_a_service_is_known_by_the_services_socket() {
 fn connections_behind_devices_that_were_open_before_go_on_where_the_rules_allow_them() {
     let mut world = world!();
     let (web, db) = (world.workload("web", 10), world.workload("db", 20));
-    let _echo = db.serve(&[Protocol::Tcp(5432), Protocol::Tcp(5433)]);
-    let mut inside = world.resident_of(&web, "web");
+    // Processes of their own: a namespace is found by who runs in it.
+    let (mut inside, mut server) = (world.resident_of(&web, "web"), world.resident_of(&db, "db"));
+    for (port, v6) in [(5432, false), (5432, true), (5433, false)] {
+        server.serve(SocketAddr::new(db.address(v6), port));
+    }
     for (name, port, v6) in [("four", 5432, false), ("six", 5432, true), ("denied", 5433, false)] {
         assert!(inside.open(name, SocketAddr::new(db.address(v6), port)), "{name}");
     }
