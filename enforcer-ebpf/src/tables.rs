@@ -73,7 +73,7 @@ pub extern "C" fn enforcer_port_decision(bank: u32, first: u32, len: u32, key: u
 #[unsafe(no_mangle)]
 pub extern "C" fn enforcer_stays_open4(address: u32, ports: u32, how: u32) -> u32 {
     let data = AddressKey { bank: 0, address: [address] };
-    open_to(FAILSAFE4.get(&Key::new(64, data)), ports, how)
+    open_to(FAILSAFE4.get(Key::new(64, data)), ports, how)
 }
 
 /// The same of an IPv6 address, in halves.
@@ -82,7 +82,7 @@ pub extern "C" fn enforcer_stays_open4(address: u32, ports: u32, how: u32) -> u3
 pub extern "C" fn enforcer_stays_open6(first: u64, second: u64, ports: u32, how: u32) -> u32 {
     let address = [(first >> 32) as u32, first as u32, (second >> 32) as u32, second as u32];
     let data = AddressKey { bank: 0, address };
-    open_to(FAILSAFE6.get(&Key::new(160, data)), ports, how)
+    open_to(FAILSAFE6.get(Key::new(160, data)), ports, how)
 }
 
 #[inline(always)]
