@@ -32,12 +32,12 @@ pub fn sized(thousands: u32) -> Image {
     }
 }
 
-/// What [`Usage`] says with [`sized`] in force: entries in the tables that a generation owns.
+/// What [`Usage`] says with [`sized`] in force: entries in the tables that a set of policies fills.
 #[must_use]
 pub fn owned(usage: &[Usage]) -> Vec<u64> {
     usage
         .iter()
-        .filter(|usage| !usage.table.contains("flows") && !usage.table.contains("unanswered"))
+        .filter(|usage| !["flows", "unanswered", "cgroups"].iter().any(|others| usage.table.contains(others)))
         .map(|usage| usage.used)
         .collect()
 }

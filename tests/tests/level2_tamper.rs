@@ -1,10 +1,12 @@
 //! What others write into the maps: seen, put right and told, whatever it is.
 
+use std::mem::offset_of;
 use std::path::PathBuf;
 
 use enforcer_agent::datapath::{Damage, Datapath, Fault, Place};
 use enforcer_agent::kernel::Kernel;
-use enforcer_common::maps::{Control, Direction, Failsafe, FailsafeRange};
+use enforcer_common::Decision;
+use enforcer_common::maps::{Control, Direction, Endpoint, Failsafe, FailsafeRange, Generation, Subject};
 use enforcer_policy::compile::Delta;
 use enforcer_tests::etherparse::PacketBuilder;
 use enforcer_tests::foreign::Object;
@@ -104,7 +106,7 @@ fn e104_whatever_is_written_into_the_maps_is_put_right_at_the_next_look() {
     let peers = [bank.to_ne_bytes(), PEER].concat();
     let stranger = [bank.to_ne_bytes(), STRANGER].concat();
     let addresses = scene.map("ADDRESSES4");
-    let endpoint = addresses.read(&peers, 16).unwrap();
+    let endpoint = addresses.read(&peers, size_of::<Endpoint>()).unwrap();
 
     addresses.write(&stranger, &endpoint).unwrap();
     assert_eq!(judge(&scene), (true, true), "a stranger is taken for the peer");
@@ -145,15 +147,15 @@ fn e104_whatever_is_written_into_the_maps_is_put_right_at_the_next_look() {
 
     let slot = (2 * LOOPBACK + bank).to_ne_bytes();
     let subjects = scene.map("SUBJECTS");
-    let mut subject = subjects.read(&slot, 48).unwrap();
-    subject[4] = 0;
+    let mut subject = subjects.read(&slot, size_of::<Subject>()).unwrap();
+    subject[offset_of!(Subject, mode)] = 0;
     subjects.write(&slot, &subject).unwrap();
     assert_eq!(judge(&scene), (true, true), "nothing is judged of it");
     scene.mends("a subject that is let off", Damage::TableChanged, &[("SUBJECTS", 1)]);
     assert_eq!(judge(&scene), (true, false));
 
     let generations = scene.map("GENERATIONS");
-    generations.write(&bank.to_ne_bytes(), &[0; 40]).unwrap();
+    generations.write(&bank.to_ne_bytes(), &[0; size_of::<Generation>()]).unwrap();
     scene.mends("the word beside the tables", Damage::TableChanged, &[("GENERATIONS", 1)]);
     assert_eq!(judge(&scene), (true, false));
 }
@@ -181,7 +183,7 @@ fn e104_rewritten_decisions_and_break_points_are_put_right() {
     let bank = scene.bank();
     let decision = bank * enforcer_common::maps::limits::DECISIONS + RULE + 1;
     let decisions = scene.map("DECISIONS");
-    let mut value = decisions.read(&decision.to_ne_bytes(), 32).unwrap();
+    let mut value = decisions.read(&decision.to_ne_bytes(), size_of::<Decision>()).unwrap();
     assert!(scene.passes(PEER, 1));
     // Allows no more.
     value[12] ^= 1;
@@ -203,7 +205,7 @@ fn e104_what_is_planted_in_the_other_bank_never_comes_into_force() {
     scene.kernel.install(&allowing(PEER, RULE), &[(LOOPBACK, subject_of(SUBJECT, RULE))]).unwrap();
     let aside = scene.bank() ^ 1;
     let addresses = scene.map("ADDRESSES4");
-    let endpoint = addresses.read(&[aside.to_ne_bytes(), PEER].concat(), 16).unwrap();
+    let endpoint = addresses.read(&[aside.to_ne_bytes(), PEER].concat(), size_of::<Endpoint>()).unwrap();
     let planted = [aside.to_ne_bytes(), STRANGER].concat();
     addresses.write(&planted, &endpoint).unwrap();
     // Before anybody looked.
@@ -211,7 +213,7 @@ fn e104_what_is_planted_in_the_other_bank_never_comes_into_force() {
     let faults = scene.faults();
     assert_eq!(faults.len(), 1, "{faults:?}");
     assert!(!scene.passes(STRANGER, 1) && scene.passes(PEER, 1));
-    assert!(addresses.read(&planted, 16).is_err(), "it is gone");
+    assert!(addresses.read(&planted, size_of::<Endpoint>()).is_err(), "it is gone");
 }
 
 #[test]
@@ -267,7 +269,7 @@ fn e104_a_large_table_is_compared_by_turns() {
     let (address, _) = *set.addresses4.last().unwrap();
     let key = [scene.bank().to_ne_bytes(), address[0].to_ne_bytes()].concat();
     let addresses = scene.map("ADDRESSES4");
-    let mut endpoint = addresses.read(&key, 16).unwrap();
+    let mut endpoint = addresses.read(&key, size_of::<Endpoint>()).unwrap();
     endpoint[4] ^= 1;
     addresses.write(&key, &endpoint).unwrap();
     // 20,000 addresses of each family, 2,000 prefixes of each, 1,000 pairs: 45,000 entries, 4,096 at each look.
@@ -279,7 +281,7 @@ fn e104_a_large_table_is_compared_by_turns() {
     assert_eq!((faults.len(), faults[0].entries, &faults[0].place), (1, 1, &Place::Table("ADDRESSES4")));
     assert_eq!(owned(&scene.kernel.usage().unwrap()), [20_000, 20_000, 2_000, 2_000, 1_000, 1]);
     endpoint[4] ^= 1;
-    assert_eq!(addresses.read(&key, 16).unwrap(), endpoint);
+    assert_eq!(addresses.read(&key, size_of::<Endpoint>()).unwrap(), endpoint);
 }
 
 #[test]
@@ -287,7 +289,7 @@ fn e104_a_map_that_others_froze_is_told_as_not_repaired() {
     let mut scene = Scene::new(world!());
     let bank = scene.bank();
     let generations = scene.map("GENERATIONS");
-    generations.write(&bank.to_ne_bytes(), &[0; 40]).unwrap();
+    generations.write(&bank.to_ne_bytes(), &[0; size_of::<Generation>()]).unwrap();
     generations.freeze().unwrap();
     for look in 0..2 {
         let faults = scene.faults();
