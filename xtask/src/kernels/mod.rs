@@ -8,8 +8,10 @@ mod plan;
 mod table;
 
 use std::fs;
+use std::panic::resume_unwind;
 use std::path::Path;
 use std::process::ExitCode;
+use std::thread;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
@@ -71,20 +73,37 @@ fn name(line: &Line) -> String {
 }
 
 fn test(lines: &[Line]) -> Result<Vec<Row>> {
-    let programs = build()?;
-    let dir = target_dir().join("kernels");
-    let archive = Archive::open(&dir)?;
-    Ok(lines.iter().map(|line| try_line(line, &archive, &programs, &dir)).collect())
+    let (programs, dir) = (&build()?, &target_dir().join("kernels"));
+    let archive = Archive::open(dir)?;
+    // One after the other: they come through the package manager.
+    let unpack = |line| archive.unpack(&archive.newest(line)?, &MODULES);
+    let kernels: Vec<(&Line, Result<Kernel>)> = lines.iter().map(|line| (line, unpack(line))).collect();
+    // A machine has one processor, and is emulated.
+    let at_once = thread::available_parallelism().map_or(1, usize::from);
+    let mut rows = Vec::new();
+    let mut waiting = kernels.into_iter().peekable();
+    while waiting.peek().is_some() {
+        let some: Vec<_> = waiting.by_ref().take(at_once).collect();
+        rows.extend(thread::scope(|scope| {
+            let try_one = |(line, kernel)| scope.spawn(move || try_line(line, kernel, programs, dir));
+            let running: Vec<_> = some.into_iter().map(try_one).collect();
+            let row = |one: thread::ScopedJoinHandle<'_, Row>| {
+                one.join().unwrap_or_else(|panic| resume_unwind(panic))
+            };
+            running.into_iter().map(row).collect::<Vec<_>>()
+        }));
+    }
+    Ok(rows)
 }
 
 /// Whatever goes wrong is this kernel's result; the others go on.
-fn try_line(line: &Line, archive: &Archive, programs: &Initramfs, dir: &Path) -> Row {
+fn try_line(line: &Line, kernel: Result<Kernel>, programs: &Initramfs, dir: &Path) -> Row {
     println!("\n=== {}", name(line));
     let mut version = "–".to_owned();
-    let mut work = || -> Result<Outcome> {
-        let kernel = archive.unpack(&archive.newest(line)?, &MODULES)?;
+    let work = || -> Result<Outcome> {
+        let kernel = kernel?;
         version.clone_from(&kernel.version);
-        boot(&kernel, programs, dir)
+        boot(line, &kernel, programs, dir)
     };
     let outcome =
         work().unwrap_or_else(|error| Outcome { faults: vec![format!("{error:#}")], ..Outcome::default() });
@@ -97,7 +116,7 @@ fn try_line(line: &Line, archive: &Archive, programs: &Initramfs, dir: &Path) ->
     Row { line: line.clone(), version, outcome }
 }
 
-fn boot(kernel: &Kernel, programs: &Initramfs, dir: &Path) -> Result<Outcome> {
+fn boot(line: &Line, kernel: &Kernel, programs: &Initramfs, dir: &Path) -> Result<Outcome> {
     let mut files = programs.clone();
     let mut names = Vec::new();
     for module in &kernel.modules {
@@ -107,11 +126,13 @@ fn boot(kernel: &Kernel, programs: &Initramfs, dir: &Path) -> Result<Outcome> {
         names.push(name);
     }
     files.put("/plan", plan::text(&names, &files.library_path()).into_bytes());
-    let initramfs = dir.join("initramfs");
+    let initramfs = dir.join(format!("initramfs-{}", kernel.version));
     fs::write(&initramfs, files.pack()?)
         .with_context(|| format!("cannot write `{}`", initramfs.display()))?;
     let within = BOOT + PARTS.iter().map(|part| Duration::from_secs(part.seconds.into())).sum();
-    let boot = machine::boot(&kernel.image, &initramfs, within, show)?;
+    let boot = machine::boot(&kernel.image, &initramfs, within, |said| show(line, said))?;
+    // Large, and another one for each kernel.
+    fs::remove_file(&initramfs).with_context(|| format!("cannot remove `{}`", initramfs.display()))?;
     let console = dir.join(format!("console-{}.log", kernel.version));
     fs::write(&console, boot.lines.join("\n"))
         .with_context(|| format!("cannot write `{}`", console.display()))?;
@@ -125,10 +146,10 @@ fn boot(kernel: &Kernel, programs: &Initramfs, dir: &Path) -> Result<Outcome> {
     Ok(outcome)
 }
 
-/// Of a running machine: what tests say of themselves.
-fn show(line: &str) {
-    if line.starts_with("test ") || line.starts_with("ENFORCER_SEED=") {
-        println!("{line}");
+/// Of a running machine: what tests say of themselves. Others may run beside it.
+fn show(kernel: &Line, said: &str) {
+    if said.starts_with("test ") || said.starts_with("ENFORCER_SEED=") {
+        println!("{kernel}: {said}");
     }
 }
 
