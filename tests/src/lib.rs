@@ -61,7 +61,7 @@ pub use ring::TxRing;
 pub use serve::Servers;
 pub use stream::{Stream, StreamKind};
 pub use terminal::Terminal;
-pub use trial::{Cable, Counts, Trial, cause, documents, is_membership_talk, moved, policy};
+pub use trial::{Cable, Counts, Trial, cause, documents, is_membership_talk, moved, policy, unit};
 pub use volley::{Ends, Fate, Volley};
 pub use world::{Workload, World};
 

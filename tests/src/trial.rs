@@ -89,6 +89,15 @@ pub fn policy(name: &str, fields: &str, flows: &[&str]) -> String {
     )
 }
 
+/// A service with a label of its own name.
+#[must_use]
+pub fn unit(name: &str) -> String {
+    format!(
+        "---\napiVersion: enforcer.dev/v1alpha1\nkind: Workload\nmetadata: {{name: {name}}}\n\
+         spec: {{labels: {{app: {name}}}, match: [{{unit: {name}.service}}]}}\n"
+    )
+}
+
 /// Documents as one text.
 #[must_use]
 pub fn documents(workloads: &[&Workload], rest: &[String]) -> String {

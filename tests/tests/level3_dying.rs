@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use enforcer_tests::release::Larger;
 use enforcer_tests::{
-    DaemonOptions, Ends, MemoryLimit, Resident, Volley, Workload, World, documents, policy, world,
+    DaemonOptions, Ends, MemoryLimit, Resident, Volley, Workload, World, documents, policy, unit, world,
 };
 use rustix::process::Signal;
 
@@ -19,18 +19,6 @@ const FORBIDDEN: u16 = 444;
 const WHILE: Duration = Duration::from_millis(300);
 /// Leaves the daemon as it is, and not one large policy set more.
 const MEMORY: u64 = 8 << 20;
-
-const UNITS: &str = "---
-apiVersion: enforcer.dev/v1alpha1
-kind: Workload
-metadata: {name: a}
-spec: {labels: {app: a}, match: [{unit: a.service}]}
----
-apiVersion: enforcer.dev/v1alpha1
-kind: Workload
-metadata: {name: b}
-spec: {labels: {app: b}, match: [{unit: b.service}]}
-";
 
 /// Two workloads behind devices, two services, and a datagram's way between each two.
 struct Scene {
@@ -47,7 +35,10 @@ impl Scene {
             .map(|cgroup| world.resident(cgroup));
         let rules =
             policy("shop", "", &["web -> checkout udp/443"]) + &policy("units", "", &["a -> b udp/443"]);
-        let text = documents(&[&devices[0], &devices[1]], &[UNITS.to_owned(), rules]);
+        let text = documents(
+            &[&devices[0], &devices[1]],
+            &["a", "b"].map(unit).into_iter().chain([rules]).collect::<Vec<_>>(),
+        );
         world.start_daemon(DaemonOptions::with_policy(&text)).unwrap();
         Self { residents, world, devices }
     }

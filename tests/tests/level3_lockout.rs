@@ -4,7 +4,7 @@ use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::time::{Duration, Instant};
 
-use enforcer_tests::{DaemonOptions, Probe, Protocol, documents, policy, world};
+use enforcer_tests::{DaemonOptions, Probe, Protocol, documents, policy, unit, world};
 
 const HEAD: &str = "---\napiVersion: enforcer.dev/v1alpha1\n";
 
@@ -86,12 +86,6 @@ fn a_change_that_would_cut_the_shells_own_connection_is_refused() {
     assert_eq!(code, Some(0), "{told}");
     assert!(told.contains("this would cut your own session from"), "{told}");
     assert_eq!(apply("--force").0, Some(0));
-}
-
-fn unit(name: &str) -> String {
-    format!(
-        "{HEAD}kind: Workload\nmetadata: {{name: {name}}}\nspec: {{labels: {{app: {name}}}, match: [{{unit: {name}.service}}]}}\n"
-    )
 }
 
 fn held(flows: &[&str]) -> String {

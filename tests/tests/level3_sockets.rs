@@ -3,16 +3,9 @@
 use std::net::SocketAddr;
 
 use enforcer_tests::foreign::{Object, programs_at};
-use enforcer_tests::{Burst, DaemonOptions, Probe, Protocol, Resident, World, world};
+use enforcer_tests::{Burst, DaemonOptions, Probe, Protocol, Resident, World, unit, world};
 
 const HEAD: &str = "---\napiVersion: enforcer.dev/v1alpha1\n";
-
-fn unit(name: &str) -> String {
-    format!(
-        "{HEAD}kind: Workload\nmetadata: {{name: {name}}}\n\
-         spec: {{labels: {{app: {name}}}, match: [{{unit: {name}.service}}]}}\n"
-    )
-}
 
 fn allow(name: &str, from: &str, to: &str, ports: &str) -> String {
     format!(

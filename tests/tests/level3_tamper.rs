@@ -11,7 +11,9 @@ use enforcer_common::maps::Direction;
 use enforcer_policy::compile::Image;
 use enforcer_tests::foreign::Object;
 use enforcer_tests::images::free;
-use enforcer_tests::{DaemonOptions, Namespace, Probe, Protocol, Workload, World, documents, policy, world};
+use enforcer_tests::{
+    DaemonOptions, Namespace, Probe, Protocol, Workload, World, documents, policy, unit, world,
+};
 use serde_json::Value;
 
 const PORT: Protocol = Protocol::Tcp(443);
@@ -515,18 +517,6 @@ fn e102_e104_what_was_changed_while_no_daemon_ran_is_told_by_the_next() {
     change("nothing again", &|| {}, &[]);
 }
 
-const SERVICES: &str = "---
-apiVersion: enforcer.dev/v1alpha1
-kind: Workload
-metadata: {name: a}
-spec: {labels: {app: a}, match: [{unit: a.service}]}
----
-apiVersion: enforcer.dev/v1alpha1
-kind: Workload
-metadata: {name: b}
-spec: {labels: {app: b}, match: [{unit: b.service}]}
-";
-
 #[test]
 fn e102_hooks_at_sockets_that_were_changed_while_no_daemon_ran_are_told_by_the_next() {
     let mut world = world!();
@@ -535,7 +525,7 @@ fn e102_hooks_at_sockets_that_were_changed_while_no_daemon_ran_are_told_by_the_n
     let [mut a, mut b] = ["a", "b"].map(|name| world.resident(&format!("system.slice/{name}.service")));
     b.serve(to);
     b.serve(other);
-    let text = SERVICES.to_owned() + &policy("shop", "", &["a -> b tcp/443"]);
+    let text = ["a", "b"].map(unit).concat() + &policy("shop", "", &["a -> b tcp/443"]);
     world.start_daemon(DaemonOptions::with_policy(&text)).unwrap();
     let layout = world.pinned("links").parent().unwrap().to_owned();
     let link = |direction: &str| layout.join(format!("links/cgroup-{direction}"));

@@ -4,7 +4,10 @@ use std::io;
 
 use netlink_packet_route::RouteNetlinkMessage;
 use rtnetlink::packet_core::{NLM_F_ACK, NLM_F_DUMP, NLM_F_REQUEST, NetlinkMessage};
-use rtnetlink::sys::{Socket, SocketAddr, protocols::NETLINK_ROUTE};
+use rtnetlink::sys::{
+    Socket, SocketAddr,
+    protocols::{NETLINK_ROUTE, NETLINK_SOCK_DIAG},
+};
 
 /// The kernel puts as much into a datagram as fits here, up to 32 KiB.
 const ROOM: usize = 1 << 16;
@@ -91,6 +94,17 @@ impl Asker {
         bytes.extend([0; 8]);
         bytes.extend(question);
         self.gather(&bytes, each)
+    }
+
+    /// Asks for a list of sockets (sock_diag(7)), and hands each message on, with its header.
+    pub(super) fn list_sockets(question: &[u8], mut each: impl FnMut(&[u8])) -> io::Result<()> {
+        const SOCK_DIAG_BY_FAMILY: u16 = 20;
+        Self::of(NETLINK_SOCK_DIAG)?.list_plain(SOCK_DIAG_BY_FAMILY, question, |kind, message| {
+            if kind == SOCK_DIAG_BY_FAMILY {
+                each(message);
+            }
+            Ok(())
+        })
     }
 
     fn gather(

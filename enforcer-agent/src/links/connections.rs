@@ -4,8 +4,6 @@ use std::collections::HashSet;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
-use rtnetlink::sys::protocols::NETLINK_SOCK_DIAG;
-
 use super::ask::{Asker, HEADER, attributes};
 
 /// A connection that both ends have agreed on, seen from one of them.
@@ -38,17 +36,11 @@ pub fn connections() -> io::Result<Option<Vec<Connection>>> {
 }
 
 fn ask(family: u8, found: &mut Vec<Socket>) -> io::Result<()> {
-    const SOCK_DIAG_BY_FAMILY: u16 = 20;
     // `struct inet_diag_req_v2`: family, protocol, what to show beside, padding, states, and an id that is looked at in other requests only.
     let mut question = vec![family, libc::IPPROTO_TCP as u8, 0, 0];
     question.extend((OPEN | 1 << LISTEN).to_ne_bytes());
     question.extend([0; 48]);
-    Asker::of(NETLINK_SOCK_DIAG)?.list_plain(SOCK_DIAG_BY_FAMILY, &question, |kind, message| {
-        if kind == SOCK_DIAG_BY_FAMILY {
-            found.extend(socket(message));
-        }
-        Ok(())
-    })
+    Asker::list_sockets(&question, |message| found.extend(socket(message)))
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

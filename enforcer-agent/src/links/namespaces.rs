@@ -80,16 +80,15 @@ pub fn connections_behind(devices: &BTreeSet<u32>) -> io::Result<Vec<(u32, Conne
     asker.list(RouteNetlinkMessage::GetLink(LinkMessage::default()), |_, bytes| {
         if let Some(RouteNetlinkMessage::NewLink(link)) = parsed(bytes)?
             && devices.contains(&link.header.index)
-        {
-            let number = link.attributes.iter().find_map(|attribute| match attribute {
+            && let Some(number) = link.attributes.iter().find_map(|attribute| match attribute {
                 LinkAttribute::LinkNetNsId(number) => Some(*number),
                 _ => None,
-            });
-            leading.entry(number.unwrap_or(-1)).or_default().push(link.header.index);
+            })
+        {
+            leading.entry(number).or_default().push(link.header.index);
         }
         Ok(())
     })?;
-    leading.remove(&-1);
     let (mut seen, mut found) = (HashSet::new(), Vec::new());
     for process in fs::read_dir("/proc")?.flatten() {
         if leading.is_empty() {

@@ -2,8 +2,6 @@
 
 use std::io;
 
-use rtnetlink::sys::protocols::NETLINK_SOCK_DIAG;
-
 use super::ask::{Asker, HEADER, attributes};
 
 /// A socket that is bound to a queue of a device, or not yet to any.
@@ -19,7 +17,6 @@ pub struct XdpSocket {
 
 /// Those of this network namespace. `None` where the kernel has no such sockets, or no way to ask for them.
 pub fn xdp_sockets() -> io::Result<Option<Vec<XdpSocket>>> {
-    const SOCK_DIAG_BY_FAMILY: u16 = 20;
     const AF_XDP: u8 = 44;
     /// `XDP_SHOW_INFO` and `XDP_SHOW_UMEM`.
     const SHOW: u32 = 1 | 1 << 2;
@@ -29,12 +26,7 @@ pub fn xdp_sockets() -> io::Result<Option<Vec<XdpSocket>>> {
     question.extend(SHOW.to_ne_bytes());
     question.extend([0; 8]);
     let mut found = Vec::new();
-    let listed = Asker::of(NETLINK_SOCK_DIAG)?.list_plain(SOCK_DIAG_BY_FAMILY, &question, |kind, message| {
-        if kind == SOCK_DIAG_BY_FAMILY {
-            found.push(socket(message));
-        }
-        Ok(())
-    });
+    let listed = Asker::list_sockets(&question, |message| found.push(socket(message)));
     match listed {
         Err(error)
             if [libc::ENOENT, libc::EINVAL, libc::EOPNOTSUPP]

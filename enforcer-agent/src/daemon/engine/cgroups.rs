@@ -81,9 +81,9 @@ impl Cgroups {
         self.root.as_ref().filter(|_| self.hooked == Hooked::Yes)
     }
 
-    /// Whose a cgroup is under a set, by number; `None` for one that isn't known.
-    pub(super) fn owner(&self, compiled: &Compiled, id: u64) -> Option<u32> {
-        Some(self.claims(compiled).classify(&self.by_id.get(&id)?.path).number)
+    /// Whose a cgroup is by these claims, by number; `None` for one that isn't known.
+    pub(super) fn owner(&self, claims: &Claims, id: u64) -> Option<u32> {
+        Some(claims.classify(&self.by_id.get(&id)?.path).number)
     }
 
     /// Whose every cgroup is, as the tables were told.
@@ -106,7 +106,8 @@ impl Cgroups {
         outermost
     }
 
-    fn claims(&self, compiled: &Compiled) -> Claims {
+    /// Whose cgroups are under a set.
+    pub(super) fn claims(&self, compiled: &Compiled) -> Claims {
         let root = self.root.as_ref().map_or("/", |root| &root.path);
         let mut claims = Claims::new(root, Subject::hosted(compiled.host.identity));
         for plan in &compiled.subjects {

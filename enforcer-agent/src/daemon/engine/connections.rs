@@ -6,6 +6,7 @@
 
 use super::Engine;
 use super::cgroups::Cgroups;
+use crate::daemon::session::Session;
 use crate::datapath::OpenConnection;
 use crate::links::{Connection, connections, connections_behind};
 use enforcer_common::maps::{Cgroup, Direction, Subject, mode};
@@ -18,9 +19,8 @@ use tracing::{info, warn};
 impl Engine {
     /// Before a set is put in force: so that no packet of what it allows meets it first.
     pub(super) fn take_up_ahead(&mut self, compiled: &Compiled, cgroups: &[(u64, Cgroup)]) {
-        let owners = cgroups.iter().map(|(id, whose)| (*id, whose.number)).collect();
         let new = &judged(compiled) - &self.cgroups.judged;
-        self.take_up(&new, &owners);
+        self.take_up(&new, |_| cgroups.iter().map(|(id, whose)| (*id, whose.number)).collect());
     }
 
     /// Once it is in force: what was opened in between.
@@ -30,8 +30,7 @@ impl Engine {
             _ => BTreeSet::new(),
         };
         let new = &judged - &self.cgroups.judged;
-        let owners = if new.is_empty() { HashMap::new() } else { self.cgroups.told() };
-        self.take_up(&new, &owners);
+        self.take_up(&new, Cgroups::told);
         self.cgroups.judged = judged;
     }
 
@@ -52,8 +51,13 @@ impl Engine {
         }
     }
 
-    fn take_up(&mut self, new: &BTreeSet<u32>, owners: &HashMap<u64, u32>) {
-        if new.is_empty() || owners.is_empty() {
+    /// `owners` says whose each cgroup is. Nothing is asked where nobody is new.
+    fn take_up(&mut self, new: &BTreeSet<u32>, owners: impl FnOnce(&Cgroups) -> HashMap<u64, u32>) {
+        if new.is_empty() {
+            return;
+        }
+        let owners = owners(&self.cgroups);
+        if owners.is_empty() {
             return;
         }
         let open = match connections() {
@@ -64,7 +68,7 @@ impl Engine {
                 return;
             }
         };
-        self.hand_over(&of_subjects(&open, new, owners));
+        self.hand_over(&of_subjects(&open, new, &owners));
     }
 
     fn hand_over(&mut self, found: &[OpenConnection]) {
@@ -114,19 +118,18 @@ pub(super) struct Seat {
     pub(super) client: bool,
 }
 
-/// Where a session's sockets are on this machine, under a set.
-pub(super) fn seats(
-    cgroups: &Cgroups,
-    compiled: &Compiled,
-    client: SocketAddr,
-    server: SocketAddr,
-) -> Vec<Seat> {
+/// Where the sockets of each session are on this machine, under a set.
+pub(super) fn seats(sessions: &[Session], cgroups: &Cgroups, compiled: &Compiled) -> Vec<Vec<Seat>> {
     let open = connections().ok().flatten().unwrap_or_default();
+    let claims = cgroups.claims(compiled);
     let at = |(local, remote), client| {
         let socket = open.iter().find(|one| (one.local, one.remote) == (local, remote))?;
-        Some(Seat { owner: cgroups.owner(compiled, socket.cgroup)?, client })
+        Some(Seat { owner: cgroups.owner(&claims, socket.cgroup)?, client })
     };
-    [at((client, server), true), at((server, client), false)].into_iter().flatten().collect()
+    let of = |Session { client, server }: &Session| {
+        [at((*client, *server), true), at((*server, *client), false)].into_iter().flatten().collect()
+    };
+    sessions.iter().map(of).collect()
 }
 
 #[cfg(test)]

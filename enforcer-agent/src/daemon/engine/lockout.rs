@@ -29,8 +29,7 @@ pub(super) fn cut(
         return Vec::new();
     }
     let now = Instants::now();
-    let seats = sessions.iter().map(|session| seats(cgroups, compiled, session.client, session.server));
-    let seats: Vec<Vec<Seat>> = seats.collect();
+    let seats = seats(sessions, cgroups, compiled);
     let ends: Vec<_> = sessions
         .iter()
         .zip(&seats)
