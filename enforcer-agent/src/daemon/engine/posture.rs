@@ -255,7 +255,8 @@ impl Engine {
             return Err(self.not_written());
         }
         let known = self.live.as_ref().and_then(|live| live.workload(name)).cloned();
-        let Some(workload) = known else { return Ok(self.datapath.current().unwrap_or(0)) };
+        let Some(mut workload) = known else { return Ok(self.datapath.current().unwrap_or(0)) };
+        workload.set_lease(lease);
         if self.upsert_live(&workload, now) {
             self.watch_thresholds();
             return Ok(self.datapath.current().unwrap_or(0));

@@ -163,9 +163,8 @@ impl Engine {
         workload
     }
 
-    /// The same, in the set in force alone.
+    /// The same of a workload that has its lease, in the set in force alone.
     pub(super) fn upsert_live(&mut self, workload: &Workload, now: Instants) -> bool {
-        let workload = &self.leased(workload, now);
         let Some(live) = &mut self.live else { return false };
         let compiled = Arc::make_mut(&mut live.compiled);
         let Ok(Some(delta)) = compiled.upsert_workload(workload, &mut self.numbers, now.clock()) else {
