@@ -44,7 +44,7 @@ pub(super) fn attach(mark: &LinkPin, programs: &mut Programs, name: &str) -> Res
     if qdisc_add_clsact(name).is_ok() {
         make_dir(&mark.qdisc)?;
     }
-    let program = programs.classifier(mark.direction)?;
+    let program = programs.classifier(mark.direction);
     put(program, parent(mark.direction), name).map_err(failed)?;
     // aya only takes names, and names move.
     match name_of(mark.ifindex) {

@@ -32,22 +32,18 @@ pub(super) fn shapes(object: &[u8], config: &KernelConfig) -> Result<Vec<Shape>,
     Ok(shapes)
 }
 
-/// FNV-1a: short, and the same in every build.
 fn digest(shapes: &mut [Shape]) -> u64 {
     shapes.sort();
-    let mut hash = 0xcbf2_9ce4_8422_2325;
-    let mut eat = |bytes: &[u8]| {
-        for &byte in bytes {
-            hash = (hash ^ u64::from(byte)).wrapping_mul(0x100_0000_01b3);
-        }
+    let one = |(name, numbers): &Shape| {
+        let numbers = numbers.iter().flat_map(|number| number.to_le_bytes());
+        name.bytes().chain([0]).chain(numbers).collect::<Vec<u8>>()
     };
-    eat(&REVISION.to_le_bytes());
-    for (name, numbers) in shapes {
-        eat(name.as_bytes());
-        eat(&[0]);
-        numbers.iter().for_each(|number| eat(&number.to_le_bytes()));
-    }
-    hash
+    fnv1a(REVISION.to_le_bytes().into_iter().chain(shapes.iter().flat_map(one)))
+}
+
+/// FNV-1a: short, and the same in every build.
+pub(super) fn fnv1a(bytes: impl Iterator<Item = u8>) -> u64 {
+    bytes.fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x100_0000_01b3))
 }
 
 #[cfg(test)]

@@ -16,6 +16,7 @@ use super::guard::Guard;
 use super::guard::hooks::Hooks;
 use super::guard::left::Found;
 use super::install::Banks;
+use super::made::{self, Origin};
 use super::pins::Pins;
 use super::programs::Programs;
 use super::sockets::Sockets;
@@ -43,6 +44,7 @@ pub(super) fn open(config: &KernelConfig) -> Result<Kernel, DatapathError> {
     // Every hook is held open, two for each device. Where there is no more to be had, attaching says so.
     let files = getrlimit(Resource::Nofile);
     let _ = setrlimit(Resource::Nofile, Rlimit { current: files.maximum, ..files });
+    let sockets_judge = version >= SOCKETS_SINCE;
     let mut loader = EbpfLoader::new();
     for (name, value) in &constants {
         loader.override_global(name, &value[..], true);
@@ -65,7 +67,14 @@ pub(super) fn open(config: &KernelConfig) -> Result<Kernel, DatapathError> {
     let mut tables = Tables::take(&mut ebpf)?;
     tables.control.begin_above(carry::highest_epoch(&pins)?);
     let ring = take::<RingBuf<_>>(&mut ebpf, "EVENTS")?;
-    let mut programs = Programs::load(ebpf, &pins, version >= SOCKETS_SINCE).map_err(explain)?;
+    let origin = Origin::of(&object, &[u8::from(version >= COARSE_CLOCK_SINCE)], sockets_judge);
+    let mut programs = match origin.find(&pins, &names) {
+        Some(programs) => programs,
+        None => {
+            made::strike(&pins);
+            Programs::load(ebpf, &pins, sockets_judge).map_err(explain)?
+        }
+    };
     let mut sockets = Sockets::default();
     let mut hooks = Hooks::default();
     // Programs that would read tables which were only just made wait for the first generation in them.
@@ -75,7 +84,9 @@ pub(super) fn open(config: &KernelConfig) -> Result<Kernel, DatapathError> {
         attach::upgrade(&pins, &mut hooks, &mut programs)?;
         sockets.upgrade(&pins, &programs)?;
     }
-    programs.settle(&pins)?;
+    if programs.settle(&pins)? {
+        origin.settle(&pins, &programs)?;
+    }
     let guard = Guard::new(hooks, sockets, &pins, names, pending)?;
     let tcx = config.tcx.unwrap_or(version >= TCX_SINCE);
     if tables.control.read()?.is_changing() {

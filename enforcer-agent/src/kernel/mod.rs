@@ -22,6 +22,7 @@ mod install;
 mod keys;
 mod layout;
 mod load;
+mod made;
 pub mod object;
 mod others;
 mod peek;
@@ -101,7 +102,7 @@ impl Kernel {
         frame: &[u8],
         repeat: u32,
     ) -> Result<Run, DatapathError> {
-        testrun::run(self.programs.shared(direction)?, ifindex, frame, repeat)
+        testrun::run(self.programs.shared(direction), ifindex, frame, repeat)
     }
 
     /// The program of a direction as a handle of its own, for other threads.

@@ -4,6 +4,7 @@
 //! <bpffs>/netns-<inode>            the network namespace the links are in
 //! <bpffs>/qdisc-<ifindex>          marks a clsact qdisc that was made for classifiers of ours, whatever the layout
 //! <bpffs>/v<layout>/filled-<revision>   what packets fill means the same in every layout with this mark
+//! <bpffs>/v<layout>/made-…                what the programs were made from, see `made.rs`
 //! <bpffs>/v<layout>/left/…                how everything was left, see `guard/left.rs`
 //! <bpffs>/v<layout>/maps/NAME
 //! <bpffs>/v<layout>/programs/NAME
@@ -102,6 +103,11 @@ impl Pins {
         number(self.lock.metadata()) == number(fs::metadata(&self.root.path))
     }
 
+    /// The directory of this layout.
+    pub(super) fn layout_dir(&self) -> &Path {
+        &self.dir
+    }
+
     /// The directories with pins of this layout.
     pub(super) fn dirs(&self) -> [PathBuf; 3] {
         PARTS.map(|part| self.dir.join(part))
@@ -158,8 +164,8 @@ impl Pins {
         fs::rename(self.staged(name), self.program(name))
     }
 
-    /// Dots aren't allowed in names of pins.
-    fn staged(&self, name: &str) -> PathBuf {
+    /// Where a program is pinned until it gets its name. Dots aren't allowed in names of pins.
+    pub(super) fn staged(&self, name: &str) -> PathBuf {
         self.program(&format!("{name}-new"))
     }
 

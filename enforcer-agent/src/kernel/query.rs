@@ -174,6 +174,15 @@ pub(super) fn name(program: BorrowedFd<'_>) -> io::Result<String> {
     Ok(name.to_string_lossy().into_owned())
 }
 
+/// The ids of the maps that a program reads or writes.
+pub(super) fn maps(program: BorrowedFd<'_>) -> io::Result<Vec<u32>> {
+    let mut ids = vec![0_u32; info(program)?.nr_map_ids as usize];
+    let mut filled =
+        ProgInfo { nr_map_ids: ids.len() as u32, map_ids: ids.as_mut_ptr() as u64, ..ProgInfo::default() };
+    object_info(program, &mut filled)?;
+    Ok(ids)
+}
+
 /// A program's instructions as the verifier left them; none where the kernel won't show them.
 pub(super) fn instructions(program: BorrowedFd<'_>) -> io::Result<Vec<[u8; 8]>> {
     let found = info(program)?;
