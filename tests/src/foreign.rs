@@ -153,6 +153,14 @@ impl Object {
         bpf(OBJ_PIN, (path.as_ptr() as u64, self.fd(), 0_u32)).map(drop)
     }
 
+    /// Its number in the kernel.
+    pub fn id(&self) -> io::Result<u32> {
+        // Of programs, maps and links alike: what it is, and its number.
+        let mut info = [0_u32; 64];
+        let attributes = (self.fd(), size_of_val(&info) as u32, info.as_mut_ptr() as u64);
+        bpf(OBJ_INFO, attributes).map(|_| info[1])
+    }
+
     /// A classifier that returns this and does nothing else.
     pub fn classifier(returns: i32, name: &str) -> io::Result<Self> {
         Self::program(returns, name, Load { kind: SCHED_CLS, ..Load::default() })
