@@ -5,7 +5,7 @@ use std::error::Error;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use enforcer_build::{Request, Toolchain, build, places, sources};
+use enforcer_build::{Request, Toolchain, build, places, sources, without_debug};
 
 /// `skip` leaves the kernel programs out, for a quick build of the rest.
 const SWITCH: &str = "ENFORCER_EBPF";
@@ -52,7 +52,7 @@ fn compile(toolchain: &Toolchain, root: &Path, out: &Path) -> Result<Vec<u8>, Bo
             arch: &env::var("CARGO_CFG_TARGET_ARCH")?,
         },
     )?;
-    Ok(fs::read(object)?)
+    Ok(without_debug(&fs::read(object)?)?)
 }
 
 /// The outer build's target directory: `OUT_DIR` is `<target>/[<triple>/]<profile>/build/<package>/out`. All

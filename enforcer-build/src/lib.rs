@@ -5,10 +5,12 @@
 //! and its `Display` says which one it took.
 
 mod build;
+mod embed;
 mod environment;
 mod toolchain;
 
 pub use build::{BuildError, Request, build, clippy, sources};
+pub use embed::without_debug;
 pub use toolchain::{LLVM_MAJOR, Missing, Toolchain, find_linker, places};
 
 /// The compiler's target for the kernel programs on this machine.
