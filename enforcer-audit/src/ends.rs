@@ -327,7 +327,7 @@ impl Ends {
                 while ground.named(&name).is_some() {
                     name.push('\'');
                 }
-                ground.add(name, who.labels.clone())
+                ground.add(name, who.labels.clone().into())
             }
         };
         self.who.insert(who.as_ref().clone(), workload);

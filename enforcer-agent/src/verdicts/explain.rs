@@ -145,7 +145,7 @@ fn attested(path: &Path<'_>) -> Vec<PostureStatus> {
     let leased = |end: &explain::End<'_>| match end.who {
         Who::Workload(Workload { name, lease: Some(Lease { labels, until }), .. }) => {
             let until = until.round(Unit::Millisecond).unwrap_or(*until).to_string();
-            Some(PostureStatus { workload: name.clone(), labels: labels.clone(), until: Some(until) })
+            Some(PostureStatus { workload: name.clone(), labels: (**labels).clone(), until: Some(until) })
         }
         _ => None,
     };
@@ -170,7 +170,7 @@ fn judged(verdict: &Verdict<'_>) -> Judged {
 
 fn end(end: &explain::End<'_>) -> End {
     let mut told =
-        End { ip: end.address(), labels: end.labels().cloned().unwrap_or_default(), ..End::default() };
+        End { ip: end.address(), labels: end.labels().map(|labels| (**labels).clone()).unwrap_or_default(), ..End::default() };
     match end.who {
         Who::Workload(workload) => told.workload = Some(workload.name.clone()),
         Who::Group(group) => told.group = Some(group.name.clone()),

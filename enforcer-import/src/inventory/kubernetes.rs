@@ -241,5 +241,5 @@ pub(super) struct Namespace {
 
 pub(super) fn namespace(reading: &mut Reading, namespace: Namespace) {
     let labels = namespace.metadata.labels.unwrap_or_default();
-    reading.inventory.namespaces.insert(namespace.metadata.name, labels);
+    reading.inventory.namespaces.insert(namespace.metadata.name, labels.into());
 }

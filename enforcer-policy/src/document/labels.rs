@@ -46,7 +46,7 @@ pub(super) fn labels(reader: &mut Reader<'_>, node: &Node<'_>, help_if_empty: &s
             _ => whole = false,
         }
     }
-    whole.then_some(labels)
+    whole.then(|| reader.share(labels))
 }
 
 /// A label key: `name` or `prefix/name`.

@@ -17,10 +17,11 @@ mod workload;
 mod workload_match;
 
 use crate::diagnostic::Diagnostic;
-use crate::model::{AddressGroup, AgentConfig, FlowPolicy, FlowTest, Segment, Workload};
+use crate::model::{AddressGroup, AgentConfig, FlowPolicy, FlowTest, Labels, Segment, Workload};
 use crate::source::{Source, Span};
 use crate::yaml::{self, Node};
 use reader::Reader;
+use std::collections::HashSet;
 use std::fmt;
 
 pub use labels::{check_posture, is_label};
@@ -131,9 +132,9 @@ impl ParsedFile {
 /// Reads one file.
 pub fn parse_file(source: &Source) -> ParsedFile {
     let mut entries = Vec::new();
-    let mut diagnostics = Vec::new();
+    let (mut diagnostics, mut labels) = (Vec::new(), HashSet::new());
     let unreadable = yaml::documents(source, |root, sound| {
-        let mut parsed = read(source, &root, &mut diagnostics);
+        let mut parsed = read(source, &root, &mut diagnostics, &mut labels);
         if let (Some(parsed), false) = (&mut parsed, sound) {
             parsed.document = None;
         }
@@ -147,9 +148,14 @@ pub fn parse_file(source: &Source) -> ParsedFile {
 }
 
 /// Reads one document; `None` where not even its kind is known.
-fn read(source: &Source, root: &Node<'_>, diagnostics: &mut Vec<Diagnostic>) -> Option<Parsed> {
+fn read(
+    source: &Source,
+    root: &Node<'_>,
+    diagnostics: &mut Vec<Diagnostic>,
+    labels: &mut HashSet<Labels>,
+) -> Option<Parsed> {
     let before = diagnostics.len();
-    let mut reader = Reader { source, diagnostics, mentions: Vec::new() };
+    let mut reader = Reader { source, diagnostics, mentions: Vec::new(), labels };
     let envelope = envelope::read(&mut reader, root)?;
     let name = envelope.name;
     let document = spec(&mut reader, root, &envelope);

@@ -1,6 +1,9 @@
 //! Typed reading of a YAML tree that goes on after an error: every reader returns `None` once it has said why.
 
+use std::collections::HashSet;
+
 use crate::diagnostic::{Diagnostic, did_you_mean, shown};
+use crate::model::Labels;
 use crate::source::{Source, Span};
 use crate::yaml::{Entry, Node, Plain, Value};
 
@@ -68,6 +71,8 @@ pub(crate) struct Reader<'a> {
     pub(crate) source: &'a Source,
     pub(crate) diagnostics: &'a mut Vec<Diagnostic>,
     pub(crate) mentions: Vec<(Mention, Span)>,
+    /// Those of the file so far: the same labels are kept once.
+    pub(crate) labels: &'a mut HashSet<Labels>,
 }
 
 /// A mapping whose field names have been checked.
@@ -106,6 +111,17 @@ impl Reader<'_> {
 
     pub(crate) fn warn_help(&mut self, span: Span, message: impl Into<String>, help: impl Into<String>) {
         self.diagnostics.push(Diagnostic::warning(self.source, span, message).help(help));
+    }
+
+    /// The same labels, shared with whoever in this file has them too.
+    pub(crate) fn share(&mut self, labels: Labels) -> Labels {
+        match self.labels.get(&labels) {
+            Some(known) => known.clone(),
+            None => {
+                self.labels.insert(labels.clone());
+                labels
+            }
+        }
     }
 
     pub(crate) fn mention(&mut self, mention: Mention, span: Span) {

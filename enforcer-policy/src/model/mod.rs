@@ -5,24 +5,22 @@
 mod agent_config;
 mod flow_policy;
 mod flow_test;
+mod labels;
 mod selector;
 mod workload;
 
-use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
 pub use agent_config::{AgentConfig, ContainerSource, ExtraLabel, Failsafe, RecordFile, Records, Sources};
 pub use flow_policy::{Action, FlowEntry, FlowPolicy, PolicyMode, PortSpec, Tier};
 pub use flow_test::{Claim, Endpoint, Expectation, FlowCase, FlowProperty, FlowTest};
+pub use labels::Labels;
 pub use selector::{Entity, Expression, LabelSelector, Operator, Selector, selects};
 pub use workload::{
     AddressGroup, InterfacePattern, Lease, OnDeny, OnStaleIdentity, POSTURE, Segment, SegmentMode, Threshold,
     ThresholdAction, Workload, WorkloadMatch,
 };
-
-/// Identity labels: key to value, ordered so that output is stable.
-pub type Labels = BTreeMap<String, String>;
 
 /// Where something was written. Lines and columns count from 1, columns in characters.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]

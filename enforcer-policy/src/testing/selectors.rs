@@ -39,7 +39,7 @@ fn values() -> impl Strategy<Value = Vec<String>> {
 
 /// One to three labels.
 pub(super) fn labels() -> impl Strategy<Value = Labels> {
-    btree_map(key(), value(), 1..=3)
+    btree_map(key(), value(), 1..=3).prop_map(Labels::from)
 }
 
 fn expression() -> impl Strategy<Value = Expression> {
@@ -64,7 +64,7 @@ fn by_some_labels(
     both.prop_filter("an entry says something", |(labels, expressions)| {
         !labels.is_empty() || !expressions.is_empty()
     })
-    .prop_map(|(labels, expressions)| Selector::Labels(LabelSelector { labels, expressions }))
+    .prop_map(|(labels, expressions)| Selector::Labels(LabelSelector { labels: labels.into(), expressions }))
 }
 
 /// One or two blocks, with exceptions that lie inside them.

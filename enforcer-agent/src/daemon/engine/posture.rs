@@ -111,7 +111,7 @@ fn shown_until(posture: &Posture, now: Instants) -> String {
 fn status(workload: &str, posture: Option<&Posture>, now: Instants) -> PostureStatus {
     PostureStatus {
         workload: workload.to_owned(),
-        labels: posture.map(|posture| posture.labels.clone()).unwrap_or_default(),
+        labels: posture.map(|posture| (*posture.labels).clone()).unwrap_or_default(),
         until: posture.map(|posture| shown_until(posture, now)),
     }
 }

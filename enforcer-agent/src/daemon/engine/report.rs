@@ -129,7 +129,7 @@ impl Engine {
             labels: live
                 .compiled
                 .identity(plan.identity)
-                .map_or_else(BTreeMap::new, |identity| identity.labels.clone()),
+                .map_or_else(BTreeMap::new, |identity| (*identity.labels).clone()),
             mode: plan.mode.word().to_owned(),
             segment: plan.segment.clone(),
             addresses: plan.addresses.clone(),
