@@ -303,7 +303,11 @@ fn agent_config() {
                 namespaces: Some(vec!["default".to_owned()]),
                 ..ContainerSource::default()
             }),
-            others: [("etcd".to_owned(), labels(&[("endpoint", "here"), ("interval", "5")]).into_iter().collect())].into(),
+            others: [(
+                "etcd".to_owned(),
+                labels(&[("endpoint", "here"), ("interval", "5")]).into_iter().collect(),
+            )]
+            .into(),
         },
     };
     assert_eq!(set.configs, [expected]);

@@ -5,7 +5,7 @@ use std::os::unix::process::CommandExt;
 use std::process::Command;
 
 use enforcer_tests::foreign::Object;
-use enforcer_tests::{DaemonOptions, Stream, StreamKind, World, documents, policy, world};
+use enforcer_tests::{DaemonOptions, Stream, StreamKind, World, documents, policy, unit, world};
 use rustix::fs::Uid;
 use rustix::net::{AddressFamily, SocketType, socket};
 use serde_json::Value;
@@ -95,6 +95,32 @@ fn e87_af_xdp_sockets_are_found() {
     };
     let (_, report) = examined(&mut world);
     assert_eq!(word(&report, "af-xdp"), "note", "{:#}", check(&report, "af-xdp"));
+}
+
+#[test]
+fn e87_packet_sockets_of_services_are_found() {
+    let mut world = world!();
+    let cgroup = world.cgroup().join("test.slice/capture.service");
+    fs::create_dir_all(&cgroup).unwrap();
+    world.start_daemon(DaemonOptions::with_policy(&unit("capture"))).unwrap();
+    let (_, report) = examined(&mut world);
+    assert_eq!(word(&report, "packet-sockets"), "ok", "{:#}", check(&report, "packet-sockets"));
+
+    let open = || socket(AddressFamily::PACKET, SocketType::RAW, None);
+    let socket = world.host().enter(open).unwrap();
+    // Who isn't a service's may have one: this process.
+    let (_, report) = examined(&mut world);
+    assert_eq!(word(&report, "packet-sockets"), "ok", "{:#}", check(&report, "packet-sockets"));
+    let mut heir = Command::new("sleep").arg("60").spawn().unwrap();
+    fs::write(cgroup.join("cgroup.procs"), heir.id().to_string()).unwrap();
+    let (code, report) = examined(&mut world);
+    drop(socket);
+    heir.kill().unwrap();
+    heir.wait().unwrap();
+    let found = check(&report, "packet-sockets");
+    assert_eq!((code, found["word"].as_str()), (Some(1), Some("missing")), "{found:#}");
+    let line = found["each"][0].as_str().unwrap();
+    assert!(line.starts_with(&format!("capture: process {} `sleep` in ", heir.id())), "{found:#}");
 }
 
 #[test]

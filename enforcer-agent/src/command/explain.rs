@@ -10,6 +10,7 @@ use crate::pipeline::{Surroundings, prepare};
 use crate::protocol::{ExplainReply, ExplainRequest};
 use crate::verdicts;
 use enforcer_policy::compile::Numbers;
+use enforcer_policy::model::Failsafe;
 use hyper::Method;
 use std::path::PathBuf;
 
@@ -59,7 +60,11 @@ pub(super) fn run(args: Args) -> Result<Exit, Failure> {
         match prepare(&files, &around, now, Numbers::default()) {
             Ok(ready) => {
                 findings::show(&ready.not_yet_enforced);
-                verdicts::explain(&question, &ready.set, &ready.compiled, &around, now).map_err(refusal)?
+                let configs = ready.set.configs.iter();
+                let open: Vec<Failsafe> =
+                    configs.flat_map(|config| config.failsafe.iter().flatten().cloned()).collect();
+                let set = (&ready.set, &ready.compiled);
+                verdicts::explain(&question, set, &open, &around, now).map_err(refusal)?
             }
             Err(found) => {
                 findings::show(&found);

@@ -11,7 +11,7 @@ use ipnet::IpNet;
 use std::collections::BTreeSet;
 
 /// What is open to which block. The longest prefix counts, so each block has what wider ones have as well.
-pub(super) fn rows(entries: &[Failsafe]) -> Result<Vec<(IpNet, Ports)>> {
+pub(crate) fn rows(entries: &[Failsafe]) -> Result<Vec<(IpNet, Ports)>> {
     let blocks: BTreeSet<IpNet> = entries.iter().flat_map(|entry| &entry.cidr).map(IpNet::trunc).collect();
     let family = |v4: bool| blocks.iter().filter(|block| block.addr().is_ipv4() == v4).count();
     if family(true).max(family(false)) > limits::FAILSAFES as usize {

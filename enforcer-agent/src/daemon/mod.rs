@@ -12,7 +12,7 @@ mod cuts;
 mod devices;
 pub mod engine;
 pub mod events;
-mod failsafe;
+pub(crate) mod failsafe;
 mod heap;
 mod lock;
 mod names;

@@ -52,12 +52,12 @@ impl Names {
     /// Adds what a generation or a change of one has.
     pub fn learn<'a>(
         &self,
-        identities: impl IntoIterator<Item = &'a IdentityInfo>,
+        identities: impl IntoIterator<Item = &'a Arc<IdentityInfo>>,
         rules: impl IntoIterator<Item = &'a RuleInfo>,
     ) {
         let mut tables = self.tables.write().unwrap_or_else(PoisonError::into_inner);
         for identity in identities {
-            tables.identities.insert(identity.number, Arc::new(identity.clone()));
+            tables.identities.insert(identity.number, Arc::clone(identity));
         }
         for rule in rules {
             tables.rules.insert(rule.number, Arc::new(rule.clone()));
@@ -65,7 +65,12 @@ impl Names {
     }
 
     /// Forgets who is where, and learns it anew.
-    pub(crate) fn locate(&self, set: &PolicySet, host: &[IpAddr], identities: &BTreeMap<u32, IdentityInfo>) {
+    pub(crate) fn locate(
+        &self,
+        set: &PolicySet,
+        host: &[IpAddr],
+        identities: &BTreeMap<u32, Arc<IdentityInfo>>,
+    ) {
         let numbers: HashMap<(IdentityKind, &str), u32> =
             identities.values().map(|info| ((info.kind, info.name.as_str()), info.number)).collect();
         let number = |kind, name: &str| numbers.get(&(kind, name)).copied();

@@ -10,7 +10,7 @@ use jiff::Timestamp;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use std::fs::{self, DirBuilder, File, OpenOptions};
-use std::io::{self, Write};
+use std::io::{self, BufWriter, IntoInnerError};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
@@ -276,10 +276,12 @@ fn write(place: &Path, value: &impl Serialize) -> Result<()> {
 fn write_aside(place: &Path, value: &impl Serialize) -> Result<PathBuf> {
     let aside = place.with_extension("new");
     let context = || format!("could not write `{}`", aside.display());
-    let text = serde_json::to_vec(value).with_context(context)?;
     let opened = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&aside);
-    let mut file = opened.with_context(context)?;
-    file.write_all(&text).and_then(|()| file.sync_all()).with_context(context)?;
+    // Piece by piece: a large set isn't held as one text as well.
+    let mut file = BufWriter::new(opened.with_context(context)?);
+    serde_json::to_writer(&mut file, value).with_context(context)?;
+    let file = file.into_inner().map_err(IntoInnerError::into_error).with_context(context)?;
+    file.sync_all().with_context(context)?;
     Ok(aside)
 }
 

@@ -1,7 +1,8 @@
 //! Whether a daemon answers, and what it says.
 
+use super::packets::Services;
 use crate::client::{Unreachable, call};
-use crate::protocol::{DoctorCheck, State, Status};
+use crate::protocol::{DoctorCheck, State, Status, WorkloadStatus};
 use enforcer_policy::diagnostic::shown;
 use hyper::Method;
 use std::collections::BTreeSet;
@@ -109,6 +110,15 @@ pub(super) fn addresses(asked: &Asked) -> Option<BTreeSet<IpAddr>> {
             .flat_map(|one| one.addresses.clone())
             .collect(),
     )
+}
+
+/// Workloads that are known by a cgroup, as far as a daemon tells.
+pub(super) fn services(asked: &Asked) -> Option<Services> {
+    let Asked::Answered(status) = asked else { return None };
+    let each = |one: &WorkloadStatus| {
+        one.cgroups.iter().map(|path| (path.clone(), one.name.clone())).collect::<Vec<_>>()
+    };
+    Some(status.workloads.iter().flat_map(each).collect())
 }
 
 #[cfg(test)]

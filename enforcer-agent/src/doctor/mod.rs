@@ -9,6 +9,7 @@ mod kernel;
 mod machine;
 mod mounts;
 mod network;
+mod packets;
 mod programs;
 mod sockets;
 
@@ -38,6 +39,7 @@ pub(crate) fn examine(settings: Result<Settings, String>) -> DoctorReport {
     checks.push(network::advertisements(&machine, &daemon::claimed(&asked)));
     checks.extend(around::checks(&machine, &devices));
     checks.push(sockets::check(&machine, &settings.bpffs, &daemon::addresses(&asked)));
+    checks.push(packets::check(&machine, daemon::services(&asked).as_ref()));
     DoctorReport::of(checks)
 }
 

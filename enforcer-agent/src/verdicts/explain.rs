@@ -3,6 +3,7 @@
 use super::{Question, cause, cited, inputs};
 use crate::daemon::clock::Instants;
 use crate::daemon::engine::Refused;
+use crate::daemon::failsafe;
 use crate::pipeline::Surroundings;
 use crate::protocol::{CauseRecord, End, ExplainReply, PostureStatus};
 use crate::selection;
@@ -12,7 +13,7 @@ use enforcer_policy::diagnostic::shown;
 use enforcer_policy::explain::{
     self, Candidate, Cause, Explainer, Explanation, Miss, Path, Verdict, Who, port_text,
 };
-use enforcer_policy::model::{Lease, PolicySet, Workload};
+use enforcer_policy::model::{Failsafe, Lease, PolicySet, Workload};
 use jiff::Unit;
 use serde::Serialize;
 use std::fmt::Write as _;
@@ -89,15 +90,17 @@ struct Mend {
     text: String,
 }
 
-/// Answers a question by a compiled set.
+/// Answers a question by a compiled set, and by the paths of the machine itself that are `open` whatever it says.
 pub(crate) fn explain(
     question: &Question,
-    set: &PolicySet,
-    compiled: &Compiled,
+    (set, compiled): (&PolicySet, &Compiled),
+    open: &[Failsafe],
     around: &Surroundings,
     now: Instants,
 ) -> Result<ExplainReply, Refused> {
     let mut explainer = Explainer::new(inputs(set, around, now), compiled);
+    let blocks = failsafe::rows(open).map_err(|error| Refused { message: error.to_string(), help: None })?;
+    explainer.keep_open(&blocks);
     let explanation = explainer.explain(&question.from, &question.to, question.protocol, question.port);
     let Some(path) = explanation.path() else {
         let (from, to) = (selection::text(&question.from), selection::text(&question.to));
@@ -169,8 +172,11 @@ fn judged(verdict: &Verdict<'_>) -> Judged {
 }
 
 fn end(end: &explain::End<'_>) -> End {
-    let mut told =
-        End { ip: end.address(), labels: end.labels().map(|labels| (**labels).clone()).unwrap_or_default(), ..End::default() };
+    let mut told = End {
+        ip: end.address(),
+        labels: end.labels().map(|labels| (**labels).clone()).unwrap_or_default(),
+        ..End::default()
+    };
     match end.who {
         Who::Workload(workload) => told.workload = Some(workload.name.clone()),
         Who::Group(group) => told.group = Some(group.name.clone()),

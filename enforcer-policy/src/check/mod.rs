@@ -95,11 +95,13 @@ fn collect(documents: &[Placed<'_>]) -> PolicySet {
         match document {
             Document::Workload(workload) => set.workloads.push(workload.clone()),
             Document::AddressGroup(group) => set.groups.push(group.clone()),
-            Document::FlowPolicy(policy) => set.policies.push(policy.clone()),
-            Document::Segment(segment) => set.segments.push(segment.clone()),
-            Document::FlowTest(test) => set.tests.push(test.clone()),
-            Document::AgentConfig(config) => set.configs.push(config.clone()),
+            Document::FlowPolicy(policy) => set.policies.push(policy.as_ref().clone()),
+            Document::Segment(segment) => set.segments.push(segment.as_ref().clone()),
+            Document::FlowTest(test) => set.tests.push(test.as_ref().clone()),
+            Document::AgentConfig(config) => set.configs.push(config.as_ref().clone()),
         }
     }
+    set.workloads.shrink_to_fit();
+    set.policies.shrink_to_fit();
     set
 }

@@ -19,6 +19,7 @@ use rustc_hash::FxHashMap;
 use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap};
 use std::net::IpAddr;
+use std::sync::Arc;
 
 /// Another cut between narrow and broad may fit where the usual one doesn't.
 const OTHER_BREADTHS: [u32; 3] = [4 * NARROW, 32 * NARROW, NARROW / 4];
@@ -235,7 +236,7 @@ fn identities(
     Inputs { set, clock, .. }: &Inputs<'_>,
     cells: &mut Cells,
     numbers: &mut Numbers,
-) -> Result<(BTreeMap<u32, IdentityInfo>, u32), CompileError> {
+) -> Result<(BTreeMap<u32, Arc<IdentityInfo>>, u32), CompileError> {
     let mut identities = BTreeMap::new();
     let documents = set
         .workloads
@@ -251,14 +252,14 @@ fn identities(
             cells.groups.push((number, base));
         }
         let info = IdentityInfo { number, kind, name: name.clone(), labels: labels.into_owned() };
-        if identities.insert(number, info).is_some() {
+        if identities.insert(number, Arc::new(info)).is_some() {
             let kind = if kind == IdentityKind::Workload { "Workload" } else { "AddressGroup" };
             return Err(CompileError::Name { kind, name: name.clone() });
         }
     }
     let (kind, name) = (IdentityKind::Host, "host".to_owned());
     let number = numbers.identity(identity_key(kind, &name))?;
-    identities.insert(number, IdentityInfo { number, kind, name, labels: Default::default() });
+    identities.insert(number, Arc::new(IdentityInfo { number, kind, name, labels: Default::default() }));
     Ok((identities, number))
 }
 

@@ -10,6 +10,7 @@ use enforcer_common::address;
 use enforcer_common::maps::{Endpoint, Subject, kind, limits, mode};
 use rustc_hash::FxHashMap;
 use std::net::IpAddr;
+use std::sync::Arc;
 
 /// Classes that have more uses than before, with those they had.
 type Changed = Vec<(u32, u8)>;
@@ -227,7 +228,7 @@ impl Compiled {
             name: workload.name.clone(),
             labels: workload.labels_at(clock.now).into_owned(),
         };
-        self.identities.insert(identity, info);
+        self.identities.insert(identity, Arc::new(info));
         match (plan, at) {
             (Some(plan), Some(at)) => self.subjects[at] = plan,
             (Some(plan), None) => self.subjects.push(plan),

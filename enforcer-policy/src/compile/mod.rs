@@ -39,6 +39,7 @@ use rows::Links;
 use rustc_hash::FxHashMap;
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::net::IpAddr;
+use std::sync::Arc;
 
 pub use build::{compile, compile_with_breadth};
 pub use error::CompileError;
@@ -90,8 +91,8 @@ pub struct Compiled {
     pub host: HostPlan,
     /// Rules that haven't expired, in reading order.
     pub rules: Vec<RuleInfo>,
-    /// Identities, by number.
-    pub identities: BTreeMap<u32, IdentityInfo>,
+    /// Identities, by number; shared with whoever remembers them for longer.
+    pub identities: BTreeMap<u32, Arc<IdentityInfo>>,
     rule_index: FxHashMap<u32, u32>,
     state: State,
 }
@@ -152,7 +153,7 @@ impl Compiled {
 
     /// The identity with this number; none for 0, which is the world and every multicast destination.
     pub fn identity(&self, number: u32) -> Option<&IdentityInfo> {
-        self.identities.get(&number)
+        self.identities.get(&number).map(Arc::as_ref)
     }
 
     /// The workload that has this address.

@@ -74,25 +74,21 @@ impl fmt::Display for Kind {
     }
 }
 
-/// A document of any kind.
+/// A document of any kind. Of Workloads there may be many more than of all others together: they don't take the room of the largest.
 #[derive(Clone, Debug, PartialEq, Eq)]
-#[expect(
-    clippy::large_enum_variant,
-    reason = "the large one is settings, of which there are few, and none among policies"
-)]
 pub enum Document {
     /// A `Workload`.
     Workload(Workload),
     /// An `AddressGroup`.
     AddressGroup(AddressGroup),
     /// A `FlowPolicy`.
-    FlowPolicy(FlowPolicy),
+    FlowPolicy(Box<FlowPolicy>),
     /// A `Segment`.
-    Segment(Segment),
+    Segment(Box<Segment>),
     /// A `FlowTest`.
-    FlowTest(FlowTest),
+    FlowTest(Box<FlowTest>),
     /// An `AgentConfig`.
-    AgentConfig(AgentConfig),
+    AgentConfig(Box<AgentConfig>),
 }
 
 /// What one file says, as far as it can be told without the others. Worth caching per file.
@@ -109,7 +105,7 @@ pub(crate) struct Parsed {
     pub(crate) kind: Kind,
     pub(crate) name: Option<(String, Span)>,
     pub(crate) document: Option<Document>,
-    pub(crate) mentions: Vec<(Mention, Span)>,
+    pub(crate) mentions: Box<[(Mention, Span)]>,
 }
 
 impl ParsedFile {
@@ -144,6 +140,7 @@ pub fn parse_file(source: &Source) -> ParsedFile {
     diagnostics.sort_by_key(|diagnostic| diagnostic.primary.span);
     // A value that several aliases name is read once for each; its errors are said once.
     diagnostics.dedup();
+    entries.shrink_to_fit();
     ParsedFile { source: source.clone(), entries, diagnostics }
 }
 
@@ -159,7 +156,7 @@ fn read(
     let envelope = envelope::read(&mut reader, root)?;
     let name = envelope.name;
     let document = spec(&mut reader, root, &envelope);
-    let mentions = reader.mentions;
+    let mentions = reader.mentions.into_boxed_slice();
     let failed = diagnostics[before..].iter().any(Diagnostic::is_error);
     Some(Parsed {
         kind: envelope.kind,
@@ -176,9 +173,9 @@ fn spec(reader: &mut Reader<'_>, root: &Node<'_>, envelope: &envelope::Envelope<
     Some(match envelope.kind {
         Kind::Workload => Document::Workload(workload::workload(reader, node?, name, origin)?),
         Kind::AddressGroup => Document::AddressGroup(workload::address_group(reader, node?, name, origin)?),
-        Kind::FlowPolicy => Document::FlowPolicy(flow_policy::read(reader, node?, name, origin)?),
-        Kind::Segment => Document::Segment(workload::segment(reader, node?, name, origin)?),
-        Kind::FlowTest => Document::FlowTest(flow_test::read(reader, node?, name, origin)?),
-        Kind::AgentConfig => Document::AgentConfig(agent_config::read(reader, node, name, origin)?),
+        Kind::FlowPolicy => Document::FlowPolicy(flow_policy::read(reader, node?, name, origin)?.into()),
+        Kind::Segment => Document::Segment(workload::segment(reader, node?, name, origin)?.into()),
+        Kind::FlowTest => Document::FlowTest(flow_test::read(reader, node?, name, origin)?.into()),
+        Kind::AgentConfig => Document::AgentConfig(agent_config::read(reader, node, name, origin)?.into()),
     })
 }

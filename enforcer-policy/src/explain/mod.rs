@@ -5,6 +5,7 @@
 
 mod clauses;
 mod ends;
+mod failsafe;
 mod path;
 #[cfg(test)]
 mod tests;

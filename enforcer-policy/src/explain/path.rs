@@ -83,7 +83,7 @@ pub struct Path<'a> {
     pub to: End<'a>,
     /// All hooks together; the rules' answer where there is none.
     pub verdict: Verdict<'a>,
-    /// The source's hook, where it has one.
+    /// The source's hook, where it has one. Of the machine itself: a failsafe path, where there is one.
     pub egress: Option<Verdict<'a>>,
     /// The destination's hook, where it has one and the flow gets there.
     pub ingress: Option<Verdict<'a>>,
@@ -117,6 +117,9 @@ impl<'a> Explainer<'a> {
         protocol: u8,
         port: u16,
     ) -> Option<Verdict<'a>> {
+        if let Some(open) = self.failsafe(way, &from, &to, protocol, port) {
+            return Some(open);
+        }
         let own = if way == Direction::Egress { from } else { to };
         let Who::Workload(workload) = own.who else { return None };
         if !workload.matches.iter().any(WorkloadMatch::has_hook) {

@@ -156,3 +156,30 @@ fn what_names_nothing_has_no_path() {
         assert_eq!((verdict.word, verdict.cause), (Word::Denied, Cause::Reason(Reason::Multicast)));
     });
 }
+
+#[test]
+fn failsafe_paths_of_the_machine_pass_before_any_rule() {
+    use enforcer_common::maps::{Failsafe, FailsafeRange};
+
+    const SSH: u32 = 6 << 16 | 22;
+    let (set, compiled) = shop();
+    let inputs = Inputs { set: &set, host: &[], default_mode: SegmentMode::Enforce, clock: clock() };
+    let mut explainer = Explainer::new(inputs, &compiled);
+    let mut paths = Failsafe::NONE;
+    paths.ranges[0] = FailsafeRange { first: SSH, last: SSH, ingress: 1, reserved: 0 };
+    explainer.keep_open(&[("192.0.2.0/24".parse().unwrap(), paths)]);
+    let at = |address: &str| Endpoint::Address(address.parse().unwrap());
+    let host = Endpoint::Entity(crate::model::Entity::Host);
+    let (admin, other, web) = (at("192.0.2.7"), at("198.51.100.7"), named("web"));
+    for (from, to, port, expected) in [
+        (&admin, &host, 22, "allowed failsafe"),
+        (&admin, &host, 23, "denied no-rule"),
+        (&other, &host, 22, "denied no-rule"),
+        (&host, &admin, 22, "denied no-rule"),
+        (&admin, &web, 22, "denied no-rule"),
+    ] {
+        let explanation = explainer.explain(from, to, 6, port);
+        let verdict = explanation.path().unwrap().verdict;
+        assert_eq!(format!("{} {}", verdict.word.word(), verdict.cause), expected, "{from:?} {to:?} {port}");
+    }
+}

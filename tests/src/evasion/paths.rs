@@ -37,7 +37,7 @@ pub(super) fn attacks() -> Vec<Attack> {
             .note("A subnet's broadcast address is told by the frame that carries it: the hosts' netmasks are not the enforcer's to know. In a unicast frame it is an address like any other.")
             .cases(cases![e86_groups_match_no_unicast_rule, e86_broadcast_frames_reach_no_unicast_address]),
         Attack::new("E87", "IP_HDRINCL, AF_PACKET, AF_XDP", "the device's hook judges the first two; AF_XDP past it is detected, refused or reported")
-            .note("AF_XDP sockets in zero-copy mode are past every hook: `enforcer doctor` finds them and has them mended."),
+            .note("AF_XDP sockets in zero-copy mode are past every hook: `enforcer doctor` finds them and has them mended. What a service sends by a packet socket meets no hook of sockets: `doctor` names who has one."),
         Attack::new("E88", "vsock, RDMA, unix sockets, /dev/net/tun", "documented as outside, reported by `doctor`")
             .note("No hook sees them. Unix sockets are files: their modes say who may use them."),
         Attack::new("E89", "A name in a rule: forged answers, CNAME chains, TTL 0, shared addresses, rebinding", "only answers of the pinned resolver; never internal ranges")

@@ -9,7 +9,8 @@ impl Engine {
     pub(super) fn explain(&self, request: &ExplainRequest) -> Result<ExplainReply, Refused> {
         let question = Question::parse(request)?;
         let Some(live) = &self.live else { return Err(nothing()) };
-        verdicts::explain(&question, &live.set, &live.compiled, &self.surroundings(), Instants::now())
+        let (set, open) = ((&live.set, &*live.compiled), &self.settings.failsafe);
+        verdicts::explain(&question, set, open, &self.surroundings(), Instants::now())
     }
 
     pub(super) fn live_set(&self) -> Result<LiveSet, Refused> {

@@ -177,12 +177,13 @@ impl Engine {
             .find(|endpoint| endpoint.kind & !kind::QUARANTINED == kind::WORKLOAD)
             .map(|endpoint| endpoint.identity);
         let number = named.or_else(|| hooked().map(|plan| plan.identity));
-        let identity = number.map(|number| IdentityInfo {
+        let info = |number| IdentityInfo {
             number,
             kind: IdentityKind::Workload,
             name: workload.name.clone(),
             labels: workload.labels.clone(),
-        });
+        };
+        let identity = number.map(|number| Arc::new(info(number)));
         self.names.learn(&identity, []);
         let before = live.put(workload).map_or(Vec::new(), |before| before.addresses);
         self.names.relocate(&before, &workload.addresses, number);
