@@ -55,7 +55,9 @@ pub fn dissect<P: Packet>(packet: &P, no_header: bool) -> Result<Dissected, Reas
 }
 
 fn family<const N: usize, P: Packet>(packet: &P, link: &Link, version: u8) -> Result<Dissected, Reason> {
-    let (net, addresses) = network::<N, P>(packet, link.network)?;
+    let mut net = Network::NONE;
+    let (mut source, mut destination) = ([0; N], [0; N]);
+    network::<N, P>(packet, link.network, &mut net, &mut source, &mut destination)?;
     let first = net.fragment.offset == 0;
     // Of a first part and a whole datagram, the transport header's reader says so.
     if !first && net.end > packet.len() {
@@ -63,8 +65,8 @@ fn family<const N: usize, P: Packet>(packet: &P, link: &Link, version: u8) -> Re
     }
     let read = if first { transport::<N, P>(packet, &net)? } else { Transport::NONE };
     Ok(Dissected {
-        source: shown(record(&addresses.source), version),
-        destination: shown(record(&addresses.destination), version),
+        source: shown(record(&source), version),
+        destination: shown(record(&destination), version),
         protocol: net.protocol,
         hop_limit: net.hop_limit,
         transport: net.transport,

@@ -134,6 +134,24 @@ impl FlowEntry {
     /// `seen` counts nanoseconds shifted right by this much: units of 16.8 ms.
     pub const TICK: u32 = 24;
 
+    /// Nothing.
+    pub const NONE: Self = Self {
+        epoch: 0,
+        cause: 0,
+        deadline: 0,
+        seen: 0,
+        state: 0,
+        verdict: 0,
+        opened: 0,
+        reserved: 0,
+        packets_out: 0,
+        bytes_out: 0,
+        packets_in: 0,
+        bytes_in: 0,
+        resident: 0,
+        padding: 0,
+    };
+
     /// Whether the verdict lets packets on.
     #[inline(always)]
     pub const fn passes(&self) -> bool {

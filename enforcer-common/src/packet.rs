@@ -1,6 +1,6 @@
 //! Reading a packet, wherever it is.
 
-pub use crate::parse::{Chain, flags, walk};
+pub use crate::parse::{Chain, Options, flags, options, walk};
 
 /// Plain old data that may be read from any bytes.
 ///
@@ -45,6 +45,15 @@ pub trait Packet {
         Self: Sized,
     {
         walk(self, first, start, end)
+    }
+
+    /// Looks through the options of an IPv4 header. What [`options`] does; wrapped like [`Packet::chain`].
+    #[inline(always)]
+    fn options(&self, start: u32, end: u32) -> Options
+    where
+        Self: Sized,
+    {
+        options(self, start, end)
     }
 
     /// A VLAN tag that the device has taken off the frame.

@@ -4,7 +4,9 @@ use crate::address::Address;
 use crate::answer::{Decision, Interval, PortSet};
 use crate::event::FlowEvent;
 use crate::flow::{FlowEntry, FlowKey, FragmentEntry, FragmentKey, Tier};
+use crate::judge::{self, Context, Sight, Step};
 use crate::maps::{Control, Direction, Endpoint, Generation, PairKey, Quarantine, Quota, Subject, Tally};
+use crate::packet::Packet;
 use crate::verdict::Outcome;
 
 /// The tables of both families, the clocks, and where verdicts are counted.
@@ -89,4 +91,23 @@ pub trait FamilyTables<const N: usize> {
     fn insert_fragment(&mut self, key: &FragmentKey<N>, entry: &FragmentEntry) -> bool;
     /// Forgets a datagram.
     fn remove_fragment(&mut self, key: &FragmentKey<N>);
+
+    /// Judges an ICMP error: what [`judge::related`] does. The kernel's tables wrap stages like this one in functions of their own, which the
+    /// verifier walks once, whatever leads there.
+    #[inline(always)]
+    fn related<P: Packet>(&mut self, packet: &P, context: &Context, sight: &mut Sight<N>) -> Step
+    where
+        Self: Tables + Sized,
+    {
+        judge::related(packet, context, sight, self)
+    }
+
+    /// Asks the rules: what [`judge::ask`] does.
+    #[inline(always)]
+    fn ask(&mut self, context: &Context, sight: &mut Sight<N>)
+    where
+        Self: Tables + Sized,
+    {
+        judge::ask(context, sight, self);
+    }
 }

@@ -12,6 +12,8 @@ use enforcer_common::judge::Scratch;
 #[repr(C)]
 pub(crate) struct Claimed {
     busy: u64,
+    /// Its number, once somebody has been in it.
+    pub(crate) number: u64,
     pub(crate) scratch: Scratch,
 }
 
@@ -39,7 +41,12 @@ impl Claimed {
         let room = CLAIMED.get_ptr_mut(slot)?;
         // SAFETY: map memory outlives the program's run, and it is this CPU's own; whoever is in the room doesn't touch the flag.
         let room = unsafe { &mut *room };
-        if atomic::swap(&mut room.busy, 1) == 0 { Some(room) } else { None }
+        if atomic::swap(&mut room.busy, 1) == 0 {
+            room.number = slot as u64;
+            Some(room)
+        } else {
+            None
+        }
     }
 
     /// Gives it back.

@@ -12,6 +12,7 @@ mod maps;
 mod packet;
 mod reject;
 mod resident;
+mod stages;
 mod tables;
 
 use aya_ebpf::bindings::{TC_ACT_SHOT, TC_ACT_UNSPEC};
@@ -79,6 +80,7 @@ pub fn enforcer_socket_egress(ctx: SkBuffContext) -> i32 {
         tables.count(&outcome, Tally::new(mode::ENFORCE, Direction::Egress, outcome.word), ctx.len(), false);
         return DROP;
     };
+    tables.room = room.number as u32;
     let passes = socket(&ctx, Direction::Egress, &mut room.scratch, &mut tables);
     room.give_back();
     passes

@@ -3,7 +3,7 @@
 use aya_ebpf::bindings::__sk_buff;
 use aya_ebpf::helpers::bpf_skb_load_bytes;
 use core::mem::MaybeUninit;
-use enforcer_common::packet::{Chain, Packet, Tag, Wire, walk};
+use enforcer_common::packet::{Chain, Options, Packet, Tag, Wire, options, walk};
 
 /// With Ethernet's header usually before the network's, or, at sockets, with none.
 pub(crate) struct Skb<const NETWORK: usize> {
@@ -36,12 +36,24 @@ pub extern "C" fn enforcer_extensions(skb: *mut __sk_buff, first: u32, start: u3
     walk(&Framed { skb }, first as u8, start, end).0
 }
 
+/// The look through an IPv4 header's options. Likewise.
+#[inline(never)]
+#[unsafe(no_mangle)]
+pub extern "C" fn enforcer_options(skb: *mut __sk_buff, start: u32, end: u32) -> u64 {
+    options(&Framed { skb }, start, end).0
+}
+
 impl<const AT: usize> Packet for Skb<AT> {
     const NETWORK: usize = AT;
 
     #[inline(always)]
     fn chain(&self, first: u8, start: u32, end: u32) -> Chain {
         Chain(enforcer_extensions(self.skb, first as u32, start, end))
+    }
+
+    #[inline(always)]
+    fn options(&self, start: u32, end: u32) -> Options {
+        Options(enforcer_options(self.skb, start, end))
     }
 
     #[inline(always)]

@@ -3,6 +3,7 @@
 use crate::atomic;
 use crate::maps::*;
 use crate::resident::{of_flow4, of_flow6, owner};
+use crate::stages;
 use aya_ebpf::Global;
 use aya_ebpf::bindings::{__sk_buff, BPF_ANY, BPF_RB_FORCE_WAKEUP, BPF_RB_NO_WAKEUP};
 use aya_ebpf::helpers::{bpf_ktime_get_boot_ns, bpf_ktime_get_coarse_ns, bpf_ktime_get_ns};
@@ -10,11 +11,12 @@ use aya_ebpf::maps::lpm_trie::Key;
 use enforcer_common::address::Address;
 use enforcer_common::event::FlowEvent;
 use enforcer_common::flow::{FlowEntry, FlowKey, FragmentEntry, FragmentKey, Tier};
-use enforcer_common::judge::{Ends, in_force, port_decision, stays_open};
+use enforcer_common::judge::{Context, Ends, Sight, Step, in_force, port_decision, stays_open};
 use enforcer_common::maps::{
     AddressKey, Control, Direction, Endpoint, Failsafe, Generation, PairKey, Quarantine, QuarantineKey,
     Quota, RuleCounter, Subject, SubjectKey, Tally, limits,
 };
+use enforcer_common::packet::Packet;
 use enforcer_common::tables::{Clock, FamilyTables, Tables};
 use enforcer_common::{Decision, Interval, Outcome, PortSet, Word};
 
@@ -35,15 +37,17 @@ pub(crate) mod hook {
 
 /// The maps, all of them static, and the packet in hand.
 pub(crate) struct Kernel<const HOOK: u8> {
-    skb: *mut __sk_buff,
+    pub(crate) skb: *mut __sk_buff,
     /// Read once.
     pub(crate) control: Control,
+    /// Which of the rooms this packet's [`Scratch`](enforcer_common::judge::Scratch) is in: see `claim`.
+    pub(crate) room: u32,
 }
 
 impl<const HOOK: u8> Kernel<HOOK> {
     #[inline(always)]
     pub(crate) fn new(skb: *mut __sk_buff) -> Self {
-        let mut tables = Self { skb, control: CONTROL.get(0).copied().unwrap_or_default() };
+        let mut tables = Self { skb, control: CONTROL.get(0).copied().unwrap_or_default(), room: 0 };
         tables.control = in_force(&tables);
         tables
     }
@@ -64,7 +68,8 @@ fn add<const HOOK: u8>(counter: &mut u64, more: u64) {
 #[inline(never)]
 #[unsafe(no_mangle)]
 pub extern "C" fn enforcer_port_decision(bank: u32, first: u32, len: u32, key: u32) -> u32 {
-    let tables = Kernel::<{ hook::DEVICE }> { skb: core::ptr::null_mut(), control: Control::default() };
+    let (skb, control) = (core::ptr::null_mut(), Control::default());
+    let tables = Kernel::<{ hook::DEVICE }> { skb, control, room: 0 };
     port_decision(bank & 1, PortSet { first, len }, key, &tables)
 }
 
@@ -92,12 +97,12 @@ fn open_to(paths: Option<&Failsafe>, ports: u32, how: u32) -> u32 {
 }
 
 #[inline(always)]
-fn ask4([address]: Address<1>, ports: u32, how: u32) -> u32 {
+fn open_to4([address]: Address<1>, ports: u32, how: u32) -> u32 {
     enforcer_stays_open4(address, ports, how)
 }
 
 #[inline(always)]
-fn ask6([a, b, c, d]: Address<4>, ports: u32, how: u32) -> u32 {
+fn open_to6([a, b, c, d]: Address<4>, ports: u32, how: u32) -> u32 {
     enforcer_stays_open6((a as u64) << 32 | b as u64, (c as u64) << 32 | d as u64, ports, how)
 }
 
@@ -255,7 +260,7 @@ fn tally_up<const HOOK: u8>(counter: Option<*mut RuleCounter>, outcome: &Outcome
 }
 
 macro_rules! family_tables {
-    ($words:literal, $flows:ident, $embryonic:ident, $addresses:ident, $prefixes:ident, $fragments:ident, $resident:ident, $stays_open:ident) => {
+    ($words:literal, $flows:ident, $embryonic:ident, $addresses:ident, $prefixes:ident, $fragments:ident, $resident:ident, $stays_open:ident, $related:ident, $ask:ident) => {
         impl<const HOOK: u8> FamilyTables<$words> for Kernel<HOOK> {
             #[inline(always)]
             fn flow(&mut self, tier: Tier, key: &FlowKey<$words>) -> Option<&mut FlowEntry> {
@@ -344,9 +349,19 @@ macro_rules! family_tables {
             fn remove_fragment(&mut self, key: &FragmentKey<$words>) {
                 let _ = $fragments.remove(key);
             }
+
+            #[inline(always)]
+            fn related<P: Packet>(&mut self, _: &P, _: &Context, _: &mut Sight<$words>) -> Step {
+                stages::$related::<HOOK>(self.skb, self.room)
+            }
+
+            #[inline(always)]
+            fn ask(&mut self, _: &Context, _: &mut Sight<$words>) {
+                stages::$ask::<HOOK>(self.skb, self.room);
+            }
         }
     };
 }
 
-family_tables!(1, FLOWS4, EMBRYONIC4, ADDRESSES4, PREFIXES4, FRAGMENTS4, of_flow4, ask4);
-family_tables!(4, FLOWS6, EMBRYONIC6, ADDRESSES6, PREFIXES6, FRAGMENTS6, of_flow6, ask6);
+family_tables!(1, FLOWS4, EMBRYONIC4, ADDRESSES4, PREFIXES4, FRAGMENTS4, of_flow4, open_to4, related4, ask4);
+family_tables!(4, FLOWS6, EMBRYONIC6, ADDRESSES6, PREFIXES6, FRAGMENTS6, of_flow6, open_to6, related6, ask6);

@@ -1,7 +1,7 @@
 //! The flow table: a packet of a flow that is known, and the packet that opens one.
 
 use super::decide::Decided;
-use super::{Context, Ruling, Sight, apply_mode, failsafe, past, quota, standing};
+use super::{Context, Ruling, Sight, Step, apply_mode, failsafe, past, quota, standing};
 use crate::Reason;
 use crate::address::is_multicast;
 use crate::event::FlowEvent;
@@ -10,14 +10,6 @@ use crate::maps::Direction;
 use crate::parse::{IcmpKind, flags, protocol};
 use crate::tables::{Clock, FamilyTables, Tables};
 use crate::verdict::{Cause, Outcome};
-
-/// How far a packet got without the rules.
-pub(super) enum Step {
-    /// To its verdict.
-    Done(Ruling),
-    /// The rules have to be asked.
-    Ask(Ask),
-}
 
 /// A question to the rules. All of them are asked in one place, because the kernel's verifier walks every copy of it; and every field
 /// always has a value, because the verifier refuses to copy one that has none.
@@ -80,7 +72,7 @@ pub(super) enum Why {
 #[inline(always)]
 pub(super) fn flow<const N: usize, T: Tables + FamilyTables<N>>(
     context: &Context,
-    sight: &Sight<N>,
+    sight: &mut Sight<N>,
     tables: &mut T,
 ) -> Result<Step, Reason> {
     let (key, transport) = (&sight.key, &sight.transport);
@@ -92,7 +84,8 @@ pub(super) fn flow<const N: usize, T: Tables + FamilyTables<N>>(
         if is_multicast(key.source(context.hook.direction)) {
             return Err(Reason::Martian);
         }
-        if let Some(step) = known(context, key, Some(transport.flags), tables) {
+        let found = known(context, key, Some(transport.flags), &mut sight.ask, &mut sight.ruling, tables);
+        if let Some(step) = found {
             return Ok(step);
         }
         let answer = transport.icmp == IcmpKind::Answer;
@@ -101,10 +94,12 @@ pub(super) fn flow<const N: usize, T: Tables + FamilyTables<N>>(
             && context.hook.direction == Direction::Egress
             && (answer || tcp && transport.flags & flags::RST != 0)
         {
-            return Ok(Step::Ask(Ask::message(Direction::Ingress, Reason::State)));
+            sight.ask = Ask::message(Direction::Ingress, Reason::State);
+            return Ok(Step::Ask);
         }
         if tcp && failsafe::carries(context, key, tables) {
-            return Ok(Step::Done(Ruling::quiet(Outcome::pass(Reason::Failsafe))));
+            sight.ruling = Ruling::quiet(Outcome::pass(Reason::Failsafe));
+            return Ok(Step::Done);
         }
         if tcp || answer {
             return Err(Reason::State);
@@ -114,22 +109,25 @@ pub(super) fn flow<const N: usize, T: Tables + FamilyTables<N>>(
     if opened == Direction::Egress && !context.hosted::<T>() && serves_dhcp(key) {
         return Err(Reason::RogueServer);
     }
-    Ok(Step::Ask(Ask { opened, ..Ask::OPEN }))
+    sight.ask = Ask { opened, ..Ask::OPEN };
+    Ok(Step::Ask)
 }
 
 /// What is known of a flow; `None` where it isn't tracked, or is over. `own` carries the TCP flags of a packet of the flow itself, which
-/// is counted to it; a packet that is about the flow, or a later part of one, isn't.
+/// is counted to it; a packet that is about the flow, or a later part of one, isn't. What is to be asked, or the verdict, is left in `ask` and `ruling`.
 #[inline(always)]
 pub(super) fn known<const N: usize, T: Tables + FamilyTables<N>>(
     context: &Context,
     key: &FlowKey<N>,
     own: Option<u8>,
+    ask: &mut Ask,
+    ruling: &mut Ruling,
     tables: &mut T,
 ) -> Option<Step> {
-    if let Some(step) = consult(Tier::Established, context, key, own, tables) {
+    if let Some(step) = consult(Tier::Established, context, key, own, ask, ruling, tables) {
         return Some(step);
     }
-    consult(Tier::Embryonic, context, key, own, tables)
+    consult(Tier::Embryonic, context, key, own, ask, ruling, tables)
 }
 
 #[inline(always)]
@@ -138,6 +136,8 @@ fn consult<const N: usize, T: Tables + FamilyTables<N>>(
     context: &Context,
     key: &FlowKey<N>,
     own: Option<u8>,
+    ask: &mut Ask,
+    ruling: &mut Ruling,
     tables: &mut T,
 ) -> Option<Step> {
     let clock = tables.clock();
@@ -152,10 +152,12 @@ fn consult<const N: usize, T: Tables + FamilyTables<N>>(
         let (own, flags) = (own.is_some(), own.unwrap_or(0));
         let (why, epoch, resident) = (Why::Again, entry.epoch, entry.resident);
         let before = outcome;
-        return Some(Step::Ask(Ask { why, opened, tier, before, epoch, resident, own, flags, ..Ask::OPEN }));
+        *ask = Ask { why, opened, tier, before, epoch, resident, own, flags, ..Ask::OPEN };
+        return Some(Step::Ask);
     }
     if !outcome.passes {
-        return Some(Step::Done(Ruling::told(outcome, 0, 0)));
+        *ruling = Ruling::told(outcome, 0, 0);
+        return Some(Step::Done);
     }
     if let Some(set) = own {
         note(entry, context, key.protocol, set, now);
@@ -163,20 +165,22 @@ fn consult<const N: usize, T: Tables + FamilyTables<N>>(
             quota::establish(context, key, entry.opener(), now, tables);
         }
     }
-    Some(Step::Done(Ruling::quiet(outcome)))
+    *ruling = Ruling::quiet(outcome);
+    Some(Step::Done)
 }
 
 /// Takes the rules' answer.
 #[inline(always)]
 pub(super) fn answered<const N: usize, T: Tables + FamilyTables<N>>(
     context: &Context,
-    sight: &Sight<N>,
+    sight: &mut Sight<N>,
     tables: &mut T,
 ) -> Result<Ruling, Reason> {
-    let (key, ask, decided) = (sight.target(), &sight.ask, &sight.decided);
+    let key = if sight.quotes { &sight.about } else { &sight.key };
+    let (ask, decided) = (&sight.ask, &sight.decided);
     match ask.why {
         Why::Message => Ok(Ruling::told(decided.outcome, decided.peer, 0)),
-        Why::Open => open(context, key, decided, tables),
+        Why::Open => open(context, key, decided, &mut sight.fresh, tables),
         Why::Again => {
             let outcome = apply_mode(context, decided.outcome);
             let now = ticks(tables.clock().coarse());
@@ -262,6 +266,7 @@ fn open<const N: usize, T: Tables + FamilyTables<N>>(
     context: &Context,
     key: &FlowKey<N>,
     decided: &Decided,
+    fresh: &mut FlowEntry,
     tables: &mut T,
 ) -> Result<Ruling, Reason> {
     let direction = context.hook.direction;
@@ -284,7 +289,7 @@ fn open<const N: usize, T: Tables + FamilyTables<N>>(
         quota::open_flow(context, now, tables)?;
     }
     let (out, bytes) = if direction == Direction::Egress { (1, context.len as u64) } else { (0, 0) };
-    let entry = FlowEntry {
+    *fresh = FlowEntry {
         epoch: context.control.epoch(),
         cause: decided.outcome.cause.0,
         deadline: decided.deadline,
@@ -300,7 +305,7 @@ fn open<const N: usize, T: Tables + FamilyTables<N>>(
         resident: decided.resident,
         padding: 0,
     };
-    if !tables.insert_flow(Tier::Embryonic, key, &entry) {
+    if !tables.insert_flow(Tier::Embryonic, key, fresh) {
         return Err(Reason::FlowTableFull);
     }
     Ok(Ruling::told(decided.outcome, decided.peer, FlowEvent::NEW))

@@ -1,7 +1,7 @@
 //! Datagrams in parts: the first part is judged, the rest follow it in order or not at all.
 
-use super::flow::{Step, known};
-use super::{Context, Ruling, Sight, quota};
+use super::flow::known;
+use super::{Context, Sight, Step, quota};
 use crate::Reason;
 use crate::flow::{FragmentEntry, FragmentKey, ticks};
 use crate::packet::Packet;
@@ -24,15 +24,14 @@ fn datagram<const N: usize>(context: &Context, sight: &Sight<N>) -> FragmentKey<
 }
 
 /// Remembers a first part that passes.
-#[inline(always)]
+#[inline(never)]
 pub(super) fn first<const N: usize, T: Tables + FamilyTables<N>>(
     context: &Context,
     sight: &Sight<N>,
     tables: &mut T,
-) -> Result<Ruling, Reason> {
-    let ruling = sight.ruling;
-    if !ruling.outcome.passes {
-        return Ok(ruling);
+) -> Result<(), Reason> {
+    if !sight.ruling.outcome.passes {
+        return Ok(());
     }
     let datagram = datagram(context, sight);
     let now = ticks(tables.clock().coarse());
@@ -46,11 +45,11 @@ pub(super) fn first<const N: usize, T: Tables + FamilyTables<N>>(
     quota::begin_datagram(context, now, tables)?;
     let (source_port, destination_port) = sight.key.ports(context.hook.direction);
     let entry = FragmentEntry { seen: now, next: sight.net.fragment.len, source_port, destination_port };
-    if tables.insert_fragment(&datagram, &entry) { Ok(ruling) } else { Err(Reason::FragmentFull) }
+    if tables.insert_fragment(&datagram, &entry) { Ok(()) } else { Err(Reason::FragmentFull) }
 }
 
 /// Judges a part that isn't the first.
-#[inline(always)]
+#[inline(never)]
 pub(super) fn later<const N: usize, P: Packet, T: Tables + FamilyTables<N>>(
     packet: &P,
     context: &Context,
@@ -83,5 +82,5 @@ pub(super) fn later<const N: usize, P: Packet, T: Tables + FamilyTables<N>>(
     }
     sight.key.set_ports(context.hook.direction, source_port, destination_port);
     // The flow the datagram belongs to knows whether it still passes.
-    known(context, &sight.key, None, tables).ok_or(Reason::FragmentUnknown)
+    known(context, &sight.key, None, &mut sight.ask, &mut sight.ruling, tables).ok_or(Reason::FragmentUnknown)
 }

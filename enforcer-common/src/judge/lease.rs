@@ -7,16 +7,16 @@ use super::{Context, Hook, Sight};
 use crate::maps::{Endpoint, Lease, Subject};
 use crate::tables::{Clock, Tables};
 
-/// The subject as it is held now. Its classes are seen to by [`settle_classes`].
+/// The mode in which the subject is held now, and its flags. Its classes are seen to by [`settle_classes`].
 #[inline(always)]
-pub(super) fn now<T: Tables>(bank: u32, hook: Hook, subject: Subject, tables: &T) -> Subject {
+pub(super) fn now<T: Tables>(bank: u32, hook: Hook, subject: &Subject, tables: &T) -> (u8, u8) {
+    let until_then = (subject.mode, subject.flags);
+    if subject.until == 0 {
+        return until_then;
+    }
     match held_after(bank, hook.subject, tables) {
-        HELD => subject,
-        after => Subject {
-            mode: after as u8,
-            flags: subject.flags & !Subject::ANSWERS_DENIED | (after >> 8) as u8,
-            ..subject
-        },
+        HELD => until_then,
+        after => (after as u8, until_then.1 & !Subject::ANSWERS_DENIED | (after >> 8) as u8),
     }
 }
 

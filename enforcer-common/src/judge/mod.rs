@@ -39,9 +39,10 @@ use crate::parse::{
 use crate::tables::{Clock, FamilyTables, Tables};
 use crate::verdict::{Cause, Outcome, Word};
 use decide::Decided;
-use flow::{Ask, Step};
+use flow::Ask;
 
 pub use failsafe::{Ends, stays_open};
+pub use related::related;
 
 /// Where a packet is judged.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -52,10 +53,8 @@ pub struct Hook {
     pub direction: Direction,
 }
 
-/// What is known before the IP header is looked at. Small: kernel programs have 512 bytes of stack, so what
-/// can be looked up again in an array is not carried along.
-#[derive(Clone, Copy)]
-struct Context {
+/// What is known before the IP header is looked at.
+pub struct Context {
     hook: Hook,
     control: Control,
     len: u32,
@@ -66,6 +65,21 @@ struct Context {
 }
 
 impl Context {
+    const EMPTY: Self = Self {
+        hook: Hook { subject: 0, direction: Direction::Egress },
+        control: Control(0),
+        len: 0,
+        mode: mode::ENFORCE,
+        flags: 0,
+        link: Link::NONE,
+    };
+
+    /// What was in force when the packet came.
+    #[must_use]
+    pub const fn control(&self) -> Control {
+        self.control
+    }
+
     /// Whether the subject is known by its cgroup: it has the machine's addresses, and its packets no link header.
     #[inline(always)]
     fn hosted<T: Tables>(&self) -> bool {
@@ -76,6 +90,12 @@ impl Context {
     #[inline(always)]
     fn is_host<T: Tables>(&self) -> bool {
         T::HOSTED != Some(false) && self.has(Subject::IS_HOST)
+    }
+
+    /// Offset of the IP header.
+    #[inline(always)]
+    const fn network<P: Packet>(&self) -> u32 {
+        if P::NETWORK == 0 { 0 } else { self.link.network }
     }
 
     /// Whether a flag is set.
@@ -117,22 +137,45 @@ impl Ruling {
     }
 }
 
+/// How far a packet got without the rules.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Step {
+    /// To its verdict, in [`Sight::ruling`].
+    Done,
+    /// The rules have to be asked [`Sight::ask`].
+    Ask,
+}
+
 /// Room for what is found out about a packet, apart from the stack: kernel programs keep it in a map, both because their stack is
 /// small and because the verifier then forgets how each value came about and walks what follows once.
 pub struct Scratch {
     /// Whom to tell of the packet judged last.
     pub rejection: Rejection,
+    context: Context,
     four: Sight<1>,
     six: Sight<4>,
 }
 
 impl Scratch {
     /// Nothing found out.
-    pub const EMPTY: Self = Self { rejection: Rejection::NONE, four: Sight::EMPTY, six: Sight::EMPTY };
+    pub const EMPTY: Self =
+        Self { rejection: Rejection::NONE, context: Context::EMPTY, four: Sight::EMPTY, six: Sight::EMPTY };
+
+    /// What a stage works on whose packet is of IPv4.
+    #[inline(always)]
+    pub const fn of4(&mut self) -> (&Context, &mut Sight<1>) {
+        (&self.context, &mut self.four)
+    }
+
+    /// The same of IPv6.
+    #[inline(always)]
+    pub const fn of6(&mut self) -> (&Context, &mut Sight<4>) {
+        (&self.context, &mut self.six)
+    }
 }
 
 /// What is found out about an IP packet.
-struct Sight<const N: usize> {
+pub struct Sight<const N: usize> {
     key: FlowKey<N>,
     net: Network,
     transport: Transport,
@@ -150,6 +193,8 @@ struct Sight<const N: usize> {
     /// Both ends are the subject's own.
     within: bool,
     ruling: Ruling,
+    /// What is to be remembered of a flow that the packet opens.
+    fresh: FlowEntry,
 }
 
 impl<const N: usize> Sight<N> {
@@ -168,6 +213,7 @@ impl<const N: usize> Sight<N> {
         refused: false,
         within: false,
         ruling: Ruling::deny(Reason::NoRule),
+        fresh: FlowEntry::NONE,
     };
 
     /// The flow the rules are asked about.
@@ -208,42 +254,39 @@ pub fn judge_in<P: Packet, T: Tables>(
     scratch.rejection = Rejection::NONE;
     let control = in_force(tables);
     let len = packet.len();
-    let known = tables.subject(control.bank(), hook.subject);
+    let known = tables.subject_entry(control.bank(), hook.subject);
     let Some(subject) = known.filter(|subject| subject.identity != 0 && control.epoch() != 0) else {
         return nobody(control, hook, len, tables);
     };
-    let subject =
-        if subject.until == 0 { subject } else { lease::now(control.bank(), hook, subject, tables) };
-    let (held, flags) = quarantine::held(control.bank(), &subject, tables);
+    let (mode, flags) = lease::now(control.bank(), hook, subject, tables);
+    let (held, flags) = quarantine::held(control.bank(), subject.identity, mode, flags, tables);
     if held == mode::OFF {
         let outcome = Outcome::pass(Reason::SegmentOff);
         tables.count(&outcome, Tally::new(mode::OFF, hook.direction, outcome.word), len, false);
         return outcome;
     }
-    let mut context = Context { hook, control, len, mode: held, flags, link: Link::NONE };
-    let refused = match link(packet, subject.flags & Subject::NO_LINK_HEADER != 0) {
+    scratch.context = Context { hook, control, len, mode: held, flags, link: Link::NONE };
+    let Scratch { rejection, context, four, six } = settle(scratch);
+    let refused = match link(packet, context.has(Subject::NO_LINK_HEADER)) {
         Err(reason) => reason,
         Ok(link) => {
             context.link = link;
-            let checked = subject.flags & Subject::HAS_MAC != 0 && hook.direction == Direction::Egress;
-            if checked && link.source != hardware(subject.mac) {
+            // Whoever has no link header has no hardware address either.
+            let checked = P::NETWORK != 0 && context.has(Subject::HAS_MAC);
+            if checked && hook.direction == Direction::Egress && link.source != hardware(subject.mac) {
                 Reason::SpoofedMac
             } else {
                 match link.ethertype {
-                    ethertype::IPV4 => {
-                        return family(packet, &context, &mut scratch.four, &mut scratch.rejection, tables);
-                    }
-                    ethertype::IPV6 => {
-                        return family(packet, &context, &mut scratch.six, &mut scratch.rejection, tables);
-                    }
-                    ethertype::ARP => return resolution(packet, &context, &mut scratch.four, tables),
+                    ethertype::IPV4 => return family(packet, context, four, rejection, tables),
+                    ethertype::IPV6 => return family(packet, context, six, rejection, tables),
+                    ethertype::ARP => return resolution(packet, context, four, tables),
                     tag if is_tag(tag) => Reason::Vlan,
                     _ => Reason::Ethertype,
                 }
             }
         }
     };
-    stranger(&context, refused, &mut scratch.four, tables)
+    stranger(context, refused, four, tables)
 }
 
 /// Ends the judgement of a packet that meets nobody's hook. A cgroup that nobody has looked at yet is held as the daemon's default mode says; a
@@ -324,16 +367,18 @@ fn family<const N: usize, P: Packet, T: Tables + FamilyTables<N>>(
 ) -> Outcome {
     sight.key = FlowKey::of(context.hook.subject);
     (sight.quotes, sight.stray) = (false, false);
-    match headers(packet, context, sight) {
-        Err(reason) => sight.ruling = Ruling::deny(reason),
-        Ok(()) => {
-            let sight = settle(sight);
-            sight.ruling = rule(packet, context, sight, tables).unwrap_or_else(Ruling::deny);
+    if let Err(reason) = headers(packet, context, sight) {
+        sight.ruling = Ruling::deny(reason);
+    } else {
+        let sight = settle(sight);
+        if let Err(reason) = rule(packet, context, sight, tables) {
+            sight.ruling = Ruling::deny(reason);
         }
     }
     let sight = settle(sight);
     let outcome = conclude(context, sight, if N == 1 { 4 } else { 6 }, tables);
-    if !outcome.passes {
+    // Nobody is told at a socket.
+    if T::HOSTED != Some(true) && !outcome.passes {
         *rejection = rejection::rejection(context, sight, &outcome);
     }
     outcome
@@ -347,13 +392,16 @@ fn headers<const N: usize, P: Packet>(
     sight: &mut Sight<N>,
 ) -> Result<(), Reason> {
     let direction = context.hook.direction;
-    let (net, addresses) = network::<N, P>(packet, context.link.network)?;
-    (sight.key.local, sight.key.remote) = match direction {
-        Direction::Egress => (addresses.source, addresses.destination),
-        Direction::Ingress => (addresses.destination, addresses.source),
+    let (source, destination) = match direction {
+        Direction::Egress => (&mut sight.key.local, &mut sight.key.remote),
+        Direction::Ingress => (&mut sight.key.remote, &mut sight.key.local),
     };
-    sight.key.protocol = net.protocol;
-    sight.net = net;
+    let read = network::<N, P>(packet, context.network::<P>(), &mut sight.net, source, destination);
+    if let Err(reason) = read {
+        sight.key = FlowKey::of(context.hook.subject);
+        return Err(reason);
+    }
+    sight.key.protocol = sight.net.protocol;
     let sight = settle(sight);
     if sight.net.fragment.offset == 0 {
         let transport = transport::<N, P>(packet, &sight.net)?;
@@ -363,46 +411,58 @@ fn headers<const N: usize, P: Packet>(
     Ok(())
 }
 
-/// Finds the flow, asks the rules where there is none in force, and takes their answer.
+/// Finds the flow, asks the rules where there is none in force, and takes their answer: into [`Sight::ruling`], or it is an `Err`.
 #[inline(always)]
 fn rule<const N: usize, P: Packet, T: Tables + FamilyTables<N>>(
     packet: &P,
     context: &Context,
     sight: &mut Sight<N>,
     tables: &mut T,
-) -> Result<Ruling, Reason> {
+) -> Result<(), Reason> {
     let step = if sight.net.fragment.offset != 0 {
         fragment::later(packet, context, sight, tables)?
     } else {
         match sight.transport.icmp {
             IcmpKind::Redirect => return Err(Reason::Redirect),
             IcmpKind::Neighbour if quarantine::sealed(context) => return Err(Reason::Quarantined),
-            IcmpKind::Neighbour if context.hosted::<T>() => return neighbour::hosted::<T>(context),
-            IcmpKind::Neighbour => return neighbour::neighbour(packet, context, sight, tables),
+            IcmpKind::Neighbour => {
+                if context.hosted::<T>() {
+                    neighbour::hosted::<T>(context)?;
+                } else {
+                    neighbour::neighbour(packet, context, sight, tables)?;
+                }
+                sight.ruling = Ruling::quiet(Outcome::pass(Reason::Neighbour));
+                Step::Done
+            }
             IcmpKind::Router if context.hook.direction == Direction::Egress && !context.is_host::<T>() => {
                 return Err(Reason::RogueServer);
             }
             // Error messages are bounded by what they quote: none is large enough to be sent in parts.
             IcmpKind::Error if sight.net.fragment.more => return Err(Reason::Malformed),
-            IcmpKind::Error => related::related(packet, context, sight, tables),
+            IcmpKind::Error => tables.related(packet, context, sight),
             _ => flow::flow(context, sight, tables)?,
         }
     };
-    let sight = match step {
-        Step::Done(ruling) => {
-            sight.ruling = ruling;
-            sight
-        }
-        Step::Ask(ask) => {
-            sight.ask = ask;
-            let sight = decide::decide(context, settle(sight), tables);
-            sight.ruling = flow::answered(context, sight, tables)?;
-            sight
-        }
-    };
     let sight = settle(sight);
-    let opens = sight.net.fragment.more && sight.net.fragment.offset == 0;
-    if opens { fragment::first(context, sight, tables) } else { Ok(sight.ruling) }
+    if step == Step::Ask {
+        tables.ask(context, sight);
+    }
+    let sight = settle(sight);
+    if sight.net.fragment.more && sight.net.fragment.offset == 0 {
+        fragment::first(context, sight, tables)?;
+    }
+    Ok(())
+}
+
+/// Asks the rules what [`Sight::ask`] says, and takes their answer, into [`Sight::ruling`].
+#[inline(always)]
+pub fn ask<const N: usize, T: Tables + FamilyTables<N>>(
+    context: &Context,
+    sight: &mut Sight<N>,
+    tables: &mut T,
+) {
+    let sight = decide::decide(context, settle(sight), tables);
+    sight.ruling = flow::answered(context, sight, tables).unwrap_or_else(Ruling::deny);
 }
 
 /// What the subject's mode makes of an outcome.
@@ -423,41 +483,58 @@ fn conclude<const N: usize, T: Tables>(
     family: u8,
     tables: &mut T,
 ) -> Outcome {
-    let (key, ruling) = (&sight.key, sight.ruling);
+    let ruling = sight.ruling;
     let outcome = quarantine::named(context, apply_mode(context, ruling.outcome));
     let tally = Tally::new(context.mode, context.hook.direction, outcome.word);
     tables.count(&outcome, tally, context.len, ruling.flags & FlowEvent::NEW != 0);
+    if ruling.report {
+        tell(context, sight, &outcome, family, tables);
+    }
+    outcome
+}
+
+/// Reports. A function of its own: few packets are.
+#[inline(never)]
+fn tell<const N: usize, T: Tables>(
+    context: &Context,
+    sight: &Sight<N>,
+    outcome: &Outcome,
+    family: u8,
+    tables: &mut T,
+) {
+    let (key, ruling) = (&sight.key, &sight.ruling);
     // A verdict that was reached once for a whole flow is always told; one on a single denied packet up to a rate.
     let changed = ruling.flags & FlowEvent::CHANGED != 0;
     let limited = !(changed || ruling.flags & FlowEvent::NEW != 0 && outcome.passes);
-    if ruling.report && tables.wants(limited) {
-        let direction = context.hook.direction;
-        let identity = tables.subject(context.control.bank(), context.hook.subject).map_or(0, |s| s.identity);
-        let time = tables.clock().boot();
-        let (source_port, destination_port) = key.ports(direction);
-        tables.report(|| FlowEvent {
-            time,
-            epoch: context.control.epoch(),
-            subject: context.hook.subject,
-            identity,
-            peer: ruling.peer,
-            cause: outcome.cause.0,
-            bytes: context.len,
-            source: record(key.source(direction)),
-            destination: record(key.destination(direction)),
-            source_port: u16::from_be(source_port),
-            destination_port: u16::from_be(destination_port),
-            protocol: key.protocol,
-            family,
-            direction: direction as u8,
-            word: outcome.word as u8,
-            passes: outcome.passes as u8,
-            flags: ruling.flags,
-            reserved: 0,
-            before: if changed { sight.ask.epoch } else { 0 },
-        });
+    if !tables.wants(limited) {
+        return;
     }
-    outcome
+    let direction = context.hook.direction;
+    let bank = context.control.bank();
+    let identity = tables.subject_entry(bank, context.hook.subject).map_or(0, |subject| subject.identity);
+    let time = tables.clock().boot();
+    let (source_port, destination_port) = key.ports(direction);
+    tables.report(|| FlowEvent {
+        time,
+        epoch: context.control.epoch(),
+        subject: context.hook.subject,
+        identity,
+        peer: ruling.peer,
+        cause: outcome.cause.0,
+        bytes: context.len,
+        source: record(key.source(direction)),
+        destination: record(key.destination(direction)),
+        source_port: u16::from_be(source_port),
+        destination_port: u16::from_be(destination_port),
+        protocol: key.protocol,
+        family,
+        direction: direction as u8,
+        word: outcome.word as u8,
+        passes: outcome.passes as u8,
+        flags: ruling.flags,
+        reserved: 0,
+        before: if changed { sight.ask.epoch } else { 0 },
+    });
 }
 
 /// The verdict an entry holds.

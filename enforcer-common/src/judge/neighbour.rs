@@ -1,14 +1,13 @@
 //! IPv6 neighbour discovery (RFC 4861): the same rule as ARP, and no routers among workloads (RFC 6105).
 
 use super::decide::owns;
-use super::{Context, Ruling, Sight};
+use super::{Context, Sight};
 use crate::Reason;
 use crate::address::{Address, is_link_local};
 use crate::maps::Direction;
 use crate::packet::Packet;
 use crate::parse::hardware;
 use crate::tables::{FamilyTables, Tables};
-use crate::verdict::Outcome;
 
 const ROUTER_SOLICITATION: u8 = 133;
 const ROUTER_ADVERTISEMENT: u8 = 134;
@@ -20,21 +19,21 @@ const OPTIONS: u32 = 4;
 
 /// What a socket of this machine sends or receives of it: the machine's kernel asks and answers for the machine, and nobody else has to.
 #[inline(always)]
-pub(super) fn hosted<T: Tables>(context: &Context) -> Result<Ruling, Reason> {
+pub(super) fn hosted<T: Tables>(context: &Context) -> Result<(), Reason> {
     if context.hook.direction == Direction::Egress && !context.is_host::<T>() {
         return Err(Reason::NeighbourSpoof);
     }
-    Ok(Ruling::quiet(Outcome::pass(Reason::Neighbour)))
+    Ok(())
 }
 
 /// Judges messages 133 to 136. Their code is 0 and their hop limit 255, so they come from this link (RFC 4861, 7.1).
-#[inline(always)]
+#[inline(never)]
 pub(super) fn neighbour<const N: usize, P: Packet, T: Tables + FamilyTables<N>>(
     packet: &P,
     context: &Context,
     sight: &Sight<N>,
     tables: &T,
-) -> Result<Ruling, Reason> {
+) -> Result<(), Reason> {
     let (net, key) = (&sight.net, &sight.key);
     let source = key.source(context.hook.direction);
     let header: [u8; 8] = packet.at(net.transport).ok_or(Reason::Short)?;
@@ -79,7 +78,7 @@ pub(super) fn neighbour<const N: usize, P: Packet, T: Tables + FamilyTables<N>>(
             options(packet, context, net.transport + fixed, net.end)?;
         }
     }
-    Ok(Ruling::quiet(Outcome::pass(Reason::Neighbour)))
+    Ok(())
 }
 
 /// Holds that every hardware address among the options is the frame's own: what a neighbour is told to send to. Options that don't add up are

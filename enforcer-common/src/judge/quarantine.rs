@@ -16,16 +16,16 @@ const SEALED: u8 = 128;
 
 /// The mode in which a subject is held, and its flags: those of a quarantine only while that lasts.
 #[inline(always)]
-pub(super) fn held<T: Tables>(bank: u32, subject: &Subject, tables: &T) -> (u8, u8) {
-    if subject.flags & Subject::QUARANTINED == 0 {
-        return (subject.mode, subject.flags);
+pub(super) fn held<T: Tables>(bank: u32, identity: u32, mode: u8, flags: u8, tables: &T) -> (u8, u8) {
+    if flags & Subject::QUARANTINED == 0 {
+        return (mode, flags);
     }
-    match tables.quarantine(bank, subject.identity) {
+    match tables.quarantine(bank, identity) {
         Some(quarantine) if past(quarantine.deadline, tables.clock()) => {
-            (subject.mode, subject.flags & !Subject::QUARANTINED)
+            (mode, flags & !Subject::QUARANTINED)
         }
-        Some(quarantine) if quarantine.port != 0 => (mode::ENFORCE, subject.flags),
-        _ => (mode::ENFORCE, subject.flags | SEALED),
+        Some(quarantine) if quarantine.port != 0 => (mode::ENFORCE, flags),
+        _ => (mode::ENFORCE, flags | SEALED),
     }
 }
 

@@ -1,13 +1,13 @@
 //! ICMP errors: let through where they quote a flow that passes.
 
-use super::flow::{Ask, Step, known};
-use super::{Context, Sight};
+use super::flow::{Ask, known};
+use super::{Context, Sight, Step};
 use crate::Reason;
 use crate::address::{Address, is_martian, is_multicast};
 use crate::flow::FlowKey;
 use crate::maps::Direction;
 use crate::packet::Packet;
-use crate::parse::{Network, icmp_ports, options, protocol};
+use crate::parse::{Network, icmp_ports, protocol};
 use crate::tables::{FamilyTables, Tables};
 
 /// The quoted packet, as its sender sent it.
@@ -22,7 +22,7 @@ struct Quoted<const N: usize> {
 /// Judges an ICMP error: by the flow it quotes, whose key takes the place of the packet's own in what follows, else by the rules as
 /// a message of its own.
 #[inline(always)]
-pub(super) fn related<const N: usize, P: Packet, T: Tables + FamilyTables<N>>(
+pub fn related<const N: usize, P: Packet, T: Tables + FamilyTables<N>>(
     packet: &P,
     context: &Context,
     sight: &mut Sight<N>,
@@ -30,13 +30,15 @@ pub(super) fn related<const N: usize, P: Packet, T: Tables + FamilyTables<N>>(
 ) -> Step {
     if let Some(quoted) = flow_of(packet, context, &sight.net, &sight.key) {
         sight.about = quoted;
-        if let Some(step) = known(context, &sight.about, None, tables) {
+        let found = known(context, &sight.about, None, &mut sight.ask, &mut sight.ruling, tables);
+        if let Some(step) = found {
             sight.quotes = true;
             return step;
         }
         sight.stray = true;
     }
-    Step::Ask(Ask::message(context.hook.direction, Reason::RelatedUnknown))
+    sight.ask = Ask::message(context.hook.direction, Reason::RelatedUnknown);
+    Step::Ask
 }
 
 /// The key of the flow an error is about. An error goes back to who sent the quoted packet; from a subject,
@@ -87,7 +89,7 @@ fn quoted<const N: usize, P: Packet>(packet: &P, offset: u32) -> Option<Quoted<N
             return None;
         }
         // What would steer a packet never passed, so nothing is about it.
-        if header > 20 && options(packet, offset + 20, offset + header).is_err() {
+        if header > 20 && packet.options(offset + 20, offset + header).fault().is_some() {
             return None;
         }
         source[0] = words[3];

@@ -1,18 +1,22 @@
 //! The IPv4 header (RFC 791).
 
-use super::{Addresses, Fragment, Network};
+use super::{Fragment, Network, code, reason};
 use crate::Reason;
+use crate::address::Address;
 use crate::checksum::folded;
 use crate::packet::Packet;
 
-/// Options looked at before a packet is given up; eight fit with room for padding, more is an attack.
-const OPTIONS: u32 = 16;
+/// How many are looked at before a packet is given up; eight fit with room for padding, more is an attack.
+const MOST: u32 = 16;
 
 #[inline(always)]
 pub(crate) fn ipv4<const N: usize, P: Packet>(
     packet: &P,
     offset: u32,
-) -> Result<(Network, Addresses<N>), Reason> {
+    into: &mut Network,
+    source: &mut Address<N>,
+    destination: &mut Address<N>,
+) -> Result<(), Reason> {
     let words: [u32; 5] =
         if offset == P::NETWORK as u32 { packet.fixed(P::NETWORK) } else { packet.at(offset) }
             .ok_or(Reason::Short)?;
@@ -29,11 +33,12 @@ pub(crate) fn ipv4<const N: usize, P: Packet>(
     }
     let sum = words.iter().fold(0, |sum, word| sum + *word as u64);
     if header > 20 {
-        options(packet, offset + 20, offset + header)?;
-        checked(more(packet, sum, offset + 20, offset + header)?)?;
+        let options = packet.options(offset + 20, offset + header);
+        checked(sum + options.read()? as u64)?;
     } else {
         checked(sum)?;
     }
+    (source[0], destination[0]) = (words[3], words[4]);
     let second = u32::from_be(words[1]);
     let third = u32::from_be(words[2]);
     let protocol = (third >> 16) as u8;
@@ -59,26 +64,60 @@ pub(crate) fn ipv4<const N: usize, P: Packet>(
             return Err(Reason::FragmentTiny);
         }
     }
-    let mut addresses = Addresses { source: [0; N], destination: [0; N] };
-    addresses.source[0] = words[3];
-    addresses.destination[0] = words[4];
     let hop_limit = (third >> 24) as u8;
-    Ok((Network { protocol, hop_limit, reserved: 0, transport: offset + header, end, fragment }, addresses))
+    *into = Network { protocol, hop_limit, reserved: 0, transport: offset + header, end, fragment };
+    Ok(())
 }
 
-/// Adds the words of the options to a sum.
+/// What was found in the options of a header. One number, so that the kernel's packets can wrap [`options`] in a function of its own:
+/// `sum of their words, folded:16 · cut off:8 · reason:8`.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Options(pub u64);
+
+impl Options {
+    const CUT: u64 = 1 << 8;
+
+    /// Why nothing that carries them may pass.
+    #[inline(always)]
+    pub(crate) const fn fault(self) -> Option<Reason> {
+        reason(self.0 as u8)
+    }
+
+    /// The sum of their words.
+    #[inline(always)]
+    const fn read(self) -> Result<u16, Reason> {
+        match self.fault() {
+            Some(reason) => Err(reason),
+            None if self.0 & Self::CUT != 0 => Err(Reason::Short),
+            None => Ok((self.0 >> 16) as u16),
+        }
+    }
+}
+
+/// Looks through options.
 #[inline(always)]
-fn more<P: Packet>(packet: &P, sum: u64, start: u32, end: u32) -> Result<u64, Reason> {
-    let mut sum = sum;
+pub fn options<P: Packet>(packet: &P, start: u32, end: u32) -> Options {
+    if let Err(reason) = allowed(packet, start, end) {
+        return Options(code(reason));
+    }
+    match sum(packet, start, end) {
+        Some(sum) => Options((folded(sum) as u64) << 16),
+        None => Options(Options::CUT),
+    }
+}
+
+/// The sum of their words.
+#[inline(always)]
+fn sum<P: Packet>(packet: &P, start: u32, end: u32) -> Option<u64> {
+    let mut sum = 0;
     for word in 0..10 {
         let at = start + word * 4;
         if at >= end {
             break;
         }
-        let word: u32 = packet.at(at).ok_or(Reason::Short)?;
-        sum += word as u64;
+        sum += packet.at::<u32>(at)? as u64;
     }
-    Ok(sum)
+    Some(sum)
 }
 
 /// Holds that a header's words sum up to what they should (RFC 791). The kernel always computes this checksum
@@ -90,9 +129,9 @@ fn checked(sum: u64) -> Result<(), Reason> {
 
 /// Refuses options that steer or map a route (RFC 7126, 4.3 to 4.5): loose (131) and strict (137) source route, record route (7).
 #[inline(always)]
-pub(crate) fn options<P: Packet>(packet: &P, start: u32, end: u32) -> Result<(), Reason> {
+fn allowed<P: Packet>(packet: &P, start: u32, end: u32) -> Result<(), Reason> {
     let mut at = start;
-    for _ in 0..OPTIONS {
+    for _ in 0..MOST {
         if at >= end {
             return Ok(());
         }

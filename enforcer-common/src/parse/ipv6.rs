@@ -1,7 +1,8 @@
 //! The IPv6 header and its extension headers (RFC 8200).
 
-use super::{Addresses, Fragment, Network};
+use super::{Fragment, Network, code, reason};
 use crate::Reason;
+use crate::address::Address;
 use crate::packet::Packet;
 
 /// Extension headers looked through.
@@ -17,7 +18,10 @@ const DESTINATION: u8 = 60;
 pub(crate) fn ipv6<const N: usize, P: Packet>(
     packet: &P,
     offset: u32,
-) -> Result<(Network, Addresses<N>), Reason> {
+    into: &mut Network,
+    source: &mut Address<N>,
+    destination: &mut Address<N>,
+) -> Result<(), Reason> {
     let words: [u32; 10] =
         if offset == P::NETWORK as u32 { packet.fixed(P::NETWORK) } else { packet.at(offset) }
             .ok_or(Reason::Short)?;
@@ -28,11 +32,9 @@ pub(crate) fn ipv6<const N: usize, P: Packet>(
     let payload = second >> 16;
     // Jumbograms and aggregated packets past 64 KiB state no length (RFC 2675).
     let end = if payload == 0 && packet.len() > 0xffff { packet.len() } else { offset + 40 + payload };
-    let mut addresses = Addresses { source: [0; N], destination: [0; N] };
     let mut i = 0;
     while i < N {
-        addresses.source[i] = words[2 + i];
-        addresses.destination[i] = words[6 + i];
+        (source[i], destination[i]) = (words[2 + i], words[6 + i]);
         i += 1;
     }
     let first = (second >> 8) as u8;
@@ -49,7 +51,8 @@ pub(crate) fn ipv6<const N: usize, P: Packet>(
         at => part(packet, at, end)?,
     };
     let (protocol, transport) = (chain.protocol(), chain.transport());
-    Ok((Network { protocol, hop_limit: second as u8, reserved: 0, transport, end, fragment }, addresses))
+    *into = Network { protocol, hop_limit: second as u8, reserved: 0, transport, end, fragment };
+    Ok(())
 }
 
 #[inline(always)]
@@ -71,19 +74,13 @@ impl Chain {
 
     #[inline(always)]
     const fn failed(reason: Reason) -> Self {
-        Self(reason as u64 + 1)
+        Self(code(reason))
     }
 
     /// Why there is no transport header, and no later part of a datagram either.
     #[inline(always)]
     const fn fault(self) -> Option<Reason> {
-        match self.0 as u8 {
-            0 => None,
-            code => match Reason::from_code(code as u32 - 1) {
-                None => Some(Reason::Malformed),
-                known => known,
-            },
-        }
+        reason(self.0 as u8)
     }
 
     #[inline(always)]

@@ -45,7 +45,7 @@ pub(crate) fn link<P: Packet>(packet: &P, no_header: bool) -> Result<Link, Reaso
     {
         return Err(Reason::Vlan);
     }
-    if no_header {
+    if no_header || P::NETWORK == 0 {
         // Two bytes: that there is one, the verifier doesn't gather from how compilers ask for it.
         let first: Option<u16> = if P::NETWORK == 0 { packet.fixed(0) } else { packet.at(0) };
         let first = first.ok_or(Reason::Short)?;

@@ -11,8 +11,9 @@ use crate::address::Address;
 use crate::packet::Packet;
 
 pub(crate) use icmp::{IcmpKind, icmp_kind, icmp_ports};
-pub(crate) use ipv4::{ipv4, options};
-pub(crate) use ipv6::ipv6;
+use ipv4::ipv4;
+pub use ipv4::{Options, options};
+use ipv6::ipv6;
 pub use ipv6::{Chain, walk};
 pub(crate) use link::{Link, ethertype, hardware, is_tag, link};
 pub use transport::flags;
@@ -25,13 +26,6 @@ pub(crate) mod protocol {
     pub(crate) const UDP: u8 = 17;
     pub(crate) const ICMPV6: u8 = 58;
     pub(crate) const SCTP: u8 = 132;
-}
-
-/// Where an IP packet comes from and goes.
-#[derive(Clone, Copy)]
-pub(crate) struct Addresses<const N: usize> {
-    pub(crate) source: Address<N>,
-    pub(crate) destination: Address<N>,
 }
 
 /// The rest of an IP header, extension headers passed.
@@ -83,11 +77,36 @@ impl Fragment {
     }
 }
 
-/// Parses the IP header of a family.
+/// A reason as part of a number that is 0 where there is none.
+#[inline(always)]
+const fn code(reason: Reason) -> u64 {
+    reason as u64 + 1
+}
+
+/// The reason that [`code`] made a number of.
+#[inline(always)]
+const fn reason(code: u8) -> Option<Reason> {
+    match code {
+        0 => None,
+        code => match Reason::from_code(code as u32 - 1) {
+            None => Some(Reason::Malformed),
+            known => known,
+        },
+    }
+}
+
+/// Parses the IP header of a family. What is written where it isn't understood means nothing.
 #[inline(always)]
 pub(crate) fn network<const N: usize, P: Packet>(
     packet: &P,
     offset: u32,
-) -> Result<(Network, Addresses<N>), Reason> {
-    if N == 1 { ipv4(packet, offset) } else { ipv6(packet, offset) }
+    into: &mut Network,
+    source: &mut Address<N>,
+    destination: &mut Address<N>,
+) -> Result<(), Reason> {
+    if N == 1 {
+        ipv4(packet, offset, into, source, destination)
+    } else {
+        ipv6(packet, offset, into, source, destination)
+    }
 }
