@@ -25,13 +25,16 @@ impl Direction {
     }
 }
 
-/// Which generation is in force: `epoch << 8 | unconfirmed << 2 | changing << 1 | bank`, one word so that it is read and written whole.
-/// The epoch rises with every change of anything a verdict depends on; a flow judged under another epoch is judged again.
+/// Which generation is in force: `owners << 40 | epoch << 8 | unconfirmed << 2 | changing << 1 | bank`, one word so that it is read and written whole.
+/// The epoch rises with every change of anything a verdict depends on; a flow judged under another epoch is judged again. Under one epoch,
+/// `owners` counts how often it was changed whose cgroups are: who remembers that does so for one word.
 #[repr(transparent)]
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct Control(pub u64);
 
 impl Control {
+    const OWNERS: u64 = !0 << 40;
+
     /// Epoch `epoch` in bank `bank` (0 or 1).
     pub const fn new(epoch: u32, bank: u32) -> Self {
         Self((epoch as u64) << 8 | (bank as u64 & 1))
@@ -73,11 +76,24 @@ impl Control {
         self.0 & 4 != 0
     }
 
+    /// What is in force until that deadline.
+    #[inline(always)]
+    #[must_use]
+    pub const fn meanwhile(self) -> Self {
+        Self(self.0 & !6)
+    }
+
     /// What is in force once that deadline has passed: the other bank, under an epoch of its own, so that every flow is judged anew.
     #[inline(always)]
     #[must_use]
     pub const fn fallback(self) -> Self {
-        Self::new(Self::next(self.epoch()), self.bank() ^ 1)
+        Self(Self::new(Self::next(self.epoch()), self.bank() ^ 1).0 | self.0 & Self::OWNERS)
+    }
+
+    /// The same, with cgroups that are somebody else's than before; `None` where the count is at its end, and only the next epoch helps.
+    #[must_use]
+    pub const fn reowned(self) -> Option<Self> {
+        if self.0 & Self::OWNERS == Self::OWNERS { None } else { Some(Self(self.0 + (1 << 40))) }
     }
 
     /// The epoch after this one; 0 is skipped when the count comes round.
@@ -678,6 +694,24 @@ const _: () = assert!(size_of::<Quota>() == 16);
 mod tests {
     use super::*;
     use crate::{Reason, Word};
+
+    #[test]
+    fn a_change_of_owners_is_a_word_of_its_own_under_the_same_epoch() {
+        let mut control = Control::new(u32::MAX, 1).changing().unconfirmed();
+        for _ in 0..1_000 {
+            let next = control.reowned().unwrap();
+            assert_eq!((next.epoch(), next.bank()), (u32::MAX, 1));
+            assert!(next.is_changing() && next.is_unconfirmed());
+            // Nor is it lost where what is in force depends on the time.
+            assert!(next.0 > control.0);
+            assert!(next.meanwhile().0 > control.meanwhile().0 && next.fallback().0 > control.fallback().0);
+            control = next;
+        }
+        assert_eq!((control.meanwhile().epoch(), control.meanwhile().bank()), (u32::MAX, 1));
+        assert_eq!((control.fallback().epoch(), control.fallback().bank()), (1, 0));
+        assert_eq!(Control(!0 << 40).reowned(), None);
+        assert_eq!(Control(!0 << 40).epoch(), 0);
+    }
 
     #[test]
     fn every_cause_has_counters_of_its_own_and_each_says_what_it_counts() {

@@ -102,6 +102,15 @@ pub trait FamilyTables<const N: usize> {
         judge::related(packet, context, sight, self)
     }
 
+    /// Reports a packet: what [`judge::tell`] does.
+    #[inline(always)]
+    fn tell(&mut self, context: &Context, sight: &Sight<N>, family: u8)
+    where
+        Self: Tables + Sized,
+    {
+        judge::tell(context, sight, family, self);
+    }
+
     /// Asks the rules: what [`judge::ask`] does.
     #[inline(always)]
     fn ask(&mut self, context: &Context, sight: &mut Sight<N>)

@@ -6,7 +6,14 @@
 
 use crate::atomic;
 use crate::maps::CLAIMED;
+use crate::recent::Recent;
 use enforcer_common::judge::Scratch;
+
+/// What a program keeps while it judges a packet, and from one packet to the next.
+pub(crate) struct Room {
+    pub(crate) scratch: Scratch,
+    pub(crate) recent: Recent,
+}
 
 /// A room, and whether somebody is in it.
 #[repr(C)]
@@ -14,7 +21,7 @@ pub(crate) struct Claimed {
     busy: u64,
     /// Its number, once somebody has been in it.
     pub(crate) number: u64,
-    pub(crate) scratch: Scratch,
+    pub(crate) room: Room,
 }
 
 impl Claimed {

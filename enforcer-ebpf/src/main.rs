@@ -10,6 +10,7 @@ mod atomic;
 mod claim;
 mod maps;
 mod packet;
+mod recent;
 mod reject;
 mod resident;
 mod stages;
@@ -18,8 +19,8 @@ mod tables;
 use aya_ebpf::bindings::{TC_ACT_SHOT, TC_ACT_UNSPEC};
 use aya_ebpf::macros::{cgroup_skb, classifier};
 use aya_ebpf::programs::{SkBuffContext, TcContext};
-use claim::Claimed;
-use enforcer_common::judge::{Scratch, judge_in};
+use claim::{Claimed, Room};
+use enforcer_common::judge::judge_in;
 use enforcer_common::maps::{Direction, Subject, Tally, mode};
 use enforcer_common::tables::Tables;
 use enforcer_common::{Hook, Outcome, Reason};
@@ -45,10 +46,10 @@ fn verdict(ctx: &TcContext, direction: Direction) -> i32 {
     }
     let packet = packet::Framed::new(skb);
     let hook = Hook { subject: packet.interface(), direction };
-    let Some(scratch) = maps::SCRATCH.get_ptr_mut(0) else { return TC_ACT_SHOT };
+    let Some(room) = maps::SCRATCH.get_ptr_mut(0) else { return TC_ACT_SHOT };
     // SAFETY: this CPU's own slot. Programs at these hooks run with bottom halves off, so none interrupts another on
     // its CPU; zeroed map memory is a value of the type.
-    let scratch = unsafe { &mut *scratch };
+    let scratch = unsafe { &mut (*room).scratch };
     let outcome = judge_in(&packet, hook, scratch, &mut Kernel::<{ hook::DEVICE }>::new(skb));
     #[cfg(feature = "log")]
     aya_log_ebpf::debug!(
@@ -75,14 +76,14 @@ fn verdict(ctx: &TcContext, direction: Direction) -> i32 {
 #[cgroup_skb(egress)]
 pub fn enforcer_socket_egress(ctx: SkBuffContext) -> i32 {
     let mut tables = Kernel::<{ hook::SOCKET_EGRESS }>::new(ctx.skb.skb);
-    let Some(room) = Claimed::take() else {
+    let Some(claimed) = Claimed::take() else {
         let outcome = Outcome::deny(Reason::FlowTableFull);
         tables.count(&outcome, Tally::new(mode::ENFORCE, Direction::Egress, outcome.word), ctx.len(), false);
         return DROP;
     };
-    tables.room = room.number as u32;
-    let passes = socket(&ctx, Direction::Egress, &mut room.scratch, &mut tables);
-    room.give_back();
+    tables.room = claimed.number as u32;
+    let passes = socket(&ctx, Direction::Egress, &mut claimed.room, &mut tables);
+    claimed.give_back();
     passes
 }
 
@@ -90,10 +91,10 @@ pub fn enforcer_socket_egress(ctx: SkBuffContext) -> i32 {
 #[cgroup_skb(ingress)]
 pub fn enforcer_socket_ingress(ctx: SkBuffContext) -> i32 {
     let mut tables = Kernel::<{ hook::SOCKET_INGRESS }>::new(ctx.skb.skb);
-    let Some(scratch) = maps::SCRATCH.get_ptr_mut(0) else { return DROP };
+    let Some(room) = maps::SCRATCH.get_ptr_mut(0) else { return DROP };
     // SAFETY: this CPU's own slot. Packets are received with bottom halves off, as devices' programs run.
-    let scratch = unsafe { &mut *scratch };
-    socket(&ctx, Direction::Ingress, scratch, &mut tables)
+    let room = unsafe { &mut *room };
+    socket(&ctx, Direction::Ingress, room, &mut tables)
 }
 
 const DROP: i32 = 0;
@@ -102,16 +103,16 @@ const DROP: i32 = 0;
 fn socket<const HOOK: u8>(
     ctx: &SkBuffContext,
     direction: Direction,
-    scratch: &mut Scratch,
+    room: &mut Room,
     tables: &mut Kernel<HOOK>,
 ) -> i32 {
     let skb = ctx.skb.skb;
-    let subject = match resident::owner_here(skb, tables.control.bank()) {
+    let subject = match room.recent.owner(skb, tables.control) {
         0 => Subject::UNKNOWN,
         known => known,
     };
     let hook = Hook { subject, direction };
-    let outcome = judge_in(&packet::Bare::new(skb), hook, scratch, tables);
+    let outcome = judge_in(&packet::Bare::new(skb), hook, &mut room.scratch, tables);
     // 1 lets the packet on. The verifier wants to see that it is nothing else.
     core::hint::black_box(outcome.passes as i32) & 1
 }

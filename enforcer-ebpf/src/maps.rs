@@ -3,12 +3,11 @@
 //! What a generation owns is not preallocated: it is as large as the policy set. What packets fill is preallocated, so that
 //! no packet waits for memory, and the established flows are no LRU: new flows can't push them out.
 
-use crate::claim::Claimed;
+use crate::claim::{Claimed, Room};
 use aya_ebpf::bindings::{BPF_F_MMAPABLE, BPF_F_NO_PREALLOC};
 use aya_ebpf::macros::map;
 use aya_ebpf::maps::{Array, HashMap, LpmTrie, LruHashMap, PerCpuArray, RingBuf};
 use enforcer_common::flow::{FlowEntry, FlowKey, FragmentEntry, FragmentKey};
-use enforcer_common::judge::Scratch;
 use enforcer_common::maps::{
     AddressKey, Cgroup, CgroupKey, Control, Endpoint, EventCounter, Failsafe, Generation, PairKey,
     PrefixData, Quarantine, QuarantineKey, Quota, ReasonCounter, RuleCounter, Subject, SubjectKey, Tally,
@@ -100,7 +99,7 @@ pub(crate) static EVENTS: RingBuf = RingBuf::with_byte_size(1 << 20, 0);
 #[map]
 pub(crate) static EVENT_COUNTS: PerCpuArray<EventCounter> = PerCpuArray::with_max_entries(1, 0);
 #[map]
-pub(crate) static SCRATCH: PerCpuArray<Scratch> = PerCpuArray::with_max_entries(1, 0);
+pub(crate) static SCRATCH: PerCpuArray<Room> = PerCpuArray::with_max_entries(1, 0);
 /// For what processes send: see `claim`.
 #[map]
 pub(crate) static CLAIMED: PerCpuArray<Claimed> = PerCpuArray::with_max_entries(Claimed::SLOTS, 0);

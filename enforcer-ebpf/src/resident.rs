@@ -20,12 +20,6 @@ const THIS_NAMESPACE: u64 = u64::MAX;
 /// Who the socket belongs to that the packet in hand comes from, or goes to; 0 where it has none, or where nothing is known of its part of the hierarchy.
 #[inline(never)]
 pub(crate) fn owner(skb: *mut __sk_buff, bank: u32) -> u32 {
-    owner_here(skb, bank)
-}
-
-/// The same without a call, for programs that have the stack for it.
-#[inline(always)]
-pub(crate) fn owner_here(skb: *mut __sk_buff, bank: u32) -> u32 {
     // SAFETY: the kernel hands programs a valid context.
     let id = unsafe { bpf_skb_cgroup_id(skb) };
     if id == 0 {

@@ -260,7 +260,7 @@ fn tally_up<const HOOK: u8>(counter: Option<*mut RuleCounter>, outcome: &Outcome
 }
 
 macro_rules! family_tables {
-    ($words:literal, $flows:ident, $embryonic:ident, $addresses:ident, $prefixes:ident, $fragments:ident, $resident:ident, $stays_open:ident, $related:ident, $ask:ident) => {
+    ($words:literal, $flows:ident, $embryonic:ident, $addresses:ident, $prefixes:ident, $fragments:ident, $resident:ident, $stays_open:ident, $related:ident, $ask:ident, $tell:ident) => {
         impl<const HOOK: u8> FamilyTables<$words> for Kernel<HOOK> {
             #[inline(always)]
             fn flow(&mut self, tier: Tier, key: &FlowKey<$words>) -> Option<&mut FlowEntry> {
@@ -352,7 +352,13 @@ macro_rules! family_tables {
 
             #[inline(always)]
             fn related<P: Packet>(&mut self, _: &P, _: &Context, _: &mut Sight<$words>) -> Step {
-                stages::$related::<HOOK>(self.skb, self.room)
+                let step = stages::$related::<HOOK>(self.skb, self.room);
+                if step == Step::Ask as u32 { Step::Ask } else { Step::Done }
+            }
+
+            #[inline(always)]
+            fn tell(&mut self, _: &Context, _: &Sight<$words>, family: u8) {
+                stages::$tell::<HOOK>(self.room, family.into());
             }
 
             #[inline(always)]
@@ -363,5 +369,9 @@ macro_rules! family_tables {
     };
 }
 
-family_tables!(1, FLOWS4, EMBRYONIC4, ADDRESSES4, PREFIXES4, FRAGMENTS4, of_flow4, open_to4, related4, ask4);
-family_tables!(4, FLOWS6, EMBRYONIC6, ADDRESSES6, PREFIXES6, FRAGMENTS6, of_flow6, open_to6, related6, ask6);
+family_tables!(
+    1, FLOWS4, EMBRYONIC4, ADDRESSES4, PREFIXES4, FRAGMENTS4, of_flow4, open_to4, related4, ask4, tell4
+);
+family_tables!(
+    4, FLOWS6, EMBRYONIC6, ADDRESSES6, PREFIXES6, FRAGMENTS6, of_flow6, open_to6, related6, ask6, tell6
+);

@@ -138,15 +138,15 @@ fn paths() -> Vec<(IpNet, Failsafe)> {
     ]
 }
 
+/// Everybody who is known by a cgroup.
+fn subjects(compiled: &Compiled) -> Vec<(u32, Subject)> {
+    let services = compiled.subjects.iter().flat_map(|plan| &plan.hosted);
+    services.chain(&compiled.host.hosted).copied().collect()
+}
+
 /// `number` has every socket of this process; both homes judge every packet both ways.
 fn agree(kernel: &mut Kernel, compiled: &Compiled, number: u32, paths: &[(IpNet, Failsafe)]) -> [u32; 2] {
-    let subjects: Vec<(u32, Subject)> = compiled
-        .subjects
-        .iter()
-        .flat_map(|plan| &plan.hosted)
-        .chain(&compiled.host.hosted)
-        .copied()
-        .collect();
+    let subjects = subjects(compiled);
     let whose = Cgroup { number, below: number };
     kernel.install_whole(&compiled.image, &subjects, &[(own_cgroup().unwrap(), whose)]).unwrap();
     let mut memory = MemoryTables::new(&compiled.image);
@@ -206,4 +206,36 @@ fn sockets_are_judged_as_memory_does() {
     let seen = judged(|compiled| vec![service(compiled), machine(compiled)], &paths());
     assert_eq!(seen[0], own);
     assert!(seen[1][1] > host[1] + 20, "{seen:?} beside {host:?}");
+}
+
+#[test]
+fn a_cgroup_is_its_new_owners_from_the_next_packet_on() {
+    let world = world!();
+    world.host().enter(|| {
+        let mut kernel = Kernel::open(&world.kernel_config()).unwrap();
+        let compiled = set();
+        let own = Subject::hosted(compiled.subject("own").unwrap().identity);
+        let cgroup = own_cgroup().unwrap();
+        let given_to = |number| Cgroup { number, below: number };
+        kernel.install_whole(&compiled.image, &subjects(&compiled), &[(cgroup, given_to(own))]).unwrap();
+        let epoch = kernel.current();
+        let runner = kernel.socket_runner(Direction::Egress).unwrap();
+        let ends = ["10.1.0.1", "10.9.0.1"].map(|end| end.parse().unwrap());
+        let opens = ip(ends[0], ends[1], 6, &tcp(4000, 443, SYN)).unwrap();
+        for _ in 0..3 {
+            for (owner, passes) in [
+                (Some(given_to(own)), true),
+                (Some(given_to(Subject::UNKNOWN)), false),
+                (Some(given_to(own)), true),
+                (None, false),
+            ] {
+                kernel.set_cgroups(&[(cgroup, owner)]).unwrap();
+                // More than one, on whatever processor: the programs remember whose cgroups are.
+                for _ in 0..16 {
+                    assert_eq!(runner.run(1, &opens, 1).unwrap().passes(), passes, "{owner:?}");
+                }
+            }
+        }
+        assert_eq!(kernel.current(), epoch, "no flow is judged anew for that");
+    });
 }

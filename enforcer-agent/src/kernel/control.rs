@@ -63,6 +63,14 @@ impl ControlWord {
         Ok(epoch)
     }
 
+    /// Whose cgroups are was changed in place: nothing goes on by what it remembers of that.
+    pub(super) fn reown(&mut self) -> Result<(), DatapathError> {
+        match self.read()?.reowned() {
+            Some(control) => self.write(control),
+            None => self.step().map(drop),
+        }
+    }
+
     /// Puts bank `bank` in force for as long as its generation says, and the other one afterwards.
     pub(super) fn try_out(&mut self, bank: u32) -> Result<Epoch, DatapathError> {
         let epoch = Control::next(self.read()?.epoch().max(self.above));

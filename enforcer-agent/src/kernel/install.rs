@@ -145,7 +145,18 @@ pub(super) fn set_cgroups(
 ) -> Result<(), DatapathError> {
     let control = tables.control.read()?;
     let behind = control.is_unconfirmed().then_some(control.bank() ^ 1);
-    for bank in behind.into_iter().chain([control.bank()]) {
+    let set = set_cgroups_of(behind.into_iter().chain([control.bank()]), tables, banks, cgroups);
+    // Also where not all could be written.
+    tables.control.reown().and(set)
+}
+
+fn set_cgroups_of(
+    of: impl Iterator<Item = u32>,
+    tables: &mut Tables,
+    banks: &mut Banks,
+    cgroups: &[(u64, Option<Cgroup>)],
+) -> Result<(), DatapathError> {
+    for bank in of {
         let put = cgroups.iter().filter_map(|&(id, whose)| Some((id, whose?))).collect();
         let gone = cgroups.iter().filter(|(_, whose)| whose.is_none()).map(|(id, _)| *id).collect();
         let record = banks.0[bank as usize].take();

@@ -66,6 +66,8 @@ pub(super) fn open(config: &KernelConfig) -> Result<Kernel, DatapathError> {
     super::debug_lines::forward(&mut ebpf)?;
     let mut tables = Tables::take(&mut ebpf)?;
     tables.control.begin_above(carry::highest_epoch(&pins)?);
+    // The last daemon may have been killed when it had changed whose cgroups are, and hadn't said so.
+    tables.control.reown()?;
     let ring = take::<RingBuf<_>>(&mut ebpf, "EVENTS")?;
     let origin = Origin::of(&object, &[u8::from(version >= COARSE_CLOCK_SINCE)], sockets_judge);
     let mut programs = match origin.find(&pins, &names) {

@@ -228,7 +228,7 @@ fn owned<const N: usize, T: Tables + FamilyTables<N>>(
 }
 
 /// Whether an address is one of those of the subject behind a device.
-#[inline(always)]
+#[inline(never)]
 pub(super) fn owns<const N: usize, T: Tables + FamilyTables<N>>(
     context: &Context,
     address: &Address<N>,

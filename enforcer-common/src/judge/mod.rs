@@ -316,7 +316,7 @@ pub fn in_force<T: Tables>(tables: &T) -> Control {
     if past(until(tables.generation(control.bank())), tables.clock()) {
         control.fallback()
     } else {
-        Control::new(control.epoch(), control.bank())
+        control.meanwhile()
     }
 }
 
@@ -424,17 +424,20 @@ fn rule<const N: usize, P: Packet, T: Tables + FamilyTables<N>>(
     } else {
         match sight.transport.icmp {
             IcmpKind::Redirect => return Err(Reason::Redirect),
-            IcmpKind::Neighbour if quarantine::sealed(context) => return Err(Reason::Quarantined),
-            IcmpKind::Neighbour => {
+            IcmpKind::Neighbour if N != 1 && quarantine::sealed(context) => return Err(Reason::Quarantined),
+            // Only ICMPv6 has it.
+            IcmpKind::Neighbour if N != 1 => {
                 if context.hosted::<T>() {
                     neighbour::hosted::<T>(context)?;
                 } else {
-                    neighbour::neighbour(packet, context, sight, tables)?;
+                    neighbour::neighbour(packet, context, settle(sight), tables)?;
                 }
                 sight.ruling = Ruling::quiet(Outcome::pass(Reason::Neighbour));
                 Step::Done
             }
-            IcmpKind::Router if context.hook.direction == Direction::Egress && !context.is_host::<T>() => {
+            IcmpKind::Router
+                if N == 1 && context.hook.direction == Direction::Egress && !context.is_host::<T>() =>
+            {
                 return Err(Reason::RogueServer);
             }
             // Error messages are bounded by what they quote: none is large enough to be sent in parts.
@@ -477,9 +480,9 @@ fn apply_mode(context: &Context, outcome: Outcome) -> Outcome {
 
 /// Counts and reports.
 #[inline(always)]
-fn conclude<const N: usize, T: Tables>(
+fn conclude<const N: usize, T: Tables + FamilyTables<N>>(
     context: &Context,
-    sight: &Sight<N>,
+    sight: &mut Sight<N>,
     family: u8,
     tables: &mut T,
 ) -> Outcome {
@@ -488,21 +491,16 @@ fn conclude<const N: usize, T: Tables>(
     let tally = Tally::new(context.mode, context.hook.direction, outcome.word);
     tables.count(&outcome, tally, context.len, ruling.flags & FlowEvent::NEW != 0);
     if ruling.report {
-        tell(context, sight, &outcome, family, tables);
+        sight.ruling.outcome = outcome;
+        tables.tell(context, settle(sight), family);
     }
     outcome
 }
 
-/// Reports. A function of its own: few packets are.
-#[inline(never)]
-fn tell<const N: usize, T: Tables>(
-    context: &Context,
-    sight: &Sight<N>,
-    outcome: &Outcome,
-    family: u8,
-    tables: &mut T,
-) {
-    let (key, ruling) = (&sight.key, &sight.ruling);
+/// Reports a packet, of IP version `family` or 0, with its verdict in [`Sight::ruling`].
+#[inline(always)]
+pub fn tell<const N: usize, T: Tables>(context: &Context, sight: &Sight<N>, family: u8, tables: &mut T) {
+    let (key, ruling, outcome) = (&sight.key, &sight.ruling, &sight.ruling.outcome);
     // A verdict that was reached once for a whole flow is always told; one on a single denied packet up to a rate.
     let changed = ruling.flags & FlowEvent::CHANGED != 0;
     let limited = !(changed || ruling.flags & FlowEvent::NEW != 0 && outcome.passes);
