@@ -263,7 +263,7 @@ fn agent_config() {
   cgroupRoot: auto
   state: /var/lib/enforcer
   metrics: 127.0.0.1:9469
-  records: {file: {path: /var/log/flows.jsonl, size: 2GiB, keep: 3}, syslog: {}, journald: {socket: /j}}
+  records: {file: {path: /var/log/flows.jsonl, size: 2GiB, keep: 3}, syslog: {}, journald: {socket: /j}, otlp: {}}
   failsafe: [{direction: ingress, ports: [tcp/22], cidr: [192.0.2.0/24]}]
   sources:
     docker: {socket: /run/docker.sock, extraLabels: [image, name]}
@@ -287,6 +287,7 @@ fn agent_config() {
             file: Some(RecordFile { path: "/var/log/flows.jsonl".into(), size: 2 << 30, keep: 3 }),
             syslog: Some("/dev/log".into()),
             journald: Some("/j".into()),
+            otlp: Some("http://127.0.0.1:4317".to_owned()),
         })),
         failsafe: Some(vec![Failsafe {
             ingress: true,

@@ -5,6 +5,7 @@ use super::reader::Reader;
 use crate::diagnostic::shown;
 use crate::model::{RecordFile, Records};
 use crate::yaml::Node;
+use std::net::Ipv6Addr;
 use std::path::PathBuf;
 
 /// What a file may grow to, where nothing else is written.
@@ -17,13 +18,43 @@ const MOST_KEPT: u32 = 1_000;
 const UNITS: [(&str, u32); 4] = [("KiB", 10), ("MiB", 20), ("GiB", 30), ("", 0)];
 
 pub(super) fn read(reader: &mut Reader<'_>, node: &Node<'_>) -> Option<Records> {
-    let fields = reader.fields(node, "records", &["file", "syslog", "journald"])?;
+    let fields = reader.fields(node, "records", &["file", "syslog", "journald", "otlp"])?;
     let written = |name| fields.get(name).filter(|node: &&Node<'_>| !node.is_null());
     let file = written("file").and_then(|node| file(reader, node));
     let syslog = written("syslog").and_then(|node| socket(reader, node, "syslog", "/dev/log"));
     let journald =
         written("journald").and_then(|node| socket(reader, node, "journald", "/run/systemd/journal/socket"));
-    Some(Records { file, syslog, journald })
+    let otlp = written("otlp").and_then(|node| collector(reader, node));
+    Some(Records { file, syslog, journald, otlp })
+}
+
+/// `{}`, or another collector than one on this machine.
+fn collector(reader: &mut Reader<'_>, node: &Node<'_>) -> Option<String> {
+    const USUAL: &str = "http://127.0.0.1:4317";
+    const HELP: &str = "as in `http://127.0.0.1:4317`, by gRPC and without TLS; a collector on this machine can hand records on as far as need be";
+    let fields = reader.fields(node, "otlp", &["endpoint"])?;
+    let Some(node) = fields.get("endpoint") else { return Some(USUAL.to_owned()) };
+    let endpoint = reader.text(node, "endpoint")?;
+    if is_endpoint(endpoint) {
+        return Some(endpoint.to_owned());
+    }
+    reader.error_help(node.span, format!("`{}` is not an endpoint of OTLP", shown(endpoint)), HELP);
+    None
+}
+
+fn is_endpoint(text: &str) -> bool {
+    let Some((host, port)) = text.strip_prefix("http://").and_then(|rest| rest.rsplit_once(':')) else {
+        return false;
+    };
+    let address = |text: &str| text.parse::<Ipv6Addr>().is_ok();
+    let host = match host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')) {
+        Some(six) => address(six),
+        None => {
+            let of_name = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '.' | '_');
+            !host.is_empty() && host.chars().all(of_name)
+        }
+    };
+    host && port.parse::<u16>().is_ok_and(|port| port != 0)
 }
 
 fn file(reader: &mut Reader<'_>, node: &Node<'_>) -> Option<RecordFile> {
@@ -79,4 +110,29 @@ fn size(text: &str) -> Option<u64> {
         UNITS.iter().find_map(|(unit, shift)| Some((text.strip_suffix(unit)?.trim_end(), *shift)))?;
     let number: u64 = digits.parse().ok()?;
     number.checked_mul(1 << shift)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_endpoint_has_a_host_and_a_port_and_no_tls() {
+        for good in ["http://127.0.0.1:4317", "http://otel-collector.obs:4317", "http://[::1]:1"] {
+            assert!(is_endpoint(good), "{good}");
+        }
+        for bad in [
+            "",
+            "127.0.0.1:4317",
+            "https://a:4317",
+            "http://a",
+            "http://:4317",
+            "http://a:0",
+            "http://a:4317/v1",
+            "http://a b:1",
+            "http://[x]:1",
+        ] {
+            assert!(!is_endpoint(bad), "{bad}");
+        }
+    }
 }

@@ -48,6 +48,8 @@ pub struct Records {
     pub syslog: Option<PathBuf>,
     /// To the journal that listens at this socket.
     pub journald: Option<PathBuf>,
+    /// To the collector (OTLP over gRPC, without TLS) at this endpoint: `http://HOST:PORT`.
+    pub otlp: Option<String>,
 }
 
 /// `records.file`.

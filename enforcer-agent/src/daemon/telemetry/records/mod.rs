@@ -1,4 +1,4 @@
-//! Records beside what observers see: to a file, to syslog, to the journal, as `AgentConfig.spec.records` says.
+//! Records beside what observers see: to a file, to syslog, to the journal, to a collector, as `AgentConfig.spec.records` says.
 //!
 //! Each has a thread of its own, which reads the feed as an observer does: what it can't write in time is lost to it, counted, and told in its own
 //! lines once it can write again. So the lines of one place always add up: what was seen and what was lost is what there was.
@@ -6,6 +6,7 @@
 mod file;
 mod journald;
 mod line;
+mod otlp;
 mod syslog;
 
 use super::{SinkCounts, Tallies};
@@ -16,6 +17,7 @@ use enforcer_policy::model::Records;
 use file::RotatingFile;
 use journald::Journal;
 use line::{Kind, Line};
+use otlp::Otlp;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -63,6 +65,9 @@ impl Sinks {
         }
         if let Some(socket) = &records.journald {
             sinks.push(Box::new(Journal::new(socket.clone())));
+        }
+        if let Some(endpoint) = &records.otlp {
+            sinks.push(Box::new(Otlp::new(endpoint, runtime)?));
         }
         let (ending, ended) = channel();
         let running = sinks.len();

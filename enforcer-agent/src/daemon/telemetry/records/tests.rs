@@ -14,7 +14,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio::runtime::Runtime;
 
-fn event(port: u16) -> FlowEvent {
+pub(super) fn event(port: u16) -> FlowEvent {
     let cause = enforcer_common::Cause::reason(enforcer_common::Reason::NoRule).0;
     FlowEvent {
         cause,
@@ -27,7 +27,7 @@ fn event(port: u16) -> FlowEvent {
     }
 }
 
-fn runtime() -> Runtime {
+pub(super) fn runtime() -> Runtime {
     tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap()
 }
 
