@@ -388,6 +388,22 @@ pub struct Cgroup {
     pub below: u32,
 }
 
+/// Where a socket was made: its cgroup and those above it. Kept with the socket by the kernel, and held against the tables whenever it is asked whose it is:
+/// claims change while sockets live.
+#[repr(C)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Birthplace {
+    /// The cgroup's number.
+    pub cgroup: u64,
+    /// From the root of the hierarchy down, as far as they go; 0 behind the last.
+    pub path: [u64; Self::LEVELS],
+}
+
+impl Birthplace {
+    /// Levels of the hierarchy in which a cgroup that isn't in the tables has an ancestor that is. What lies deeper is like that.
+    pub const LEVELS: usize = 16;
+}
+
 /// Values of [`Subject::mode`].
 pub mod mode {
     /// Nothing is judged.
@@ -638,6 +654,8 @@ impl Quota {
 pub mod limits {
     /// Cgroups, both banks together.
     pub const CGROUPS: u32 = 131_072;
+    /// Sockets that are older than the hooks, when these are attached.
+    pub const EARLIER: u32 = 65_536;
     /// Blocks of failsafe paths per family.
     pub const FAILSAFES: u32 = 1_024;
     /// Identities that are cut off, per bank.
@@ -682,6 +700,7 @@ const _: () = assert!(size_of::<PairKey>() == 12);
 const _: () = assert!(size_of::<Generation>() == 144);
 const _: () = assert!(size_of::<Subject>() == 80);
 const _: () = assert!(size_of::<CgroupKey>() == 8 && size_of::<Cgroup>() == 8);
+const _: () = assert!(size_of::<Birthplace>() == 136);
 const _: () = assert!(size_of::<QuarantineKey>() == 8 && size_of::<Quarantine>() == 72);
 const _: () = assert!(size_of::<Failsafe>() == 256);
 const _: () = assert!(size_of::<RuleCounter>() == 32);
@@ -756,6 +775,7 @@ mod pod {
         SubjectKey,
         CgroupKey,
         Cgroup,
+        Birthplace,
         QuarantineKey,
         Quarantine,
         Failsafe,

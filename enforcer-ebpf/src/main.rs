@@ -7,6 +7,7 @@
 #![feature(asm_experimental_arch)]
 
 mod atomic;
+mod birthplace;
 mod claim;
 mod maps;
 mod packet;
@@ -17,9 +18,10 @@ mod stages;
 mod tables;
 
 use aya_ebpf::bindings::{TC_ACT_SHOT, TC_ACT_UNSPEC};
-use aya_ebpf::macros::{cgroup_skb, classifier};
-use aya_ebpf::programs::{SkBuffContext, TcContext};
+use aya_ebpf::macros::{cgroup_skb, cgroup_sock, classifier};
+use aya_ebpf::programs::{SkBuffContext, SockContext, TcContext};
 use claim::{Claimed, Room};
+use core::ffi::c_void;
 use enforcer_common::judge::judge_in;
 use enforcer_common::maps::{Direction, Subject, Tally, mode};
 use enforcer_common::tables::Tables;
@@ -115,6 +117,46 @@ fn socket<const HOOK: u8>(
     let outcome = judge_in(&packet::Bare::new(skb), hook, &mut room.scratch, tables);
     // 1 lets the packet on. The verifier wants to see that it is nothing else.
     core::hint::black_box(outcome.passes as i32) & 1
+}
+
+/// A socket that is made.
+#[cgroup_sock(sock_create)]
+pub fn enforcer_socket_made(ctx: SockContext) -> i32 {
+    birthplace::note(ctx.sock);
+    GO_ON
+}
+
+/// One that is bound to an IPv4 address. Those that the kernel makes inside others (MPTCP's) are seen here only.
+#[cgroup_sock(post_bind4)]
+pub fn enforcer_socket_bound4(ctx: SockContext) -> i32 {
+    birthplace::note(ctx.sock);
+    GO_ON
+}
+
+/// The same for IPv6.
+#[cgroup_sock(post_bind6)]
+pub fn enforcer_socket_bound6(ctx: SockContext) -> i32 {
+    birthplace::note(ctx.sock);
+    GO_ON
+}
+
+/// Whatever comes of it, the process gets its socket.
+const GO_ON: i32 = 1;
+
+/// A TCP socket that is older than the hooks. aya has no form for iterators' programs.
+#[unsafe(no_mangle)]
+#[unsafe(link_section = "iter/tcp")]
+pub extern "C" fn enforcer_earlier_tcp(context: *mut c_void) -> i32 {
+    birthplace::note_earlier(context);
+    0
+}
+
+/// The same for UDP.
+#[unsafe(no_mangle)]
+#[unsafe(link_section = "iter/udp")]
+pub extern "C" fn enforcer_earlier_udp(context: *mut c_void) -> i32 {
+    birthplace::note_earlier(context);
+    0
 }
 
 #[panic_handler]

@@ -5,13 +5,15 @@
 
 use crate::claim::{Claimed, Room};
 use aya_ebpf::bindings::{BPF_F_MMAPABLE, BPF_F_NO_PREALLOC};
-use aya_ebpf::macros::map;
+use aya_ebpf::btf_maps::SkStorage;
+use aya_ebpf::macros::{btf_map, map};
 use aya_ebpf::maps::{Array, HashMap, LpmTrie, LruHashMap, PerCpuArray, RingBuf};
+use core::ffi::c_void;
 use enforcer_common::flow::{FlowEntry, FlowKey, FragmentEntry, FragmentKey};
 use enforcer_common::maps::{
-    AddressKey, Cgroup, CgroupKey, Control, Endpoint, EventCounter, Failsafe, Generation, PairKey,
-    PrefixData, Quarantine, QuarantineKey, Quota, ReasonCounter, RuleCounter, Subject, SubjectKey, Tally,
-    limits,
+    AddressKey, Birthplace, Cgroup, CgroupKey, Control, Endpoint, EventCounter, Failsafe, Generation,
+    PairKey, PrefixData, Quarantine, QuarantineKey, Quota, ReasonCounter, RuleCounter, Subject, SubjectKey,
+    Tally, limits,
 };
 use enforcer_common::{Decision, Interval, PortSet};
 
@@ -33,6 +35,14 @@ pub(crate) static RESIDENTS: Array<Subject> = Array::with_max_entries(2 * Subjec
 #[map]
 pub(crate) static CGROUPS: HashMap<CgroupKey, Cgroup> =
     HashMap::with_max_entries(limits::CGROUPS, BPF_F_NO_PREALLOC);
+
+/// Kept with each socket that a program saw made or bound, or that was there before.
+#[btf_map]
+pub(crate) static BIRTHPLACES: SkStorage<Birthplace> = SkStorage::new();
+/// By a socket's cookie: where those were made that are older than the hooks. Filled and emptied by the daemon, when these are attached.
+#[map]
+pub(crate) static EARLIER: HashMap<u64, Birthplace> =
+    HashMap::with_max_entries(limits::EARLIER, BPF_F_NO_PREALLOC);
 
 #[map]
 pub(crate) static QUARANTINES: HashMap<QuarantineKey, Quarantine> =
@@ -103,3 +113,9 @@ pub(crate) static SCRATCH: PerCpuArray<Room> = PerCpuArray::with_max_entries(1, 
 /// For what processes send: see `claim`.
 #[map]
 pub(crate) static CLAIMED: PerCpuArray<Claimed> = PerCpuArray::with_max_entries(Claimed::SLOTS, 0);
+
+/// A map as helpers want it that have no form of their own in aya.
+#[inline(always)]
+pub(crate) fn raw<T>(map: &'static T) -> *mut c_void {
+    core::ptr::from_ref(map).cast_mut().cast()
+}

@@ -2,7 +2,7 @@
 
 use crate::atomic;
 use crate::maps::*;
-use crate::resident::{of_flow4, of_flow6, owner};
+use crate::resident::{behind4, behind6, of_flow4, of_flow6, owner};
 use crate::stages;
 use aya_ebpf::Global;
 use aya_ebpf::bindings::{__sk_buff, BPF_ANY, BPF_RB_FORCE_WAKEUP, BPF_RB_NO_WAKEUP};
@@ -50,6 +50,14 @@ impl<const HOOK: u8> Kernel<HOOK> {
         let mut tables = Self { skb, control: CONTROL.get(0).copied().unwrap_or_default(), room: 0 };
         tables.control = in_force(&tables);
         tables
+    }
+
+    /// 0 for the host, whom a device knows by its addresses: a flow may outlive the tables of those who are known by a cgroup.
+    #[inline(always)]
+    fn beside_host(&self, bank: u32, number: u32) -> u32 {
+        let is_host = number != 0
+            && self.subject_entry(bank, number).is_some_and(|subject| subject.flags & Subject::IS_HOST != 0);
+        if is_host { 0 } else { number }
     }
 }
 
@@ -260,7 +268,7 @@ fn tally_up<const HOOK: u8>(counter: Option<*mut RuleCounter>, outcome: &Outcome
 }
 
 macro_rules! family_tables {
-    ($words:literal, $flows:ident, $embryonic:ident, $addresses:ident, $prefixes:ident, $fragments:ident, $resident:ident, $stays_open:ident, $related:ident, $ask:ident, $tell:ident) => {
+    ($words:literal, $flows:ident, $embryonic:ident, $addresses:ident, $prefixes:ident, $fragments:ident, $resident:ident, $behind:ident, $stays_open:ident, $related:ident, $ask:ident, $tell:ident) => {
         impl<const HOOK: u8> FamilyTables<$words> for Kernel<HOOK> {
             #[inline(always)]
             fn flow(&mut self, tier: Tier, key: &FlowKey<$words>) -> Option<&mut FlowEntry> {
@@ -309,10 +317,10 @@ macro_rules! family_tables {
 
             #[inline(always)]
             fn resident(&self, bank: u32, key: &FlowKey<$words>, opened: Direction) -> u32 {
-                match HOOK {
+                match (HOOK, opened) {
                     // The machine's own packet to a device has its socket with it. What a device hands to the machine has none yet.
-                    hook::DEVICE if matches!(opened, Direction::Ingress) => owner(self.skb, bank),
-                    hook::DEVICE => 0,
+                    (hook::DEVICE, Direction::Ingress) => self.beside_host(bank, owner(self.skb, bank)),
+                    (hook::DEVICE, Direction::Egress) => self.beside_host(bank, $behind(self.skb, bank, key)),
                     _ => $resident(self.skb, bank, key),
                 }
             }
@@ -370,8 +378,8 @@ macro_rules! family_tables {
 }
 
 family_tables!(
-    1, FLOWS4, EMBRYONIC4, ADDRESSES4, PREFIXES4, FRAGMENTS4, of_flow4, open_to4, related4, ask4, tell4
+    1, FLOWS4, EMBRYONIC4, ADDRESSES4, PREFIXES4, FRAGMENTS4, of_flow4, behind4, open_to4, related4, ask4, tell4
 );
 family_tables!(
-    4, FLOWS6, EMBRYONIC6, ADDRESSES6, PREFIXES6, FRAGMENTS6, of_flow6, open_to6, related6, ask6, tell6
+    4, FLOWS6, EMBRYONIC6, ADDRESSES6, PREFIXES6, FRAGMENTS6, of_flow6, behind6, open_to6, related6, ask6, tell6
 );

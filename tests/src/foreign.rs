@@ -75,6 +75,17 @@ pub fn programs_at(cgroup: &Path, egress: bool) -> io::Result<u32> {
     count(cgroup.as_raw_fd().cast_unsigned(), egress.into())
 }
 
+/// How many programs are run when a cgroup's sockets are made, and when they are bound to an address of either family.
+pub fn programs_at_birth(cgroup: &Path) -> io::Result<[u32; 3]> {
+    // `enum bpf_attach_type` of linux/bpf.h.
+    const MADE: u32 = 2;
+    const BOUND4: u32 = 12;
+    const BOUND6: u32 = 13;
+    let cgroup = std::fs::File::open(cgroup)?;
+    let count = |hook| count(cgroup.as_raw_fd().cast_unsigned(), hook);
+    Ok([count(MADE)?, count(BOUND4)?, count(BOUND6)?])
+}
+
 /// How many programs a device has on what it hands to the host, or on what is handed to it; filters of its qdiscs aside.
 pub fn programs_on(ifindex: u32, ingress: bool) -> io::Result<u32> {
     count(ifindex, if ingress { TCX_INGRESS } else { TCX_EGRESS })

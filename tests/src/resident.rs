@@ -100,6 +100,17 @@ impl Resident {
         assert!(self.ask(&format!("serve-tcp {at}")) && self.ask(&format!("serve-udp {at}")));
     }
 
+    /// Answers what comes to this address over TCP, by a socket for multipath TCP; whether this kernel has those.
+    pub fn serve_multipath(&mut self, at: SocketAddr) -> bool {
+        self.say(&format!("serve-mptcp {at}"));
+        self.line() == "yes"
+    }
+
+    /// Answers each connection to this address once, and closes it.
+    pub fn serve_briefly(&mut self, at: SocketAddr) {
+        assert!(self.ask(&format!("serve-briefly {at}")));
+    }
+
     /// Whether a connection to `to` opens and carries data both ways.
     pub fn tcp(&mut self, to: SocketAddr) -> bool {
         self.ask(&format!("tcp {to}"))

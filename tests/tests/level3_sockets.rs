@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 
-use enforcer_tests::foreign::{Object, programs_at};
+use enforcer_tests::foreign::{Object, programs_at, programs_at_birth};
 use enforcer_tests::{Burst, DaemonOptions, Probe, Protocol, Resident, World, unit, world};
 
 const HEAD: &str = "---\napiVersion: enforcer.dev/v1alpha1\n";
@@ -204,10 +204,10 @@ fn detaching_leaves_the_cgroup_as_it_was_found() {
     let [_a, _b, mut c] = shop(&mut world, "");
     let to = B.parse().unwrap();
     assert!(!c.tcp(to));
-    assert_eq!(programs(&world), [1, 1]);
+    assert_eq!((programs(&world), programs_at_birth(world.cgroup()).unwrap()), ([1, 1], [1, 1, 1]));
     let stopped = world.daemon().enforcer(&["stop", "--detach"]).unwrap();
     assert_eq!(stopped.code, Some(0), "{}", stopped.stderr);
-    assert_eq!(programs(&world), [0, 0]);
+    assert_eq!((programs(&world), programs_at_birth(world.cgroup()).unwrap()), ([0, 0], [0, 0, 0]));
     assert!(c.tcp(to), "nothing is judged any more");
 }
 

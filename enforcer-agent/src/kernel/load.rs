@@ -10,6 +10,7 @@ use aya::util::KernelVersion;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tracing::warn;
 
+use super::birthplaces::Birthplaces;
 use super::config::KernelConfig;
 use super::failsafe::Paths;
 use super::guard::Guard;
@@ -69,6 +70,7 @@ pub(super) fn open(config: &KernelConfig) -> Result<Kernel, DatapathError> {
     // The last daemon may have been killed when it had changed whose cgroups are, and hadn't said so.
     tables.control.reown()?;
     let ring = take::<RingBuf<_>>(&mut ebpf, "EVENTS")?;
+    let birthplaces = Birthplaces::new(take(&mut ebpf, "EARLIER")?);
     let origin = Origin::of(&object, &[u8::from(version >= COARSE_CLOCK_SINCE)], sockets_judge);
     let mut programs = match origin.find(&pins, &names) {
         Some(programs) => programs,
@@ -77,7 +79,7 @@ pub(super) fn open(config: &KernelConfig) -> Result<Kernel, DatapathError> {
             Programs::load(ebpf, &pins, sockets_judge).map_err(explain)?
         }
     };
-    let mut sockets = Sockets::default();
+    let mut sockets = Sockets::new(birthplaces);
     let mut hooks = Hooks::default();
     // Programs that would read tables which were only just made wait for the first generation in them.
     let behind = tables.control.read()?.epoch() == 0 || !left.missing.is_empty();

@@ -6,6 +6,7 @@
 mod attach;
 mod bank;
 mod batch;
+mod birthplaces;
 mod bpffs;
 mod carry;
 mod clsact;
@@ -30,6 +31,7 @@ mod peer;
 mod pins;
 mod programs;
 mod query;
+mod socket_hook;
 mod sockets;
 mod sys;
 mod tables;
@@ -117,7 +119,8 @@ impl Kernel {
 
     /// As [`Kernel::runner`], of the program for sockets. What it is run on belongs to the cgroup of the calling process.
     pub fn socket_runner(&self, direction: Direction) -> Result<Runner, DatapathError> {
-        Runner::open_socket(&self.pins.program(programs::socket_name(direction)))
+        let name = socket_hook::SocketHook::Packets(direction).program();
+        Runner::open_socket(&self.pins.program(name))
     }
 
     /// As [`Kernel::empty_runner`], for sockets.

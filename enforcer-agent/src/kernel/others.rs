@@ -10,7 +10,8 @@ use enforcer_common::maps::Direction;
 
 use super::attach::{BOTH, side};
 use super::guard::{NEXT, XDP_PASS, always_continues};
-use super::sys::{Side, Sockets, open_pin};
+use super::socket_hook::SocketHook;
+use super::sys::{Side, open_pin};
 use super::{clsact, query};
 use crate::links::{Filters, XdpPrograms};
 
@@ -96,11 +97,10 @@ pub fn others(bpffs: &Path, devices: &[u32]) -> io::Result<Vec<Other>> {
 
 /// Names and ids of the programs on a cgroup that judge what its sockets send and receive.
 pub fn cgroup_programs(cgroup: &Path, bpffs: &Path) -> io::Result<Vec<(String, u32)>> {
-    const HOOKS: [u32; 2] = [Sockets::Ingress as u32, Sockets::Egress as u32];
     let (cgroup, ours) = (File::open(cgroup)?, ours(bpffs)?);
     let mut found = Vec::new();
-    for hook in HOOKS {
-        for id in query::of_cgroup(cgroup.as_fd(), hook)? {
+    for direction in BOTH {
+        for id in query::of_cgroup(cgroup.as_fd(), SocketHook::Packets(direction).attach_type())? {
             if !ours.contains(&id) {
                 found.push((name(id), id));
             }

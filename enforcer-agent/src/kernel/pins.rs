@@ -9,6 +9,7 @@
 //! <bpffs>/v<layout>/maps/NAME
 //! <bpffs>/v<layout>/programs/NAME
 //! <bpffs>/v<layout>/links/<ifindex>-<direction>          a tcx link
+//! <bpffs>/v<layout>/links/cgroup-<hook>                  a link at the sockets of a cgroup
 //! <bpffs>/v<layout>/links/<ifindex>-<direction>-clsact   marks a classifier, which can't be pinned
 //! ```
 
@@ -24,6 +25,7 @@ use rustix::fs::{FlockOperation, flock};
 use super::bpffs::Place;
 use super::layout::FILLED_REVISION;
 use super::query::{self, Tag};
+use super::socket_hook::SocketHook;
 use super::{bpffs, sys};
 use crate::datapath::DatapathError;
 
@@ -125,13 +127,13 @@ impl Pins {
     }
 
     /// Where a link at sockets is pinned.
-    pub(super) fn cgroup_link(&self, direction: Direction) -> PathBuf {
-        cgroup_link(&self.dir, direction)
+    pub(super) fn cgroup_link(&self, hook: SocketHook) -> PathBuf {
+        cgroup_link(&self.dir, hook)
     }
 
     /// Where other layouts have pinned theirs.
-    pub(super) fn cgroup_links_of_others(&self, direction: Direction) -> Result<Vec<PathBuf>, DatapathError> {
-        let links = self.others()?.into_iter().map(|dir| cgroup_link(&dir, direction));
+    pub(super) fn cgroup_links_of_others(&self, hook: SocketHook) -> Result<Vec<PathBuf>, DatapathError> {
+        let links = self.others()?.into_iter().map(|dir| cgroup_link(&dir, hook));
         Ok(links.filter(|link| link.exists()).collect())
     }
 
@@ -251,15 +253,12 @@ fn qdisc(dir: &Path, ifindex: u32) -> PathBuf {
     dir.with_file_name(format!("qdisc-{ifindex}"))
 }
 
-fn cgroup_link(dir: &Path, direction: Direction) -> PathBuf {
-    dir.join("links").join(format!("cgroup-{}", direction.word()))
+fn cgroup_link(dir: &Path, hook: SocketHook) -> PathBuf {
+    dir.join("links").join(format!("cgroup-{}", hook.word()))
 }
 
 fn cgroup_links(dir: &Path) -> impl Iterator<Item = PathBuf> {
-    [Direction::Egress, Direction::Ingress]
-        .map(|direction| cgroup_link(dir, direction))
-        .into_iter()
-        .filter(|link| link.exists())
+    SocketHook::ALL.map(|hook| cgroup_link(dir, hook)).into_iter().filter(|link| link.exists())
 }
 
 /// How many hooks run a layout's programs.

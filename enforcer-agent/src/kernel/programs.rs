@@ -1,16 +1,18 @@
-//! The programs, loaded: two for devices, two for sockets.
+//! The programs, loaded: two for devices, five for sockets, and two that go over the sockets that there are.
 
-use std::os::fd::{AsFd, BorrowedFd};
+use std::error::Error;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::panic::resume_unwind;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::thread;
 
-use aya::Ebpf;
-use aya::programs::{CgroupSkb, CgroupSkbAttachType, Program, ProgramError, ProgramFd, SchedClassifier};
+use aya::programs::{Program, ProgramError, ProgramFd, SchedClassifier};
+use aya::{Btf, Ebpf};
 use enforcer_common::maps::Direction;
 
 use super::pins::Pins;
-use super::query;
+use super::socket_hook::SocketHook;
+use super::{query, sys};
 use tracing::debug;
 
 use crate::datapath::DatapathError;
@@ -20,18 +22,20 @@ use crate::datapath::DatapathError;
 pub(super) struct Programs {
     /// By direction, as in [`BOTH`].
     devices: [SchedClassifier; 2],
-    /// The same at sockets, where the kernel takes them.
-    sockets: Option<[CgroupSkb; 2]>,
+    /// In the order of [`SocketHook::ALL`], where the kernel takes them.
+    sockets: Option<[OwnedFd; SocketHook::ALL.len()]>,
+    /// In the order of [`ITERATORS`]; none where the kernel doesn't take them.
+    iterators: Vec<OwnedFd>,
     /// Whether they stand beside their predecessors still.
     staged: bool,
 }
 
 /// A program's descriptor, for calls that aya has no form for.
-pub(super) struct Fd<'a>(&'a ProgramFd);
+pub(super) struct Fd<'a>(BorrowedFd<'a>);
 
 impl AsFd for Fd<'_> {
     fn as_fd(&self) -> BorrowedFd<'_> {
-        self.0.as_fd()
+        self.0
     }
 }
 
@@ -43,12 +47,13 @@ pub(super) const fn name(direction: Direction) -> &'static str {
     }
 }
 
-/// The one for sockets.
-pub(super) const fn socket_name(direction: Direction) -> &'static str {
-    match direction {
-        Direction::Egress => "enforcer_socket_egress",
-        Direction::Ingress => "enforcer_socket_ingress",
-    }
+/// Those that go over sockets, and which.
+pub(super) const ITERATORS: [(&str, &str); 2] =
+    [("enforcer_earlier_tcp", "tcp"), ("enforcer_earlier_udp", "udp")];
+
+/// Whether the kernel tells its types, which iterators are loaded with (`CONFIG_DEBUG_INFO_BTF`).
+fn has_types() -> bool {
+    Path::new("/sys/kernel/btf/vmlinux").exists()
 }
 
 const BOTH: [Direction; 2] = [Direction::Egress, Direction::Ingress];
@@ -63,8 +68,13 @@ const fn place(direction: Direction) -> usize {
 
 /// The names of all, in the order of [`Programs::all`].
 pub(super) fn names(sockets: bool) -> Vec<&'static str> {
-    let both = |direction| [Some(name(direction)), sockets.then(|| socket_name(direction))];
-    BOTH.into_iter().flat_map(both).flatten().collect()
+    let at_sockets = SocketHook::ALL.into_iter().filter(|_| sockets).map(SocketHook::program);
+    BOTH.into_iter().map(name).chain(at_sockets).chain(iterators(sockets)).collect()
+}
+
+fn iterators(sockets: bool) -> impl Iterator<Item = &'static str> {
+    let taken = sockets && has_types();
+    ITERATORS.into_iter().filter(move |_| taken).map(|(name, _)| name)
 }
 
 impl Programs {
@@ -75,7 +85,7 @@ impl Programs {
         for name in names {
             let loaded = ebpf.program(name).ok_or_else(|| missing(name))?;
             let fd = loaded.fd().map_err(|error| DatapathError::caused(missing(name), error))?;
-            pins.stage_program(name, Fd(fd)).map_err(|error| unpinned(name, error))?;
+            pins.stage_program(name, fd).map_err(|error| unpinned(name, error))?;
         }
         Ok(Self { staged: true, ..Self::open(sockets, |name| pins.staged(name))? })
     }
@@ -90,18 +100,14 @@ impl Programs {
             let name = name(direction);
             SchedClassifier::from_pin(pin(name)).map_err(|error| unopened(name, error))
         };
-        let socket = |direction| {
-            let name = socket_name(direction);
-            let side = match direction {
-                Direction::Egress => CgroupSkbAttachType::Egress,
-                Direction::Ingress => CgroupSkbAttachType::Ingress,
-            };
-            CgroupSkb::from_pin(pin(name), side).map_err(|error| unopened(name, error))
-        };
+        let other = |name: &str| sys::open_pin(&pin(name)).map_err(|error| unopened(name, error));
         let [out, into] = BOTH;
         let devices = [device(out)?, device(into)?];
-        let sockets = if sockets { Some([socket(out)?, socket(into)?]) } else { None };
-        Ok(Self { devices, sockets, staged: false })
+        let [a, b, c, d, e] = SocketHook::ALL.map(SocketHook::program);
+        let at_sockets = || Ok([other(a)?, other(b)?, other(c)?, other(d)?, other(e)?]);
+        let iterators = iterators(sockets).map(other).collect::<Result<_, _>>()?;
+        let sockets = if sockets { Some(at_sockets()?) } else { None };
+        Ok(Self { devices, sockets, iterators, staged: false })
     }
 
     /// They run where their predecessors did: they take their places among the pins too, where they aren't the same. Whether they did.
@@ -119,10 +125,11 @@ impl Programs {
         let mut all = Vec::new();
         for direction in BOTH {
             all.push((name(direction), self.fd(direction)?));
-            if self.has_sockets() {
-                all.push((socket_name(direction), self.socket_fd(direction)?));
-            }
         }
+        let at_sockets = SocketHook::ALL.into_iter().zip(self.sockets.iter().flatten());
+        all.extend(at_sockets.map(|(hook, program)| (hook.program(), Fd(program.as_fd()))));
+        let iterators = ITERATORS.into_iter().zip(&self.iterators);
+        all.extend(iterators.map(|((name, _), program)| (name, Fd(program.as_fd()))));
         Ok(all)
     }
 
@@ -132,17 +139,30 @@ impl Programs {
     }
 
     /// The descriptor of one for sockets.
-    pub(super) fn socket_fd(&self, direction: Direction) -> Result<Fd<'_>, DatapathError> {
-        let Some(sockets) = &self.sockets else {
-            return Err(DatapathError::new("this kernel doesn't take programs for sockets")
-                .with_help("units, cgroups and the host itself can be held from Linux 5.15 on"));
-        };
-        descriptor(sockets[place(direction)].fd(), socket_name(direction))
+    pub(super) fn socket_fd(&self, hook: SocketHook) -> Result<Fd<'_>, DatapathError> {
+        let mut all = SocketHook::ALL.into_iter().zip(self.sockets.iter().flatten());
+        let found = all.find(|(known, _)| *known == hook).map(|(_, program)| Fd(program.as_fd()));
+        found.ok_or_else(|| {
+            DatapathError::new("this kernel doesn't take programs for sockets")
+                .with_help("units, cgroups and the host itself can be held from Linux 5.15 on")
+        })
     }
 
     /// The number in the kernel of one for sockets.
-    pub(super) fn socket_id(&self, direction: Direction) -> Result<u32, DatapathError> {
-        number(&self.socket_fd(direction)?)
+    pub(super) fn socket_id(&self, hook: SocketHook) -> Result<u32, DatapathError> {
+        number(&self.socket_fd(hook)?)
+    }
+
+    /// Goes over every socket of this network namespace, once.
+    pub(super) fn visit_sockets(&self) -> Result<(), DatapathError> {
+        if self.iterators.is_empty() {
+            return Err(DatapathError::new("this kernel doesn't tell its types (CONFIG_DEBUG_INFO_BTF)"));
+        }
+        for ((name, _), program) in ITERATORS.into_iter().zip(&self.iterators) {
+            sys::run_iterator(program.as_fd())
+                .map_err(|error| DatapathError::caused(format_args!("cannot run `{name}`"), error))?;
+        }
+        Ok(())
     }
 
     /// Its number in the kernel.
@@ -167,7 +187,7 @@ impl Programs {
 }
 
 fn descriptor<'a>(fd: Result<&'a ProgramFd, ProgramError>, name: &str) -> Result<Fd<'a>, DatapathError> {
-    fd.map(Fd).map_err(|error| unopened(name, error))
+    fd.map(|fd| Fd(fd.as_fd())).map_err(|error| unopened(name, error))
 }
 
 /// The kernel's check takes some 100 ms for each, which is most of the daemon's first start: it does several at once.
@@ -176,9 +196,21 @@ fn verify(ebpf: &mut Ebpf, wanted: &[&str]) -> Result<(), DatapathError> {
     if let Some(name) = wanted.iter().find(|name| found.iter().all(|(found, _)| found != *name)) {
         return Err(missing(name));
     }
+    let needs_types = found.iter().any(|(_, program)| matches!(program, Program::Iter(_)));
+    let types = needs_types.then(Btf::from_sys_fs);
     let load = |name: &str, program: &mut Program| match program {
         Program::SchedClassifier(program) => program.load().map_err(|error| refused(name, error)),
         Program::CgroupSkb(program) => program.load().map_err(|error| refused(name, error)),
+        Program::CgroupSock(program) => program.load().map_err(|error| refused(name, error)),
+        Program::Iter(program) => match (ITERATORS.iter().find(|(known, _)| *known == name), &types) {
+            (Some((_, sockets)), Some(Ok(types))) => {
+                program.load(sockets, types).map_err(|error| refused(name, error))
+            }
+            (_, Some(Err(error))) => {
+                Err(DatapathError::caused("cannot read the kernel's types", error.to_string()))
+            }
+            _ => Err(missing(name)),
+        },
         _ => Err(missing(name)),
     };
     thread::scope(|scope| {
@@ -218,7 +250,7 @@ fn unpinned(name: &str, error: std::io::Error) -> DatapathError {
     DatapathError::caused(format_args!("cannot pin `{name}`"), error)
 }
 
-fn unopened(name: &str, error: ProgramError) -> DatapathError {
+fn unopened(name: &str, error: impl Into<Box<dyn Error + Send + Sync>>) -> DatapathError {
     DatapathError::caused(format_args!("cannot open the pin of `{name}`"), error)
 }
 

@@ -7,19 +7,18 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-use enforcer_common::maps::Direction;
-
-use super::attach::BOTH;
+use super::birthplaces::Birthplaces;
 use super::guard::{AtSockets, put_back};
 use super::pins::Pins;
 use super::programs::Programs;
+use super::socket_hook::SocketHook;
 use super::sys;
-use crate::datapath::{Damage, DatapathError, Fault, Inspection, Place};
+use crate::datapath::{Damage, DatapathError, Fault, Inspection};
 
-/// One direction.
+/// One hook.
 #[derive(Debug)]
 struct Held {
-    direction: Direction,
+    hook: SocketHook,
     link: OwnedFd,
     /// The number of its cgroup.
     cgroup: u64,
@@ -28,24 +27,20 @@ struct Held {
 }
 
 /// The hooks at sockets, held open.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Sockets {
     /// The cgroup they are on, with its number.
     root: Option<(PathBuf, u64)>,
     held: Vec<Held>,
+    birthplaces: Birthplaces,
+    /// Whether sockets were there before those hooks were that note where they are made.
+    missed: bool,
 }
 
-const fn side(direction: Direction) -> sys::Sockets {
-    match direction {
-        Direction::Egress => sys::Sockets::Egress,
-        Direction::Ingress => sys::Sockets::Ingress,
-    }
-}
-
-fn create(programs: &Programs, root: &Path, direction: Direction) -> io::Result<OwnedFd> {
+fn create(programs: &Programs, root: &Path, hook: SocketHook) -> io::Result<OwnedFd> {
     let cgroup = File::open(root)?;
-    let program = programs.socket_fd(direction).map_err(io::Error::other)?;
-    sys::create_cgroup_link(program.as_fd(), cgroup.as_fd(), side(direction))
+    let program = programs.socket_fd(hook).map_err(io::Error::other)?;
+    sys::create_cgroup_link(program.as_fd(), cgroup.as_fd(), hook.attach_type())
 }
 
 fn refused(root: &Path) -> impl Fn(io::Error) -> DatapathError {
@@ -59,7 +54,12 @@ fn refused(root: &Path) -> impl Fn(io::Error) -> DatapathError {
 }
 
 impl Sockets {
-    /// Hooks both directions of the sockets below `root`; somewhere else, they are taken off.
+    /// None yet.
+    pub(super) const fn new(birthplaces: Birthplaces) -> Self {
+        Self { root: None, held: Vec::new(), birthplaces, missed: false }
+    }
+
+    /// Hooks the sockets below `root`; somewhere else, they are taken off.
     pub(super) fn attach(
         &mut self,
         pins: &Pins,
@@ -70,13 +70,28 @@ impl Sockets {
         if self.is_elsewhere(root) {
             self.detach(pins)?;
         }
-        for direction in BOTH {
-            if !self.is_whole(direction, id) {
-                self.attach_one(pins, programs, root, id, direction).map_err(refused(root))?;
+        for hook in SocketHook::ALL {
+            if !self.is_whole(hook, id) {
+                self.attach_one(pins, programs, root, id, hook).map_err(refused(root))?;
             }
         }
         self.root = Some((root.to_owned(), id));
+        self.catch_up(programs);
+        // Only now: a daemon that finds them pinned takes it that nothing was missed.
+        for held in self.held.iter().filter(|held| held.hook.notes()) {
+            let pin = pins.cgroup_link(held.hook);
+            if !pin.exists() {
+                sys::pin(&held.link, &pin).map_err(refused(root))?;
+            }
+        }
         Ok(())
+    }
+
+    /// Once the hooks are there: what was made before them.
+    fn catch_up(&mut self, programs: &Programs) {
+        if std::mem::take(&mut self.missed) {
+            self.birthplaces.note_earlier(programs);
+        }
     }
 
     /// Whether what is hooked is another cgroup.
@@ -87,11 +102,11 @@ impl Sockets {
 
     /// The hooks there should be.
     pub(super) fn hooks(&self) -> impl Iterator<Item = AtSockets> {
-        self.held.iter().map(|held| AtSockets { direction: held.direction, cgroup: held.cgroup })
+        self.held.iter().map(|held| AtSockets { hook: held.hook, cgroup: held.cgroup })
     }
 
-    fn is_whole(&self, direction: Direction, id: u64) -> bool {
-        let info = self.held(direction).and_then(|held| sys::cgroup_link_info(held.link.as_fd()).ok());
+    fn is_whole(&self, hook: SocketHook, id: u64) -> bool {
+        let info = self.held(hook).and_then(|held| sys::cgroup_link_info(held.link.as_fd()).ok());
         info.is_some_and(|info| info.cgroup == id)
     }
 
@@ -101,14 +116,15 @@ impl Sockets {
         programs: &Programs,
         root: &Path,
         id: u64,
-        direction: Direction,
+        hook: SocketHook,
     ) -> io::Result<()> {
-        let pin = pins.cgroup_link(direction);
-        let program = programs.socket_fd(direction).map_err(io::Error::other)?;
+        let pin = pins.cgroup_link(hook);
+        let program = programs.socket_fd(hook).map_err(io::Error::other)?;
         match sys::open_pin(&pin) {
             Ok(link) if sys::cgroup_link_info(link.as_fd())?.cgroup == id => {
                 sys::update_link(link.as_fd(), program.as_fd())?;
-                self.hold(direction, link, id);
+                self.missed |= hook.notes();
+                self.hold(hook, link, id);
                 return Ok(());
             }
             // Elsewhere, or off.
@@ -116,19 +132,23 @@ impl Sockets {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
             Err(error) => return Err(error),
         }
-        let link = create(programs, root, direction)?;
-        sys::pin(&link, &pin)?;
-        self.hold(direction, link, id);
+        let link = create(programs, root, hook)?;
+        if hook.notes() {
+            self.missed = true;
+        } else {
+            sys::pin(&link, &pin)?;
+        }
+        self.hold(hook, link, id);
         Ok(())
     }
 
-    fn held(&self, direction: Direction) -> Option<&Held> {
-        self.held.iter().find(|held| held.direction == direction)
+    fn held(&self, hook: SocketHook) -> Option<&Held> {
+        self.held.iter().find(|held| held.hook == hook)
     }
 
-    fn hold(&mut self, direction: Direction, link: OwnedFd, cgroup: u64) {
-        self.held.retain(|held| held.direction != direction);
-        self.held.push(Held { direction, link, cgroup, whole: Instant::now() });
+    fn hold(&mut self, hook: SocketHook, link: OwnedFd, cgroup: u64) {
+        self.held.retain(|held| held.hook != hook);
+        self.held.push(Held { hook, link, cgroup, whole: Instant::now() });
     }
 
     /// Takes the programs off; whether there were any.
@@ -137,11 +157,11 @@ impl Sockets {
         self.root = None;
         for held in std::mem::take(&mut self.held) {
             any = true;
-            remove(&pins.cgroup_link(held.direction), Some(held.link.as_fd()))?;
+            remove(&pins.cgroup_link(held.hook), Some(held.link.as_fd()))?;
         }
-        for direction in BOTH {
-            let mut pinned = pins.cgroup_links_of_others(direction)?;
-            pinned.extend(Some(pins.cgroup_link(direction)).filter(|pin| pin.exists()));
+        for hook in SocketHook::ALL {
+            let mut pinned = pins.cgroup_links_of_others(hook)?;
+            pinned.extend(Some(pins.cgroup_link(hook)).filter(|pin| pin.exists()));
             any |= !pinned.is_empty();
             pinned.iter().try_for_each(|pin| remove(pin, None))?;
         }
@@ -150,16 +170,16 @@ impl Sockets {
 
     /// Takes hold of the links that are pinned, and puts these programs into them.
     pub(super) fn upgrade(&mut self, pins: &Pins, programs: &Programs) -> Result<(), DatapathError> {
-        for direction in BOTH {
-            let pin = pins.cgroup_link(direction);
+        for hook in SocketHook::ALL {
+            let pin = pins.cgroup_link(hook);
             if pin.exists() {
-                self.adopt(programs, direction, &pin)?;
+                self.adopt(programs, hook, &pin)?;
             }
         }
         Ok(())
     }
 
-    fn adopt(&mut self, programs: &Programs, direction: Direction, pin: &Path) -> Result<(), DatapathError> {
+    fn adopt(&mut self, programs: &Programs, hook: SocketHook, pin: &Path) -> Result<(), DatapathError> {
         let failed =
             |error| DatapathError::caused(format_args!("cannot take hold of `{}`", pin.display()), error);
         let link = sys::open_pin(pin).map_err(failed)?;
@@ -167,21 +187,23 @@ impl Sockets {
         if cgroup == 0 {
             return remove(pin, Some(link.as_fd()));
         }
-        let program = programs.socket_fd(direction)?;
+        let program = programs.socket_fd(hook)?;
         sys::update_link(link.as_fd(), program.as_fd()).map_err(failed)?;
-        self.hold(direction, link, cgroup);
+        self.hold(hook, link, cgroup);
         Ok(())
     }
 
     /// Takes over the links of other layouts, and those of this one that run earlier programs.
     pub(super) fn take_over(&mut self, pins: &Pins, programs: &Programs) -> Result<(), DatapathError> {
-        for direction in BOTH {
-            let ours = pins.cgroup_link(direction);
-            if ours.exists() && self.held(direction).is_none() {
-                self.adopt(programs, direction, &ours)?;
+        for hook in SocketHook::ALL {
+            let ours = pins.cgroup_link(hook);
+            if ours.exists() && self.held(hook).is_none() {
+                self.adopt(programs, hook, &ours)?;
+                // It noted into other maps until now.
+                self.missed |= hook.notes();
             }
-            for theirs in pins.cgroup_links_of_others(direction)? {
-                if self.held(direction).is_some() || !is_live(&theirs) || !programs.has_sockets() {
+            for theirs in pins.cgroup_links_of_others(hook)? {
+                if self.held(hook).is_some() || !is_live(&theirs) || !programs.has_sockets() {
                     // Attached by us too, or off: one too many.
                     remove(&theirs, None)?;
                     continue;
@@ -189,22 +211,27 @@ impl Sockets {
                 let failed = |error| {
                     DatapathError::caused(format_args!("cannot take over `{}`", theirs.display()), error)
                 };
-                self.adopt(programs, direction, &theirs)?;
-                if let Some(held) = self.held(direction) {
+                self.adopt(programs, hook, &theirs)?;
+                self.missed |= hook.notes();
+                if let Some(held) = self.held(hook) {
                     put_back(&ours, held.link.as_fd()).map_err(failed)?;
                     fs::remove_file(&theirs).map_err(failed)?;
                 }
             }
+        }
+        // Hooks that an earlier release didn't have are attached, and what they missed is caught up with, once the generation is in force.
+        if !self.held.is_empty() {
+            self.catch_up(programs);
         }
         Ok(())
     }
 
     /// Pins there should be, with what is pinned there.
     pub(super) fn pins<'a>(&'a self, pins: &'a Pins) -> impl Iterator<Item = (PathBuf, BorrowedFd<'a>)> {
-        self.held.iter().map(|held| (pins.cgroup_link(held.direction), held.link.as_fd()))
+        self.held.iter().map(|held| (pins.cgroup_link(held.hook), held.link.as_fd()))
     }
 
-    /// Looks at both hooks, and puts right what isn't as it should be.
+    /// Looks at each hook, and puts right what isn't as it should be.
     pub(super) fn look(&mut self, pins: &Pins, programs: &Programs, found: &mut Inspection) {
         let Some((root, _)) = self.root.clone() else { return };
         for held in &mut self.held {
@@ -218,13 +245,15 @@ impl Sockets {
             };
             let repaired = match damage {
                 None => Ok(()),
-                Some(Damage::ProgramReplaced) => programs.socket_fd(held.direction).and_then(|program| {
+                Some(Damage::ProgramReplaced) => programs.socket_fd(held.hook).and_then(|program| {
+                    self.missed |= held.hook.notes();
                     sys::update_link(held.link.as_fd(), program.as_fd()).map_err(refused(&root))
                 }),
-                Some(_) => create(programs, &root, held.direction)
+                Some(_) => create(programs, &root, held.hook)
                     .and_then(|link| {
-                        put_back(&pins.cgroup_link(held.direction), link.as_fd())?;
+                        put_back(&pins.cgroup_link(held.hook), link.as_fd())?;
                         held.link = link;
+                        self.missed |= held.hook.notes();
                         Ok(())
                     })
                     .map_err(refused(&root)),
@@ -233,15 +262,16 @@ impl Sockets {
             if unrepaired.is_none() {
                 held.whole = began;
             }
-            let place = Place::Sockets { direction: held.direction };
+            let place = held.hook.place();
             found.faults.extend(damage.map(|damage| Fault { damage, place, entries: 1, gap, unrepaired }));
         }
+        self.catch_up(programs);
     }
 }
 
 /// What is wrong with a hook.
 fn seen(held: &Held, programs: &Programs) -> Result<Option<Damage>, DatapathError> {
-    let ours = programs.socket_id(held.direction)?;
+    let ours = programs.socket_id(held.hook)?;
     let info = sys::cgroup_link_info(held.link.as_fd())
         .map_err(|error| DatapathError::caused("cannot look at the hooks of sockets", error))?;
     Ok(match info {

@@ -3,6 +3,7 @@
 //! aya attaches by interface name only. A name can change hands between looking it up and attaching, an index can't.
 
 use std::ffi::CString;
+use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
@@ -33,6 +34,7 @@ pub(super) enum Command {
     LinkUpdate = 29,
     LinkGetFdById = 30,
     LinkGetNextId = 31,
+    IterCreate = 33,
     LinkDetach = 34,
 }
 
@@ -176,23 +178,27 @@ pub(super) enum Side {
     Egress = 47,
 }
 
-/// Which of a cgroup's sockets' packets a link judges.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-#[repr(u32)]
-pub(super) enum Sockets {
-    /// What they receive.
-    Ingress = 0,
-    /// What they send.
-    Egress = 1,
-}
-
-/// Makes a link on a cgroup, beside all that are on it. Each of them has to let a packet pass.
+/// Makes a link on a cgroup, beside all that are on it. Each of them has to let a packet pass, and a process have its socket.
 pub(super) fn create_cgroup_link(
     program: BorrowedFd<'_>,
     cgroup: BorrowedFd<'_>,
-    sockets: Sockets,
+    attach_type: u32,
 ) -> io::Result<OwnedFd> {
-    create_link(program, cgroup.as_raw_fd() as u32, sockets as u32, 0)
+    create_link(program, cgroup.as_raw_fd() as u32, attach_type, 0)
+}
+
+/// Runs an iterator's program once over everything it goes over. It writes nothing into its file.
+pub(super) fn run_iterator(program: BorrowedFd<'_>) -> io::Result<()> {
+    const BPF_TRACE_ITER: u32 = 28;
+    #[repr(C)]
+    struct IterAttr {
+        link_fd: u32,
+        flags: u32,
+    }
+    let link = create_link(program, 0, BPF_TRACE_ITER, 0)?;
+    let mut attr = IterAttr { link_fd: link.as_raw_fd() as u32, flags: 0 };
+    let mut file = File::from(bpf(Command::IterCreate, &mut attr).map(new_fd)?);
+    io::copy(&mut file, &mut io::sink()).map(drop)
 }
 
 /// What the kernel says of a link on a cgroup.

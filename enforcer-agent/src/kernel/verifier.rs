@@ -7,11 +7,14 @@ use std::collections::HashSet;
 use std::io;
 use std::os::fd::{AsRawFd, OwnedFd};
 
+use aya_obj::btf::{Btf, BtfKind};
 use aya_obj::programs::CgroupSkbAttachType;
 use aya_obj::{EbpfSectionKind, Function, Map, Object, ProgramSection};
 
 use super::config::KernelConfig;
 use super::load::{SOCKETS_SINCE, constants, lift_limits, object_of, running};
+use super::programs::ITERATORS;
+use super::socket_hook::SocketHook;
 use super::sys::{Command, bpf, new_fd};
 use crate::datapath::DatapathError;
 
@@ -19,6 +22,9 @@ use crate::datapath::DatapathError;
 const ENTRIES: u32 = 64;
 const BPF_PROG_TYPE_SCHED_CLS: u32 = 3;
 const BPF_PROG_TYPE_CGROUP_SKB: u32 = 8;
+const BPF_PROG_TYPE_CGROUP_SOCK: u32 = 9;
+const BPF_PROG_TYPE_TRACING: u32 = 26;
+const BPF_TRACE_ITER: u32 = 28;
 const BPF_MAP_TYPE_RINGBUF: u32 = 27;
 /// `BPF_LOG_STATS`: the sums, and nothing else but errors.
 const SUMS: u32 = 4;
@@ -57,10 +63,11 @@ pub fn complexity(config: &KernelConfig) -> Result<Vec<Complexity>, DatapathErro
     }
     let mut maps = Vec::new();
     for (name, map) in object.maps.drain() {
-        let fd = make_map(&map)
+        let fd = make_map(&map, types.as_ref())
             .map_err(|error| DatapathError::caused(format_args!("cannot make the map `{name}`"), error))?;
         maps.push((name, fd, map));
     }
+    let kernel = Btf::from_sys_fs().ok();
     let sections: HashSet<usize> = object.functions.keys().map(|(section, _)| *section).collect();
     let relocated = object
         .relocate_maps(maps.iter().map(|(name, fd, map)| (name.as_str(), fd.as_raw_fd(), map)), &sections)
@@ -70,9 +77,10 @@ pub fn complexity(config: &KernelConfig) -> Result<Vec<Complexity>, DatapathErro
     let mut found: Vec<_> = object
         .programs
         .iter()
-        .filter(|(_, program)| sockets || !matches!(program.section, ProgramSection::CgroupSkb { .. }))
-        .map(|(name, program)| {
-            check(name, &program.section, &object.functions[&program.function_key()], types.as_ref())
+        .filter(|(_, program)| sockets || matches!(program.section, ProgramSection::SchedClassifier))
+        .filter_map(|(name, program)| {
+            let kind = kind(name, &program.section, kernel.as_ref())?;
+            Some(check(name, kind, &object.functions[&program.function_key()], types.as_ref()))
         })
         .collect();
     found.sort_by(|a, b| a.program.cmp(&b.program));
@@ -104,19 +112,42 @@ struct LoadAttr {
     attach_btf_id: u32,
 }
 
-fn check(name: &str, section: &ProgramSection, function: &Function, types: Option<&OwnedFd>) -> Complexity {
-    let (kind, attach) = match section {
+/// What a program is to the kernel.
+#[derive(Clone, Copy, Default)]
+struct Kind {
+    program: u32,
+    attach: u32,
+    /// The type of the kernel's own that an iterator has for a hook.
+    target: u32,
+}
+
+/// `None` for a program that this kernel can't have.
+fn kind(name: &str, section: &ProgramSection, kernel: Option<&Btf>) -> Option<Kind> {
+    Some(match section {
         ProgramSection::CgroupSkb { attach_type } => {
             let egress = matches!(attach_type, Some(CgroupSkbAttachType::Egress));
-            (BPF_PROG_TYPE_CGROUP_SKB, u32::from(egress))
+            Kind { program: BPF_PROG_TYPE_CGROUP_SKB, attach: u32::from(egress), target: 0 }
         }
-        _ => (BPF_PROG_TYPE_SCHED_CLS, 0),
-    };
+        ProgramSection::CgroupSock { .. } => {
+            let hook = SocketHook::ALL.into_iter().find(|hook| hook.program() == name)?;
+            Kind { program: BPF_PROG_TYPE_CGROUP_SOCK, attach: hook.attach_type(), target: 0 }
+        }
+        ProgramSection::Iter { .. } => {
+            let (_, sockets) = ITERATORS.into_iter().find(|(known, _)| *known == name)?;
+            let target = kernel?.id_by_type_name_kind(&format!("bpf_iter_{sockets}"), BtfKind::Func).ok()?;
+            Kind { program: BPF_PROG_TYPE_TRACING, attach: BPF_TRACE_ITER, target }
+        }
+        _ => Kind { program: BPF_PROG_TYPE_SCHED_CLS, ..Kind::default() },
+    })
+}
+
+fn check(name: &str, kind: Kind, function: &Function, types: Option<&OwnedFd>) -> Complexity {
     let mut log = vec![0_u8; LOG_BYTES];
     let (functions, lines) = (function.func_info.func_info_bytes(), function.line_info.line_info_bytes());
     let mut attr = LoadAttr {
-        prog_type: kind,
-        expected_attach_type: attach,
+        prog_type: kind.program,
+        expected_attach_type: kind.attach,
+        attach_btf_id: kind.target,
         insn_cnt: function.instructions.len() as u32,
         insns: function.instructions.as_ptr() as u64,
         license: c"Dual MIT/GPL".as_ptr() as u64,
@@ -166,6 +197,13 @@ struct MapAttr {
     value_size: u32,
     max_entries: u32,
     map_flags: u32,
+    inner_map_fd: u32,
+    numa_node: u32,
+    map_name: [u8; 16],
+    map_ifindex: u32,
+    btf_fd: u32,
+    btf_key_type_id: u32,
+    btf_value_type_id: u32,
 }
 
 #[repr(C)]
@@ -178,7 +216,7 @@ struct ElementAttr {
     flags: u64,
 }
 
-fn make_map(map: &Map) -> io::Result<OwnedFd> {
+fn make_map(map: &Map, types: Option<&OwnedFd>) -> io::Result<OwnedFd> {
     let entries = map.max_entries();
     let entries = if map.map_type() == BPF_MAP_TYPE_RINGBUF { entries } else { entries.min(ENTRIES) };
     let mut attr = MapAttr {
@@ -187,7 +225,12 @@ fn make_map(map: &Map) -> io::Result<OwnedFd> {
         value_size: map.value_size(),
         max_entries: entries,
         map_flags: map.map_flags(),
+        ..MapAttr::default()
     };
+    if let (Map::Btf(map), Some(types)) = (map, types) {
+        attr.btf_fd = types.as_raw_fd() as u32;
+        (attr.btf_key_type_id, attr.btf_value_type_id) = (map.def.btf_key_type_id, map.def.btf_value_type_id);
+    }
     let fd = bpf(Command::MapCreate, &mut attr).map(new_fd)?;
     if !map.data().is_empty() {
         let key = 0_u32;

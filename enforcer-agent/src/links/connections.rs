@@ -21,7 +21,7 @@ pub struct Connection {
 
 /// `enum` of net/tcp_states.h: those of a connection that was opened and isn't over.
 const OPEN: u32 = 1 << 1 | 1 << 4 | 1 << 5 | 1 << 8 | 1 << 9 | 1 << 11;
-const LISTEN: u8 = 10;
+pub(super) const LISTEN: u8 = 10;
 
 /// Those of this network namespace. `None` where the kernel can't be asked (`CONFIG_INET_DIAG`).
 pub fn connections() -> io::Result<Option<Vec<Connection>>> {
@@ -36,11 +36,17 @@ pub fn connections() -> io::Result<Option<Vec<Connection>>> {
 }
 
 fn ask(family: u8, found: &mut Vec<Socket>) -> io::Result<()> {
-    // `struct inet_diag_req_v2`: family, protocol, what to show beside, padding, states, and an id that is looked at in other requests only.
-    let mut question = vec![family, libc::IPPROTO_TCP as u8, 0, 0];
-    question.extend((OPEN | 1 << LISTEN).to_ne_bytes());
+    Asker::list_sockets(&question(family, libc::IPPROTO_TCP as u8, OPEN | 1 << LISTEN), |message| {
+        found.extend(socket(message))
+    })
+}
+
+/// `struct inet_diag_req_v2`: family, protocol, what to show beside, padding, states, and an id that is looked at in other requests only.
+pub(super) fn question(family: u8, protocol: u8, states: u32) -> Vec<u8> {
+    let mut question = vec![family, protocol, 0, 0];
+    question.extend(states.to_ne_bytes());
     question.extend([0; 48]);
-    Asker::list_sockets(&question, |message| found.extend(socket(message)))
+    question
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -51,11 +57,21 @@ struct Socket {
     cgroup: u64,
 }
 
-/// Reads `struct inet_diag_msg` and the cgroup behind it.
-fn socket(message: &[u8]) -> Option<Socket> {
+/// `struct inet_diag_msg`, and the cgroup behind it.
+pub(super) fn parts(message: &[u8]) -> Option<(&[u8], u64)> {
     const ATTRIBUTES: usize = HEADER + 72;
     const CGROUP: u16 = 21;
     let body = message.get(HEADER..ATTRIBUTES)?;
+    let mut behind = attributes(message.get(ATTRIBUTES..).unwrap_or_default());
+    let cgroup = behind.find_map(|(kind, value)| {
+        let id = value.first_chunk().filter(|_| kind == CGROUP)?;
+        Some(u64::from_ne_bytes(*id))
+    });
+    Some((body, cgroup?))
+}
+
+fn socket(message: &[u8]) -> Option<Socket> {
+    let (body, cgroup) = parts(message)?;
     let (family, state) = (body[0], body[1]);
     let end = |port: usize, address: usize| {
         let port = u16::from_be_bytes([body[port], body[port + 1]]);
@@ -66,12 +82,7 @@ fn socket(message: &[u8]) -> Option<Socket> {
         };
         Some(SocketAddr::new(address, port))
     };
-    let mut behind = attributes(message.get(ATTRIBUTES..).unwrap_or_default());
-    let cgroup = behind.find_map(|(kind, value)| {
-        let id = value.first_chunk().filter(|_| kind == CGROUP)?;
-        Some(u64::from_ne_bytes(*id))
-    });
-    Some(Socket { listens: state == LISTEN, local: end(4, 8)?, remote: end(6, 24)?, cgroup: cgroup? })
+    Some(Socket { listens: state == LISTEN, local: end(4, 8)?, remote: end(6, 24)?, cgroup })
 }
 
 fn opened(sockets: &[Socket]) -> Vec<Connection> {

@@ -6,6 +6,7 @@
 //! Architecture Invariant: nothing outside this module knows a netlink crate.
 
 mod ask;
+mod bound;
 mod connections;
 mod filters;
 mod list;
@@ -23,6 +24,7 @@ use std::net::IpAddr;
 
 use tokio::sync::mpsc;
 
+pub use bound::{BoundSocket, bound_sockets};
 pub use connections::{Connection, connections};
 pub use filters::{Filter, Filters};
 pub use list::devices;

@@ -80,6 +80,8 @@ fn yes_or_no(words: &[&str], kept: &mut HashMap<String, TcpStream>) -> io::Resul
         }
         ["serve-exchanges", address] => serve_exchanges(TcpListener::bind(at(address)?)?),
         ["serve-tcp", address] => serve_tcp(TcpListener::bind(at(address)?)?),
+        ["serve-mptcp", address] => serve_tcp(multipath(at(address)?)?),
+        ["serve-briefly", address] => serve_briefly(TcpListener::bind(at(address)?)?),
         ["serve-udp", address] => serve_udp(UdpSocket::bind(at(address)?)?),
         ["tcp", address] => Ok(TcpStream::connect_timeout(&at(address)?, PATIENCE).is_ok_and(exchange)),
         ["tcp-from", from, address] => tcp_from(at(from)?, at(address)?),
@@ -103,6 +105,28 @@ fn serve_tcp(listener: TcpListener) -> io::Result<bool> {
     thread::spawn(move || {
         for stream in listener.incoming().flatten() {
             thread::spawn(move || io::copy(&mut &stream, &mut &stream));
+        }
+    });
+    Ok(true)
+}
+
+/// As many languages' libraries listen unless told otherwise; the kernel makes a socket of its own inside.
+fn multipath(at: SocketAddr) -> io::Result<TcpListener> {
+    const IPPROTO_MPTCP: i32 = 262;
+    let domain = socket2::Domain::for_address(at);
+    let socket = socket2::Socket::new(domain, socket2::Type::STREAM, Some(IPPROTO_MPTCP.into()))?;
+    socket.bind(&at.into())?;
+    socket.listen(16)?;
+    Ok(socket.into())
+}
+
+/// Answers once, and is the first to close: so the connection is remembered here for a while.
+fn serve_briefly(listener: TcpListener) -> io::Result<bool> {
+    thread::spawn(move || {
+        for mut stream in listener.incoming().flatten() {
+            let mut message = [0; 4];
+            // Whoever asked may not be answered: that is what is tested.
+            let _denied = stream.read_exact(&mut message).and_then(|()| stream.write_all(&message));
         }
     });
     Ok(true)

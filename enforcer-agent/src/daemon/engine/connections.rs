@@ -41,14 +41,30 @@ impl Engine {
         }
         match connections_behind(devices) {
             Ok(open) => {
-                let found: Vec<_> =
-                    open.into_iter().map(|(subject, one)| of_subject(subject, &one, 0)).collect();
+                let residents = self.residents_of(&open);
+                let found: Vec<_> = open
+                    .into_iter()
+                    .zip(residents)
+                    .map(|((subject, one), resident)| of_subject(subject, &one, resident))
+                    .collect();
                 self.hand_over(&found);
             }
             Err(error) => {
                 warn!(%error, "could not ask for open connections: those of newly hooked devices are cut")
             }
         }
+    }
+
+    /// Who on this machine has the other end of each connection of somebody behind a device; 0 for the host, as a device's hook has it.
+    fn residents_of(&self, behind: &[(u32, Connection)]) -> Vec<u32> {
+        let mut owners = self.cgroups.told();
+        if let Some(live) = &self.live {
+            let host = Subject::hosted(live.compiled.host.identity);
+            owners.retain(|_, number| *number != host);
+        }
+        // Not to know is to say that it is the host's.
+        let here = if owners.is_empty() || behind.is_empty() { None } else { connections().ok().flatten() };
+        residents_among(behind, &here.unwrap_or_default(), &owners)
     }
 
     /// `owners` says whose each cgroup is. Nothing is asked where nobody is new.
@@ -91,6 +107,20 @@ fn judged(compiled: &Compiled) -> BTreeSet<u32> {
 fn of_subject(subject: u32, one: &Connection, resident: u32) -> OpenConnection {
     let opened = if one.accepted { Direction::Ingress } else { Direction::Egress };
     OpenConnection { subject, local: one.local, remote: one.remote, opened, resident }
+}
+
+fn residents_among(
+    behind: &[(u32, Connection)],
+    here: &[Connection],
+    owners: &HashMap<u64, u32>,
+) -> Vec<u32> {
+    let ends: HashMap<(SocketAddr, SocketAddr), u64> =
+        here.iter().map(|one| ((one.local, one.remote), one.cgroup)).collect();
+    let whose = |(_, one): &(u32, Connection)| {
+        let number = owners.get(ends.get(&(one.remote, one.local))?)?;
+        Some(*number)
+    };
+    behind.iter().map(|one| whose(one).unwrap_or_default()).collect()
 }
 
 fn of_subjects(
@@ -158,5 +188,15 @@ mod tests {
             resident,
         };
         assert_eq!(found, [one(client, 10), one(far, 0)]);
+    }
+
+    #[test]
+    fn who_is_behind_a_device_knows_whom_it_is_connected_with_here() {
+        let at = |text: &str| text.parse::<SocketAddr>().unwrap();
+        let (inside, service, host) = (at("10.1.0.2:40000"), at("10.1.0.1:5432"), at("10.1.0.1:22"));
+        let connection = |local, remote, cgroup| Connection { local, remote, accepted: false, cgroup };
+        let behind = [service, host, at("192.0.2.1:80")].map(|to| (7, connection(inside, to, 1)));
+        let here = [connection(service, inside, 2), connection(host, inside, 3)];
+        assert_eq!(residents_among(&behind, &here, &HashMap::from([(2, 20)])), [20, 0, 0]);
     }
 }

@@ -219,6 +219,7 @@ impl Engine {
                 (record.ifindex, record.direction) = (Some(*ifindex), Some(direction.word().to_owned()));
             }
             Place::Sockets { direction } => record.direction = Some(direction.word().to_owned()),
+            Place::Makers => {}
             Place::Table(table) => record.table = Some((*table).to_owned()),
             Place::Pin(path) => record.pin = Some(path.clone()),
         }

@@ -1,4 +1,4 @@
-//! The record of a hook at sockets among what is left for the next daemon: `cgroup-<direction>-<number of the cgroup>`.
+//! The record of a hook at sockets among what is left for the next daemon: `cgroup-<hook>-<number of the cgroup>`.
 
 use std::fs;
 use std::io;
@@ -7,38 +7,36 @@ use std::os::unix::fs::DirEntryExt;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
-use enforcer_common::maps::Direction;
-
-use super::super::attach::BOTH;
 use super::super::pins::Pins;
+use super::super::socket_hook::SocketHook;
 use super::super::{query, sys};
 use crate::cgroups::Root;
 
 const PREFIX: &str = "cgroup-";
 
-/// One direction of the sockets below a cgroup.
+/// One hook at the sockets below a cgroup.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(in super::super) struct AtSockets {
-    pub(in super::super) direction: Direction,
+    pub(in super::super) hook: SocketHook,
     pub(in super::super) cgroup: u64,
 }
 
 impl AtSockets {
     /// As it is written down.
     pub(in super::super) fn name(self) -> String {
-        format!("{PREFIX}{}-{}", self.direction.word(), self.cgroup)
+        format!("{PREFIX}{}-{}", self.hook.word(), self.cgroup)
     }
 
     /// Reads what [`AtSockets::name`] made.
     pub(super) fn parse(name: &str) -> Option<Self> {
-        let (direction, cgroup) = name.strip_prefix(PREFIX)?.split_once('-')?;
-        let direction = BOTH.into_iter().find(|known| known.word() == direction)?;
-        Some(Self { direction, cgroup: cgroup.parse().ok()? })
+        let (hook, cgroup) = name.strip_prefix(PREFIX)?.split_once('-')?;
+        let hook = SocketHook::ALL.into_iter().find(|known| known.word() == hook)?;
+        Some(Self { hook, cgroup: cgroup.parse().ok()? })
     }
 
     /// The tag of the program in the hook; none where the hook is gone.
     pub(super) fn running(self, pins: &Pins) -> io::Result<Option<query::Tag>> {
-        let link = match sys::open_pin(&pins.cgroup_link(self.direction)) {
+        let link = match sys::open_pin(&pins.cgroup_link(self.hook)) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             link => link?,
         };
@@ -68,9 +66,11 @@ mod tests {
 
     #[test]
     fn a_record_is_read_as_it_was_written() {
-        let record = AtSockets { direction: Direction::Ingress, cgroup: u64::MAX };
-        assert_eq!(record.name(), "cgroup-ingress-18446744073709551615");
-        assert_eq!(AtSockets::parse(&record.name()), Some(record));
+        for hook in SocketHook::ALL {
+            let record = AtSockets { hook, cgroup: u64::MAX };
+            assert_eq!(record.name(), format!("cgroup-{}-18446744073709551615", hook.word()));
+            assert_eq!(AtSockets::parse(&record.name()), Some(record));
+        }
         for other in ["looked", "12-egress", "cgroup-", "cgroup-egress", "cgroup-egress-", "cgroup-up-1"] {
             assert_eq!(AtSockets::parse(other), None, "{other}");
         }

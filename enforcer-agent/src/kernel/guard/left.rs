@@ -29,6 +29,7 @@ use super::super::bank::Bank;
 use super::super::batch::range;
 use super::super::pins::{self, Kind, LinkPin, Pins};
 use super::super::programs::{self, Programs};
+use super::super::socket_hook::SocketHook;
 use super::super::sockets::Sockets;
 use super::super::tables::Tables;
 use super::super::{bpffs, clsact, query, sys};
@@ -226,7 +227,7 @@ impl Found {
                         None => found.hooks.push(place),
                     }
                 } else if let Some(hook) = AtSockets::parse(&name) {
-                    let place = Place::Sockets { direction: hook.direction };
+                    let place = hook.hook.place();
                     match hook.running(pins)? {
                         Some(tag) => found.running.push((place, tag)),
                         // The cgroup has gone, and the hook with it.
@@ -237,8 +238,8 @@ impl Found {
                     found.mark = Some(mark);
                 }
             }
-            let names = BOTH.map(|direction| [programs::name(direction), programs::socket_name(direction)]);
-            found.ours = names.iter().flatten().flat_map(|name| pins.tags(name)).collect();
+            let names = BOTH.map(programs::name).into_iter().chain(SocketHook::ALL.map(SocketHook::program));
+            found.ours = names.flat_map(|name| pins.tags(name)).collect();
             Ok(found)
         };
         look()
