@@ -1,4 +1,4 @@
-//! The kernel programs: one verdict function at four hooks.
+//! The kernel programs: one verdict function at four hooks, and a note of where sockets are made.
 //!
 //! They only ever take away: a packet that passes goes on to whatever other program or qdisc stands behind
 //! (`TC_ACT_UNSPEC`), one that doesn't is dropped, and answered where its subject's Segment says so.

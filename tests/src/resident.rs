@@ -121,6 +121,11 @@ impl Resident {
         self.ask(&format!("tcp-from {from} {to}"))
     }
 
+    /// The same, where the other end has to be the first to close.
+    pub fn tcp_to_end(&mut self, from: SocketAddr, to: SocketAddr) -> bool {
+        self.ask(&format!("tcp-to-end {from} {to}"))
+    }
+
     /// Whether a datagram to `to` is answered.
     pub fn udp(&mut self, to: SocketAddr) -> bool {
         self.ask(&format!("udp {to}"))

@@ -114,7 +114,7 @@ fn a_connection_that_the_host_still_remembers_may_be_opened_anew() {
     world.start_daemon(DaemonOptions::with_policy(&documents(&web))).unwrap();
     db.serve_briefly(to);
     // The server closes first, so it is its end that waits for what may still be under way.
-    assert!(inside.tcp_from(here, to) && inside.tcp_from(here, to));
+    assert!(inside.tcp_to_end(here, to) && inside.tcp_to_end(here, to));
 }
 
 #[test]
@@ -171,6 +171,7 @@ fn claims_that_come_and_go_are_followed() {
     while reach(&world, &web, 5000) != ALL {
         assert!(start.elapsed() < LONG, "what nobody claims is the host's");
     }
+    assert!(inside.talk("to-host"), "the tables know nobody by a cgroup, and the host all the same");
     world.daemon().write_policy("policy.yaml", &documents(&web)).unwrap();
     let start = Instant::now();
     while reach(&world, &web, 5000) != ALL || reach(&world, &web, 8000)[1] {

@@ -4,7 +4,7 @@
 
 use std::collections::HashMap;
 use std::fmt;
-use std::io::{self, Read, Write};
+use std::io::{self, ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::os::fd::IntoRawFd;
 use std::thread;
@@ -84,6 +84,7 @@ fn yes_or_no(words: &[&str], kept: &mut HashMap<String, TcpStream>) -> io::Resul
         ["serve-briefly", address] => serve_briefly(TcpListener::bind(at(address)?)?),
         ["serve-udp", address] => serve_udp(UdpSocket::bind(at(address)?)?),
         ["tcp", address] => Ok(TcpStream::connect_timeout(&at(address)?, PATIENCE).is_ok_and(exchange)),
+        ["tcp-to-end", from, address] => tcp_to_end(at(from)?, at(address)?),
         ["tcp-from", from, address] => tcp_from(at(from)?, at(address)?),
         ["udp", address] => udp(at(address)?),
         ["open", name, address] => match TcpStream::connect_timeout(&at(address)?, PATIENCE) {
@@ -198,9 +199,31 @@ fn exchange(mut stream: TcpStream) -> bool {
 }
 
 fn tcp_from(from: SocketAddr, to: SocketAddr) -> io::Result<bool> {
-    let socket = socket2::Socket::new(socket2::Domain::for_address(to), socket2::Type::STREAM, None)?;
-    socket.bind(&from.into())?;
+    let socket = bound_to(from)?;
     Ok(socket.connect_timeout(&to.into(), PATIENCE).is_ok() && exchange(socket.into()))
+}
+
+fn bound_to(from: SocketAddr) -> io::Result<socket2::Socket> {
+    let socket = socket2::Socket::new(socket2::Domain::for_address(from), socket2::Type::STREAM, None)?;
+    socket.bind(&from.into())?;
+    Ok(socket)
+}
+
+/// The other end closes first. Whoever had the port before may take a moment to let go of it.
+fn tcp_to_end(from: SocketAddr, to: SocketAddr) -> io::Result<bool> {
+    let start = Instant::now();
+    let socket = loop {
+        match bound_to(from) {
+            Err(error) if error.kind() == ErrorKind::AddrInUse && start.elapsed() < PATIENCE => {}
+            bound => break bound?,
+        }
+        thread::sleep(Duration::from_millis(1));
+    };
+    if socket.connect_timeout(&to.into(), PATIENCE).is_err() {
+        return Ok(false);
+    }
+    let mut stream: TcpStream = socket.into();
+    Ok(exchange(stream.try_clone()?) && stream.read(&mut [0])? == 0)
 }
 
 fn udp(to: SocketAddr) -> io::Result<bool> {
