@@ -17,6 +17,7 @@ pub(crate) fn tamper_text(record: &TamperRecord) -> String {
     place.extend(record.interface.iter().map(|name| shown(name)));
     place.extend(record.direction.iter().map(|direction| shown(direction)));
     place.extend(record.workload.iter().map(|workload| format!("({})", shown(workload))));
+    place.extend(record.hook.iter().map(|hook| format!("sockets {}", shown(hook))));
     place.extend(record.table.iter().map(|table| {
         let entries = record.entries.unwrap_or(1);
         format!("{}: {entries} {}", shown(table), if entries == 1 { "entry" } else { "entries" })
@@ -57,6 +58,9 @@ mod tests {
         let hook = r#""tamper":"hook-removed","interface":"veth\n1","ifindex":7,"direction":"egress","workload":"web","repaired":true"#;
         let text = tamper_text(&record(hook));
         assert_eq!(text, "hook-removed  veth\\n1 egress (web)  repaired, gap at most 312 ms");
+        let birth = r#""tamper":"hook-removed","hook":"bound4","repaired":true"#;
+        let text = tamper_text(&record(birth));
+        assert_eq!(text, "hook-removed  sockets bound4  repaired, gap at most 312 ms");
         let table =
             r#""tamper":"table-changed","table":"PAIRS","entries":3,"repaired":false,"error":"frozen""#;
         assert_eq!(tamper_text(&record(table)), "table-changed  PAIRS: 3 entries  not repaired: frozen");

@@ -11,14 +11,18 @@ use enforcer_common::maps::Birthplace;
 
 const CREATE: u64 = BPF_SK_STORAGE_GET_F_CREATE as u64;
 
-/// Of a socket that is being made or bound by the running process, unless it is known.
+/// Of a socket that is being bound by the running process, unless it is known.
+#[inline(always)]
+pub(crate) fn note_unless_known(socket: *mut bpf_sock) {
+    // SAFETY: the kernel hands programs a valid context.
+    if unsafe { bpf_sk_storage_get(raw(&BIRTHPLACES), socket.cast(), null_mut(), 0).is_null() } {
+        note(socket);
+    }
+}
+
+/// Of a socket that is being made by the running process.
 #[inline(always)]
 pub(crate) fn note(socket: *mut bpf_sock) {
-    let socket = socket.cast();
-    // SAFETY: the kernel hands programs a valid context.
-    if unsafe { !bpf_sk_storage_get(raw(&BIRTHPLACES), socket, null_mut(), 0).is_null() } {
-        return;
-    }
     // SAFETY: a helper without arguments.
     let mut birthplace =
         Birthplace { cgroup: unsafe { bpf_get_current_cgroup_id() }, path: [0; Birthplace::LEVELS] };
@@ -30,8 +34,9 @@ pub(crate) fn note(socket: *mut bpf_sock) {
         }
     }
     // SAFETY: as above. Without memory nothing is noted, and the socket is the host's to whoever looks.
-    let _noted =
-        unsafe { bpf_sk_storage_get(raw(&BIRTHPLACES), socket, from_mut(&mut birthplace).cast(), CREATE) };
+    let _noted = unsafe {
+        bpf_sk_storage_get(raw(&BIRTHPLACES), socket.cast(), from_mut(&mut birthplace).cast(), CREATE)
+    };
 }
 
 /// Of a socket that was there before, as an iterator over sockets comes upon it: the second field of its context.

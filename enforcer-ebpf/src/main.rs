@@ -129,14 +129,14 @@ pub fn enforcer_socket_made(ctx: SockContext) -> i32 {
 /// One that is bound to an IPv4 address. Those that the kernel makes inside others (MPTCP's) are seen here only.
 #[cgroup_sock(post_bind4)]
 pub fn enforcer_socket_bound4(ctx: SockContext) -> i32 {
-    birthplace::note(ctx.sock);
+    birthplace::note_unless_known(ctx.sock);
     GO_ON
 }
 
 /// The same for IPv6.
 #[cgroup_sock(post_bind6)]
 pub fn enforcer_socket_bound6(ctx: SockContext) -> i32 {
-    birthplace::note(ctx.sock);
+    birthplace::note_unless_known(ctx.sock);
     GO_ON
 }
 

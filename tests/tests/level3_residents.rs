@@ -26,12 +26,7 @@ fn serve(world: &World, server: &mut Resident, port: u16) {
     }
 }
 
-/// A workload behind a device that may reach `db` at any port, and the host at 8000.
-fn shop(world: &mut World) -> Workload {
-    let web = world.workload("web", 10);
-    web
-}
-
+/// A workload behind a device may reach `db` at any port, and the host at 8000.
 fn documents(web: &Workload) -> String {
     web.document()
         + &["db", "other"].map(unit).concat()
@@ -44,7 +39,7 @@ const NONE: [bool; 4] = [false; 4];
 #[test]
 fn services_are_told_apart_at_a_devices_hook() {
     let mut world = world!();
-    let web = shop(&mut world);
+    let web = world.workload("web", 10);
     let (mut db, mut other) = (service(&world, "db"), service(&world, "other"));
     let mut somebody = world.resident("somebody");
     // Older than the daemon, at one address and at all of them.
@@ -73,7 +68,7 @@ fn services_are_told_apart_at_a_devices_hook() {
 #[test]
 fn a_listener_is_its_makers_wherever_that_goes() {
     let mut world = world!();
-    let web = shop(&mut world);
+    let web = world.workload("web", 10);
     let (mut db, other) = (service(&world, "db"), service(&world, "other"));
     world.start_daemon(DaemonOptions::with_policy(&documents(&web))).unwrap();
     serve(&world, &mut db, 5000);
@@ -86,7 +81,7 @@ fn a_listener_is_its_makers_wherever_that_goes() {
 #[test]
 fn listeners_for_multipath_tcp_are_known() {
     let mut world = world!();
-    let web = shop(&mut world);
+    let web = world.workload("web", 10);
     let (mut db, mut other) = (service(&world, "db"), service(&world, "other"));
     let at = |port| SocketAddr::new(world.gateway(false), port);
     // Where the kernel doesn't have it there is nothing to be known.
@@ -107,7 +102,7 @@ fn listeners_for_multipath_tcp_are_known() {
 #[test]
 fn a_connection_that_the_host_still_remembers_may_be_opened_anew() {
     let mut world = world!();
-    let web = shop(&mut world);
+    let web = world.workload("web", 10);
     let mut db = service(&world, "db");
     let (here, to) = (SocketAddr::new(web.v4(), 40000), SocketAddr::new(world.gateway(false), 5000));
     let mut inside = world.resident_of(&web, "pod");
@@ -120,7 +115,7 @@ fn a_connection_that_the_host_still_remembers_may_be_opened_anew() {
 #[test]
 fn what_is_known_of_sockets_outlives_the_daemon() {
     let mut world = world!();
-    let web = shop(&mut world);
+    let web = world.workload("web", 10);
     let (mut db, mut other) = (service(&world, "db"), service(&world, "other"));
     serve(&world, &mut db, 5000);
     serve(&world, &mut other, 6000);
@@ -148,7 +143,7 @@ fn what_is_known_of_sockets_outlives_the_daemon() {
 #[test]
 fn claims_that_come_and_go_are_followed() {
     let mut world = world!();
-    let web = shop(&mut world);
+    let web = world.workload("web", 10);
     let (mut db, mut somebody) = (service(&world, "db"), world.resident("somebody"));
     serve(&world, &mut db, 5000);
     serve(&world, &mut somebody, 8000);
@@ -183,7 +178,7 @@ fn claims_that_come_and_go_are_followed() {
 #[test]
 fn hooks_that_others_took_off_are_put_back_and_caught_up_with() {
     let mut world = world!();
-    let web = shop(&mut world);
+    let web = world.workload("web", 10);
     let mut db = service(&world, "db");
     world.start_daemon(DaemonOptions::with_policy(&documents(&web))).unwrap();
     let links = world.pinned("links");
@@ -192,7 +187,12 @@ fn hooks_that_others_took_off_are_put_back_and_caught_up_with() {
     }
     // Nobody notes where these are made, unless the daemon was faster.
     serve(&world, &mut db, 5000);
-    world.daemon().wait_until("the hooks are missed", |status| status["tamper"]["count"].as_u64() >= Some(3));
+    let status = world
+        .daemon()
+        .wait_until("the hooks are missed", |status| status["tamper"]["count"].as_u64() >= Some(3));
+    let told =
+        |hook: &str| status["tamper"]["recent"].as_array().unwrap().iter().any(|one| one["hook"] == hook);
+    assert!(["made", "bound4", "bound6"].into_iter().all(told), "{status:#}");
     assert_eq!(reach(&world, &web, 5000), ALL);
     serve(&world, &mut db, 5001);
     assert_eq!(reach(&world, &web, 5001), ALL);

@@ -2,11 +2,11 @@
 //! through, on one processor and on kernels that are slow.
 
 use std::io::{ErrorKind, Read, Write};
-use std::net::{SocketAddr, TcpStream};
+use std::net::{IpAddr, SocketAddr, TcpStream};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use enforcer_tests::{DaemonOptions, Probe, Protocol, Workload, documents, policy, world};
+use enforcer_tests::{DaemonOptions, Probe, Protocol, Workload, documents, policy, unit, world};
 
 /// What has to come may take this long.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -17,8 +17,12 @@ const TOLD: &str = "---\napiVersion: enforcer.dev/v1alpha1\nkind: Segment\nmetad
 const SILENCE: Duration = Duration::from_millis(500);
 
 fn reaches(from: &Workload, to: &Workload, v6: bool, protocol: Protocol) -> bool {
+    reaches_address(from, to.address(v6), protocol)
+}
+
+fn reaches_address(from: &Workload, to: IpAddr, protocol: Protocol) -> bool {
     let start = Instant::now();
-    let probe = Probe::new(from, to.address(v6), protocol).timeout(Duration::from_secs(2));
+    let probe = Probe::new(from, to, protocol).timeout(Duration::from_secs(2));
     loop {
         if probe.run().passed() {
             return true;
@@ -147,4 +151,37 @@ fn allowed_passes_denied_does_not_and_revoking_cuts_what_is_open_and_says_so_if_
     assert_eq!(cut.kind(), ErrorKind::ConnectionReset, "{cut}");
     let refused = web.enter(|| TcpStream::connect_timeout(&SocketAddr::new(db.v4(), 8080), PATIENCE));
     assert_eq!(refused.expect_err("the rule has gone").kind(), ErrorKind::ConnectionRefused);
+}
+
+#[test]
+fn a_service_of_the_host_is_known_at_a_devices_hook() {
+    let mut world = world!();
+    let web = world.workload("web", 10);
+    let mut services = ["db", "other"].map(|name| world.resident(&format!("system.slice/{name}.service")));
+    let gateways = [false, true].map(|v6| world.gateway(v6));
+    let mut serve = |ports: [u16; 2]| {
+        for (service, port) in services.iter_mut().zip(ports) {
+            gateways.iter().for_each(|gateway| service.serve(SocketAddr::new(*gateway, port)));
+        }
+    };
+    let text = documents(&[&web], &[unit("db"), unit("other"), policy("rule", "", &["web -> db any"])]);
+    // Some are older than the daemon, some come later.
+    serve([5000, 6000]);
+    world.start_daemon(DaemonOptions::with_policy(&text)).unwrap();
+    let status = world.daemon().status().unwrap();
+    if let Some(why) = status["sockets"]["error"].as_str() {
+        // Older kernels hold no services, and say so.
+        assert!(why.contains("Linux 5.15"), "{why}");
+        return;
+    }
+    serve([5001, 6001]);
+    for (gateway, port) in gateways.iter().flat_map(|gateway| [(gateway, 5000), (gateway, 5001)]) {
+        for protocol in [Protocol::Tcp(port), Protocol::Udp(port)] {
+            assert!(reaches_address(&web, *gateway, protocol), "{protocol} at {gateway} is db's");
+        }
+        for protocol in [Protocol::Tcp(port + 1000), Protocol::Udp(port + 1000)] {
+            let seen = Probe::new(&web, *gateway, protocol).timeout(SILENCE).run();
+            assert!(seen.silent(), "{protocol} at {gateway} is somebody else's: {seen}");
+        }
+    }
 }

@@ -50,8 +50,8 @@ pub enum Place {
         /// As the workload sees it.
         direction: Direction,
     },
-    /// The hooks that note where sockets are made.
-    Makers,
+    /// A hook that notes where sockets are made, by its name.
+    Birthplaces(&'static str),
     /// A map, by its name.
     Table(&'static str),
     /// A pin, by its path.

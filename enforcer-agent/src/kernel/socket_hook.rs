@@ -68,7 +68,7 @@ impl SocketHook {
     pub(super) const fn place(self) -> Place {
         match self {
             Self::Packets(direction) => Place::Sockets { direction },
-            Self::Made | Self::Bound4 | Self::Bound6 => Place::Makers,
+            Self::Made | Self::Bound4 | Self::Bound6 => Place::Birthplaces(self.word()),
         }
     }
 }

@@ -24,6 +24,9 @@ pub struct TamperRecord {
     /// The workload whose interface it is.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub workload: Option<String>,
+    /// `made`, `bound4` or `bound6`, for a hook that notes where sockets are made.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hook: Option<String>,
     /// The table, for tables.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub table: Option<String>,

@@ -27,10 +27,10 @@ pub(crate) use machine::QEMU;
 use plan::{BUDGET, Outcome, PARTS};
 use table::Row;
 
-/// What attaching and joining namespaces takes; each brings what it depends on.
-const MODULES: [&str; 3] = ["veth", "sch_ingress", "cls_bpf"];
+/// What attaching, joining namespaces and listing sockets takes; each brings what it depends on.
+const MODULES: [&str; 5] = ["veth", "sch_ingress", "cls_bpf", "tcp_diag", "udp_diag"];
 /// Programs of this machine's that the tests call.
-const TOOLS: [&str; 2] = ["ip", "nsenter"];
+const TOOLS: [&str; 3] = ["ip", "nsenter", "sh"];
 /// A test of the agent's package.
 const AGENTS_TEST: &str = "cli";
 /// For booting, beside the tests' own time.
@@ -164,6 +164,8 @@ fn build() -> Result<Initramfs> {
     let mut files = Initramfs::default();
     files.put_program("/init", &target_dir().join("debug/guest"), &aside)?;
     files.put_program("/bin/enforcer", &target_dir().join("debug/enforcer"), &aside)?;
+    // Tests look for it beside themselves.
+    files.put_program("/tests/resident", &target_dir().join("debug/resident"), &aside)?;
     for tool in TOOLS {
         let path = find(tool).with_context(|| format!("`{tool}` is missing"))?;
         files.put_program(Path::new("/bin").join(tool), &path, &aside)?;

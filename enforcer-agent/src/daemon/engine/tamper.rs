@@ -202,6 +202,7 @@ impl Engine {
             ifindex: None,
             direction: None,
             workload: None,
+            hook: None,
             table: None,
             entries: None,
             pin: None,
@@ -219,7 +220,7 @@ impl Engine {
                 (record.ifindex, record.direction) = (Some(*ifindex), Some(direction.word().to_owned()));
             }
             Place::Sockets { direction } => record.direction = Some(direction.word().to_owned()),
-            Place::Makers => {}
+            Place::Birthplaces(hook) => record.hook = Some((*hook).to_owned()),
             Place::Table(table) => record.table = Some((*table).to_owned()),
             Place::Pin(path) => record.pin = Some(path.clone()),
         }
