@@ -378,8 +378,10 @@ macro_rules! family_tables {
 }
 
 family_tables!(
-    1, FLOWS4, EMBRYONIC4, ADDRESSES4, PREFIXES4, FRAGMENTS4, of_flow4, behind4, open_to4, related4, ask4, tell4
+    1, FLOWS4, EMBRYONIC4, ADDRESSES4, PREFIXES4, FRAGMENTS4, of_flow4, behind4, open_to4, related4, ask4,
+    tell4
 );
 family_tables!(
-    4, FLOWS6, EMBRYONIC6, ADDRESSES6, PREFIXES6, FRAGMENTS6, of_flow6, behind6, open_to6, related6, ask6, tell6
+    4, FLOWS6, EMBRYONIC6, ADDRESSES6, PREFIXES6, FRAGMENTS6, of_flow6, behind6, open_to6, related6, ask6,
+    tell6
 );
