@@ -24,8 +24,8 @@ pub(crate) fn note_unless_known(socket: *mut bpf_sock) {
 #[inline(always)]
 pub(crate) fn note(socket: *mut bpf_sock) {
     // SAFETY: a helper without arguments.
-    let mut birthplace =
-        Birthplace { cgroup: unsafe { bpf_get_current_cgroup_id() }, path: [0; Birthplace::LEVELS] };
+    let cgroup = unsafe { bpf_get_current_cgroup_id() };
+    let mut birthplace = Birthplace { cgroup, path: [0; Birthplace::LEVELS] };
     for (level, id) in birthplace.path.iter_mut().enumerate() {
         // SAFETY: a helper that takes a number.
         *id = unsafe { bpf_get_current_ancestor_cgroup_id(level as i32) };
