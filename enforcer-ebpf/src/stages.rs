@@ -9,7 +9,7 @@ use crate::tables::{Kernel, hook};
 use aya_ebpf::bindings::__sk_buff;
 use enforcer_common::judge::{self, Scratch, Step};
 
-/// The room of the packet in hand.
+/// The room of the packet in hand. It is always there, as it was when the packet came: only the verifier can't know.
 #[inline(always)]
 fn room<const HOOK: u8>(number: u32) -> Option<&'static mut Scratch> {
     // SAFETY: this CPU's own, and the caller's; the caller is done with it until the stage ends (it reads and writes memory anew then).
