@@ -56,7 +56,7 @@ impl Told {
         }
     }
 
-    /// Denied packets, seen or not. Nothing else is lost here.
+    /// Denied packets, seen or not. Nothing else is lost here but [`noise`].
     pub(crate) fn told_of(&self) -> u64 {
         self.denied + self.lost + self.suppressed
     }
@@ -68,6 +68,14 @@ fn in_files(paths: &[&Path]) -> Told {
         fs::read_to_string(path).unwrap().lines().for_each(|line| told.add(line));
     }
     told
+}
+
+/// Denied packets that nobody sent on purpose: what IPv6 asks of a link when it comes up. In the midst of a burst they get no record, as little as others.
+pub(crate) fn noise(page: &str) -> u64 {
+    let denied = |more: &[&str]| {
+        sum(page, "enforcer_policy_verdicts_total", &[&["verdict=\"denied\""], more].concat())
+    };
+    denied(&[]) - denied(&["reason=\"no-rule\""])
 }
 
 /// Waits until `holds`, and panics if it never does.
@@ -131,12 +139,14 @@ pub(crate) fn a_burst_of_denied_packets_loses_no_count() {
     });
     assert_eq!(sum(&page, "enforcer_policy_verdicts_total", &["reason=\"no-rule\""]), BURST);
     wait("the observer was told of all", || observer.told().told_of() >= BURST);
+    let all = BURST..=BURST + noise(&scraped_when(world.host(), "a page", |_| true));
     world.daemon().terminate().unwrap();
     let (seen, written) = (observer.told(), in_files(&[&path]));
     println!("the observer: {seen:?}\nthe file: {written:?}");
-    assert_eq!(seen.told_of(), BURST, "{seen:?}");
+    assert!(all.contains(&seen.told_of()), "{seen:?} of {all:?}");
     assert!(seen.suppressed > 0, "it was no burst: {seen:?}");
-    assert_eq!((written.told_of(), written.counted), (BURST, BURST), "{written:?}");
+    assert!(all.contains(&written.told_of()), "{written:?} of {all:?}");
+    assert_eq!(written.counted, BURST, "{written:?}");
     assert_eq!(written.told_of() + written.others, written.made, "{written:?}");
 }
 
