@@ -354,6 +354,8 @@ fn make_namespace(traces: &Traces, member: &str) -> Result<Namespace> {
         ("ipv6/conf/all/accept_dad", "0"),
         ("ipv6/conf/default/accept_dad", "0"),
         ("ipv6/conf/default/router_solicitations", "0"),
+        // What a link reports of groups when it comes up is over before anybody counts.
+        ("ipv6/conf/default/mldv2_unsolicited_report_interval", "1"),
     ])?;
     ip::batch(Some(&name), &["link set lo up".to_owned()])?;
     Ok(namespace)
